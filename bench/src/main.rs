@@ -1,0 +1,2 @@
+//! Claviger.
+fn main() {}

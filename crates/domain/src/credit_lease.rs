@@ -1,0 +1,180 @@
+//! Credit a node may spend: hold, settle, release. On one node the lease is the wallet itself.
+//!
+//! Pure: the driver feeds events and performs nothing itself, since every effect is the returned value. The disk is not
+//! known here. Invariants, checked in release builds: free credit is never below zero, a settlement never exceeds its
+//! hold. A broken one freezes the lease: every later hold is refused until the process restarts.
+
+use crate::money::Nano;
+
+/// Credit to spend, and what of it is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreditLease {
+    /// Granted and not yet charged.
+    balance: Nano,
+    /// Σ open holds.
+    held: Nano,
+    is_frozen: bool,
+}
+
+/// Credit set aside for one request. Not `Clone`: it is consumed by [`CreditLease::settle`], once.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a hold that is not settled stays held"]
+pub struct Hold(Nano);
+
+/// Why credit was not set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldRefused {
+    /// Even with nothing held there is less than was asked.
+    Insufficient {
+        /// The whole balance.
+        balance: Nano,
+        /// What is free of it.
+        free: Nano,
+    },
+    /// It would fit if running requests gave back what they hold.
+    OnHold {
+        /// The whole balance.
+        balance: Nano,
+        /// What is free of it.
+        free: Nano,
+    },
+    /// An invariant was broken before.
+    Frozen,
+}
+
+/// A broken invariant; the lease is frozen and an alarm is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("credit lease broken: {0}")]
+pub struct Broken(pub &'static str);
+
+impl Hold {
+    /// How much is set aside.
+    pub const fn amount(&self) -> Nano {
+        self.0
+    }
+}
+
+impl CreditLease {
+    /// A lease of this much credit.
+    pub const fn new(balance: Nano) -> Self {
+        Self { balance, held: Nano::ZERO, is_frozen: balance.0 < 0 }
+    }
+
+    /// Granted and not yet charged.
+    pub const fn balance(&self) -> Nano {
+        self.balance
+    }
+
+    /// Σ open holds.
+    pub const fn held(&self) -> Nano {
+        self.held
+    }
+
+    /// What a new request could hold.
+    pub const fn free(&self) -> Nano {
+        self.balance.saturating_sub(self.held)
+    }
+
+    /// Sets `amount` aside, or nothing.
+    ///
+    /// # Errors
+    /// [`HoldRefused`]: the request must not be dispatched.
+    pub fn hold(&mut self, amount: Nano) -> Result<Hold, HoldRefused> {
+        if self.is_frozen || amount < Nano::ZERO {
+            return Err(HoldRefused::Frozen);
+        }
+        let (balance, free) = (self.balance, self.free());
+        if amount <= free {
+            self.held = self.held.checked_add(amount).ok_or(HoldRefused::Frozen)?;
+            return Ok(Hold(amount));
+        }
+        Err(if amount <= balance { HoldRefused::OnHold { balance, free } } else { HoldRefused::Insufficient { balance, free } })
+    }
+
+    /// Charges at most the hold and gives the rest back.
+    ///
+    /// # Errors
+    /// [`Broken`] when the charge exceeds the hold or the books do not add up: the lease is frozen, and nothing of this
+    /// hold is charged here.
+    pub fn settle(&mut self, hold: Hold, charge: Nano) -> Result<(), Broken> {
+        if charge < Nano::ZERO || charge > hold.0 {
+            return self.freeze("a charge lies outside its hold");
+        }
+        let (Some(held), Some(balance)) = (self.held.checked_sub(hold.0), self.balance.checked_sub(charge)) else {
+            return self.freeze("an amount left the range of money");
+        };
+        if held < Nano::ZERO || balance < held {
+            return self.freeze("more was held than there is");
+        }
+        self.held = held;
+        self.balance = balance;
+        Ok(())
+    }
+
+    /// Adds credit that was funded.
+    ///
+    /// # Errors
+    /// [`Broken`] beyond the range of money.
+    pub fn fund(&mut self, amount: Nano) -> Result<(), Broken> {
+        match self.balance.checked_add(amount) {
+            Some(balance) if amount >= Nano::ZERO => {
+                self.balance = balance;
+                Ok(())
+            }
+            _ => self.freeze("funding left the range of money"),
+        }
+    }
+
+    fn freeze(&mut self, reason: &'static str) -> Result<(), Broken> {
+        self.is_frozen = true;
+        Err(Broken(reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn short_credit_and_held_credit_are_told_apart() {
+        let mut lease = CreditLease::new(Nano(100));
+        let hold = lease.hold(Nano(60)).unwrap();
+        assert_eq!(lease.hold(Nano(60)), Err(HoldRefused::OnHold { balance: Nano(100), free: Nano(40) }));
+        assert_eq!(lease.hold(Nano(101)), Err(HoldRefused::Insufficient { balance: Nano(100), free: Nano(40) }));
+        lease.settle(hold, Nano(10)).unwrap();
+        assert_eq!((lease.balance(), lease.held(), lease.free()), (Nano(90), Nano(0), Nano(90)));
+    }
+
+    #[test]
+    fn a_charge_above_its_hold_freezes() {
+        let mut lease = CreditLease::new(Nano(100));
+        let hold = lease.hold(Nano(10)).unwrap();
+        assert!(lease.settle(hold, Nano(11)).is_err());
+        assert_eq!(lease.hold(Nano(1)), Err(HoldRefused::Frozen));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn no_course_of_events_overspends(start in 0_i64..10_000, steps in prop::collection::vec((0_u8..3, 0_i64..5_000, 0_i64..101), 1..200)) {
+            let mut lease = CreditLease::new(Nano(start));
+            let mut open: Vec<Hold> = Vec::new();
+            let (mut funded, mut charged) = (start, 0_i64);
+            for (kind, amount, percent) in steps {
+                match kind {
+                    0 => if let Ok(hold) = lease.hold(Nano(amount)) { open.push(hold) },
+                    1 => if let Some(hold) = open.pop() {
+                        let charge = hold.amount().0 * percent / 100;
+                        lease.settle(hold, Nano(charge)).unwrap();
+                        charged += charge;
+                    },
+                    _ => { lease.fund(Nano(amount)).unwrap(); funded += amount }
+                }
+                prop_assert!(lease.free() >= Nano::ZERO);
+                prop_assert_eq!(lease.balance().0, funded - charged);
+                prop_assert_eq!(lease.held().0, open.iter().map(|hold| hold.amount().0).sum::<i64>());
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The rows of the data plane: inference, and what a key may read about itself.
+
+use super::row::{Authentication, ErrorShape, Method, Operation, Plane, Row};
+use crate::limits;
+
+const fn inference(operation: Operation, method: Method, path: &'static str, body_bytes_max: u64) -> Row {
+    Row {
+        operation,
+        method,
+        path,
+        plane: Plane::Inference,
+        authentication: Authentication::InferenceKey,
+        permission: None,
+        body_bytes_max,
+        error_shape: ErrorShape::OpenAi,
+    }
+}
+
+const fn own(operation: Operation, path: &'static str) -> Row {
+    Row { authentication: Authentication::AnyKey, ..inference(operation, Method::Get, path, 0) }
+}
+
+/// Paths without their base; `matching.rs` serves them under every base of W1.
+pub(super) const ROWS: &[Row] = &[
+    inference(Operation::ChatCompletions, Method::Post, "chat/completions", limits::JSON_BODY_BYTES),
+    inference(Operation::ListModels, Method::Get, "models", 0),
+    inference(Operation::GetModel, Method::Get, "models/{id}", 0),
+    own(Operation::GetOwnKey, "key"),
+    own(Operation::GetCredits, "credits"),
+];

@@ -1,0 +1,151 @@
+//! What one row of the endpoint table says.
+
+use crate::right::Permission;
+
+/// HTTP methods that rows use; HEAD answers as GET, OPTIONS is answered by the listener for every row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Read.
+    Get,
+    /// Create or act.
+    Post,
+    /// End.
+    Delete,
+}
+
+/// One endpoint.
+#[derive(Debug)]
+pub struct Row {
+    /// What it does; the exhaustive match over this finds the handler.
+    pub operation: Operation,
+    /// Its method.
+    pub method: Method,
+    /// The canonical path with `{name}` for captured segments; inference paths without their base.
+    pub path: &'static str,
+    /// Which plane answers.
+    pub plane: Plane,
+    /// Who may come at all.
+    pub authentication: Authentication,
+    /// What the caller must be allowed, asked after authentication; `None` for inference and own-key reads.
+    pub permission: Option<Permission>,
+    /// The largest body in bytes.
+    pub body_bytes_max: u64,
+    /// The shape of errors, chosen by path.
+    pub error_shape: ErrorShape,
+}
+
+/// Who answers a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Plane {
+    /// The data plane: inference, and what is answered from its memory. Served under every base-path alias.
+    Inference,
+    /// The management plane; matched byte for byte.
+    Management,
+}
+
+/// Which credentials a row accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// An inference key.
+    InferenceKey,
+    /// Any valid key.
+    AnyKey,
+    /// An admin key, or the local operator.
+    AdminKey,
+    /// The operator of the instance only: the local socket, later an operator's session.
+    Operator,
+}
+
+/// The shape of an error body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorShape {
+    /// `{"error":{"message","type","param","code"}}` (W 4.1).
+    OpenAi,
+    /// Anthropic's (W 4.2).
+    Anthropic,
+}
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// Every operation of the product.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Operation { $($(#[$doc])* $name,)* }
+
+        impl Operation {
+            /// Every operation.
+            pub const ALL: &'static [Operation] = &[$(Operation::$name,)*];
+
+            /// The name in logs, metrics and records.
+            pub const fn name(self) -> &'static str {
+                match self { $(Operation::$name => $text,)* }
+            }
+        }
+    };
+}
+
+operations! {
+    /// `POST chat/completions`.
+    ChatCompletions = "chat.completions";
+    /// `GET models`.
+    ListModels = "models.list";
+    /// `GET models/{id}`.
+    GetModel = "models.get";
+    /// `GET key`: the calling key itself.
+    GetOwnKey = "key.get";
+    /// `GET credits`.
+    GetCredits = "credits.get";
+    /// Create a key.
+    CreateKey = "keys.create";
+    /// List keys.
+    ListKeys = "keys.list";
+    /// Read one key.
+    GetKey = "keys.get";
+    /// Revoke a key.
+    RevokeKey = "keys.revoke";
+    /// Disable a key, reversibly.
+    DisableKey = "keys.disable";
+    /// Enable a disabled key.
+    EnableKey = "keys.enable";
+    /// List environments.
+    ListEnvironments = "environments.list";
+    /// The organization's wallet.
+    GetWallet = "wallet.get";
+    /// Usage, grouped.
+    GetUsage = "usage.get";
+    /// One request record.
+    GetRequest = "requests.get";
+    /// List request records.
+    ListRequests = "requests.list";
+    /// The receipt of one request.
+    GetReceipt = "requests.receipt";
+    /// Set an organization up with its owner.
+    SetUp = "setup";
+    /// Fund a wallet.
+    CreateGrant = "grants.create";
+    /// Re-prove the ledger.
+    VerifyLedger = "ledger.verify";
+    /// Charges whose delivery is unknown.
+    ListInDoubt = "ledger.in_doubt";
+}
+
+/// An inference endpoint as models, keys and records name it (`keys.md` §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EndpointName {
+    /// `chat/completions`.
+    ChatCompletions,
+    /// `models`.
+    Models,
+    /// `key` and `credits`.
+    Account,
+}
+
+impl EndpointName {
+    /// The name in policies, records and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "chat.completions",
+            Self::Models => "models",
+            Self::Account => "account",
+        }
+    }
+}

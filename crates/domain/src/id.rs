@@ -1,0 +1,193 @@
+//! Typed ids with readable prefixes; the one list of kinds.
+//!
+//! An id is `<kind>_` and 22 base62 symbols of a UUIDv7, big-endian, so that id order is time order (`keys.md` §3).
+//! Keys are the exception: `key_` and the 12 public characters of the key's own text. What an id points to is not
+//! known here. Parsing is strict: length, alphabet, below 2¹²⁸.
+
+use crate::base62;
+use crate::time::{Random, Timestamp};
+use std::fmt;
+use std::str::FromStr;
+
+/// A text that is not an id of the expected kind. Publicly the same as an unknown object: 404.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed id")]
+pub struct MalformedId;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u128);
+
+        impl $name {
+            /// What every id of this kind begins with.
+            pub const PREFIX: &'static str = concat!($prefix, "_");
+
+            /// A fresh id: UUIDv7 (RFC 9562 §5.7) of `at` in milliseconds and 74 random bits.
+            pub fn generate(at: Timestamp, random: &mut dyn Random) -> Self {
+                Self(uuid_v7(at, random))
+            }
+
+            /// The id's 128 bits.
+            pub const fn to_u128(self) -> u128 {
+                self.0
+            }
+
+            /// The id of these 128 bits, for rows and tests.
+            pub const fn from_u128(bits: u128) -> Self {
+                Self(bits)
+            }
+
+            /// The 22 symbols behind the prefix.
+            pub fn symbols(self) -> [u8; 22] {
+                base62::encode_u128(self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let symbols = self.symbols();
+                f.write_str(Self::PREFIX)?;
+                f.write_str(std::str::from_utf8(&symbols).unwrap_or_default())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = MalformedId;
+
+            fn from_str(text: &str) -> Result<Self, MalformedId> {
+                let symbols = text.strip_prefix(Self::PREFIX).ok_or(MalformedId)?;
+                if symbols.len() != 22 {
+                    return Err(MalformedId);
+                }
+                base62::decode_u128(symbols.as_bytes()).map(Self).ok_or(MalformedId)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A tenant.
+    OrganizationId = "org";
+    /// A person.
+    UserId = "usr";
+    /// A grouping of keys inside an organization.
+    EnvironmentId = "env";
+    /// One credential of a key.
+    SecretId = "sec";
+    /// One administrative act.
+    AuditId = "aud";
+    /// One proxied request.
+    RequestId = "req";
+    /// One funding of a wallet by an operator.
+    GrantId = "grt";
+    /// One immutable price version of one model.
+    PriceVersionId = "pv";
+}
+
+/// A key: `key_` and the 12 public characters that also stand in the key's text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId([u8; 12]);
+
+impl KeyId {
+    /// What every key id begins with.
+    pub const PREFIX: &'static str = "key_";
+
+    /// Draws 12 symbols without bias: one byte each, bytes of 248 and above are drawn again.
+    pub fn generate(random: &mut dyn Random) -> Self {
+        let mut symbols = [b'0'; 12];
+        for slot in &mut symbols {
+            let mut byte = [u8::MAX];
+            while byte[0] >= 248 {
+                random.fill(&mut byte);
+            }
+            *slot = base62::ALPHABET.get(usize::from(byte[0] % 62)).copied().unwrap_or(b'0');
+        }
+        Self(symbols)
+    }
+
+    /// The id of these 12 symbols; `None` if one is not base62.
+    pub fn from_symbols(symbols: &[u8]) -> Option<Self> {
+        let array: [u8; 12] = symbols.try_into().ok()?;
+        array.iter().all(|byte| base62::is_symbol(*byte)).then_some(Self(array))
+    }
+
+    /// The 12 symbols.
+    pub const fn symbols(&self) -> &[u8; 12] {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::PREFIX)?;
+        f.write_str(std::str::from_utf8(&self.0).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = MalformedId;
+
+    fn from_str(text: &str) -> Result<Self, MalformedId> {
+        text.strip_prefix(Self::PREFIX).and_then(|symbols| Self::from_symbols(symbols.as_bytes())).ok_or(MalformedId)
+    }
+}
+
+fn uuid_v7(at: Timestamp, random: &mut dyn Random) -> u128 {
+    let mut tail = [0_u8; 16];
+    random.fill(&mut tail);
+    let milliseconds = u128::try_from(at.0.max(0) / 1000).unwrap_or(0) & 0xFFFF_FFFF_FFFF;
+    let noise = u128::from_be_bytes(tail);
+    let version = 0x7_u128 << 76;
+    let variant = 0b10_u128 << 62;
+    (milliseconds << 80) | version | (noise & (0xFFF << 64)) | variant | (noise & 0x3FFF_FFFF_FFFF_FFFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed;
+    impl Random for Fixed {
+        fn fill(&mut self, bytes: &mut [u8]) {
+            bytes.fill(0xA5);
+        }
+    }
+
+    #[test]
+    fn an_id_is_the_base62_text_of_its_uuid() {
+        let id = OrganizationId::from_u128(0x0193_a4c1_f2a0_7def_8123_4567_89ab_cdef);
+        assert_eq!(id.to_string(), "org_02ySrtXBu4uNkDWuMGYrnD");
+        assert_eq!("org_02ySrtXBu4uNkDWuMGYrnD".parse(), Ok(id));
+    }
+
+    #[test]
+    fn parsing_is_strict() {
+        for text in ["", "org_", "usr_02ySrtXBu4uNkDWuMGYrnD", "org_02ySrtXBu4uNkDWuMGYrn", "org_zzzzzzzzzzzzzzzzzzzzzz", "org_02ySrtXBu4uNkDWuMGYrn-"] {
+            assert_eq!(text.parse::<OrganizationId>(), Err(MalformedId), "{text}");
+        }
+        assert!("key_0000000000AZ".parse::<KeyId>().is_ok());
+        assert!("key_0000000000A".parse::<KeyId>().is_err());
+    }
+
+    #[test]
+    fn id_order_is_time_order() {
+        let early = RequestId::generate(Timestamp::from_seconds(10), &mut Fixed);
+        let late = RequestId::generate(Timestamp::from_seconds(11), &mut Fixed);
+        assert!(early < late && early.to_string() < late.to_string());
+        assert_eq!((early.to_u128() >> 76) & 0xF, 7);
+    }
+}

@@ -1,0 +1,9 @@
+//! A key: its text, its state, its policy. Who asks is not known here.
+
+mod policy;
+mod state;
+mod text;
+
+pub use policy::{Class, Key, Limits, Name, NewKey, SourceTag, StoredSecret};
+pub use state::{KeyState, Refused, RevocationReason, StoredState};
+pub use text::{Diagnosis, KeyText, MintedKey, Prefixes, mask};

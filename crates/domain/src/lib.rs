@@ -1,0 +1,39 @@
+//! The words and rules of Claviger, pure.
+//!
+//! Everything that decides money or rights lives here as values and functions of them: no I/O, no async, no HTTP or
+//! SQL, no clock, no source of randomness, no floats. The words outlive every transport and every database, and
+//! property tests over them run in milliseconds.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::float_arithmetic,
+        clippy::arithmetic_side_effects
+    )
+)]
+#![deny(missing_docs)]
+
+pub mod audit;
+pub mod base62;
+pub mod catalog;
+pub mod credential;
+pub mod credit_lease;
+pub mod endpoint;
+pub mod error;
+pub mod id;
+pub mod key;
+pub mod ledger;
+pub mod limits;
+pub mod meter;
+pub mod money;
+pub mod price;
+pub mod request;
+pub mod revocation;
+pub mod right;
+pub mod secret;
+pub mod settlement;
+pub mod tenancy;
+pub mod time;

@@ -1,0 +1,124 @@
+//! Every bound of the program: value, unit, reason.
+//!
+//! Nothing grows without one of these. Who enforces a bound is not known here; settings may lower most of them.
+
+use std::time::Duration;
+
+// Sizes of what comes in (W9, `reliability.md` §5 E2, E7).
+
+/// A JSON body. Long prompts with inlined images stay below it.
+pub const JSON_BODY_BYTES: u64 = 32 * 1024 * 1024;
+/// A management body. The largest, an import page, is far below.
+pub const MANAGEMENT_BODY_BYTES: u64 = 1024 * 1024;
+/// A request head. Codex and Claude Code send large headers.
+pub const REQUEST_HEAD_BYTES: usize = 32 * 1024;
+/// hyper's read buffer; the head limit is enforced beside it, this only bounds memory.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// A request target.
+pub const TARGET_BYTES: usize = 8 * 1024;
+/// A presented credential; reading stops there.
+pub const CREDENTIAL_BYTES: usize = 512;
+/// Nesting of a JSON body: no client nests deeper, recursion elsewhere might.
+pub const JSON_DEPTH: usize = 64;
+/// Values in a JSON body; token-id embeddings need many.
+pub const JSON_VALUES: usize = 1_000_000;
+/// Bytes of a model id.
+pub const MODEL_ID_BYTES: usize = 256;
+/// Choices asked for in one request; each multiplies the hold.
+pub const CHOICES: u64 = 128;
+
+// Sizes of what comes from an upstream.
+
+/// A whole JSON answer that is read before its status leaves, so that a cut one is an honest 502.
+pub const JSON_ANSWER_WHOLE_BYTES: usize = 1024 * 1024;
+/// Any JSON answer.
+pub const JSON_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// One SSE event.
+pub const SSE_EVENT_BYTES: usize = 16 * 1024 * 1024;
+/// The text of an upstream's error that is passed on.
+pub const UPSTREAM_MESSAGE_BYTES: usize = 2 * 1024;
+/// An upstream's reply head.
+pub const UPSTREAM_HEAD_BYTES: usize = 64 * 1024;
+
+// Connections (`reliability.md` §4-A 18 to 21, E3, E8).
+
+/// The first byte of a connection.
+pub const FIRST_BYTE: Duration = Duration::from_secs(30);
+/// A head, from its first byte to its last.
+pub const HEAD: Duration = Duration::from_secs(10);
+/// Between two requests of one connection; load balancers reuse for 60 s.
+pub const IDLE_CONNECTION: Duration = Duration::from_secs(75);
+/// The grace of a body before its rate is judged.
+pub const BODY_GRACE: Duration = Duration::from_secs(10);
+/// The least rate of a body behind its grace, bytes a second.
+pub const BODY_BYTES_PER_SECOND: u64 = 1024;
+/// A client that takes nothing from a stream.
+pub const STALLED_CLIENT: Duration = Duration::from_secs(60);
+/// The listener's send buffer, so that "handed to the kernel" stays close to what the client has.
+pub const SEND_BUFFER_BYTES: u32 = 256 * 1024;
+/// A body announced at most this large is read and dropped before a refusal, so that the connection can be reused.
+pub const DISCARDED_BODY_BYTES: u64 = 64 * 1024;
+/// How long such a body, or the rest of one after a refusal, is waited for.
+pub const LINGER: Duration = Duration::from_secs(1);
+/// Connections of one node.
+pub const CONNECTIONS: usize = 10_000;
+/// Connections of one client address.
+pub const CONNECTIONS_PER_ADDRESS: usize = 1_000;
+
+// The course of a request.
+
+/// Attempts over all targets of one request (W54).
+pub const ATTEMPTS: usize = 3;
+/// Silence of a committed stream before a comment is sent (W29).
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long headers of a stream wait for the first upstream event (W29, W58).
+pub const COMMIT_HEADERS: Duration = Duration::from_secs(30);
+/// Dead clients' answers read at once, a node.
+pub const DRAINS: usize = 256;
+/// The longest a request of a stopping node may go on.
+pub const SHUTDOWN_DRAIN: Duration = Duration::from_secs(30);
+/// How long a management write waits until its rights are in force on this node.
+pub const EPOCH_APPLIED: Duration = Duration::from_secs(1);
+
+// Storage.
+
+/// Charges waiting to become durable; full means refuse early.
+pub const CHARGE_QUEUE: usize = 16_384;
+/// Charges of one commit.
+pub const CHARGE_GROUP: usize = 1024;
+/// Management acts waiting for the writer.
+pub const ACT_QUEUE: usize = 1024;
+/// Rows of one multi-row INSERT: SQLite looks `$n` up linearly, and the statement cache likes one size.
+pub const INSERT_ROWS: usize = 32;
+/// Read-only connections of SQLite.
+pub const SQLITE_READERS: u32 = 4;
+/// The pool of Postgres.
+pub const POSTGRES_POOL: u32 = 20;
+/// A statement that decides money or rights.
+pub const STATEMENT: Duration = Duration::from_secs(2);
+/// Rows of one page of a list.
+pub const PAGE_ROWS: u32 = 100;
+
+// Keys.
+
+/// Keys an organization may have unless the operator says otherwise.
+pub const KEYS_PER_ORGANIZATION: u32 = 100;
+/// Ended keys that memory still knows, so that a refusal can say why.
+pub const REMEMBER_KEYS: Duration = Duration::from_secs(90 * 24 * 3600);
+/// The first start's test key.
+pub const FIRST_TEST_KEY: Duration = Duration::from_secs(24 * 3600);
+/// How late a last use may be written.
+pub const LAST_USE_FLUSH: Duration = Duration::from_secs(10);
+/// The shortest life of a key.
+pub const KEY_LIFE_MIN: Duration = Duration::from_secs(60);
+/// The longest life of a key.
+pub const KEY_LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+// The simulator (`wire.md` §8).
+
+/// Tokens a simulated answer may be asked for.
+pub const SIMULATED_TOKENS: u64 = 10_000;
+/// Requests in the standalone simulator's log.
+pub const SIMULATOR_LOG_REQUESTS: usize = 10_000;
+/// Bytes in the standalone simulator's log.
+pub const SIMULATOR_LOG_BYTES: usize = 64 * 1024 * 1024;

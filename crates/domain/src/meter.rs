@@ -1,0 +1,211 @@
+//! The closed list of meters, and a quantity of each.
+//!
+//! Meters are disjoint: a token is counted in exactly one (`money.md` §2). Where the numbers came from is kept beside
+//! them; how an upstream words them is `wire/usage.rs`.
+
+use std::fmt;
+
+/// A quantity above this is absurd and treated as not reported (`money.md` §1).
+pub const ABSURD_QUANTITY: u64 = 1_000_000_000_000;
+
+macro_rules! meters {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $side:ident;)*) => {
+        /// One disjoint billable quantity. Adding one is an ADR.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Meter { $($(#[$doc])* $name,)* }
+
+        impl Meter {
+            /// Every meter, in the order of this list.
+            pub const ALL: &'static [Meter] = &[$(Meter::$name,)*];
+
+            /// The meter's name in files, rows and receipts.
+            pub const fn name(self) -> &'static str {
+                match self { $(Meter::$name => $text,)* }
+            }
+
+            /// Which side of a request the meter measures.
+            pub const fn side(self) -> Side {
+                match self { $(Meter::$name => Side::$side,)* }
+            }
+
+            /// The meter of a name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($text => Some(Meter::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+meters! {
+    /// Uncached input tokens.
+    InputToken = "input_token", Input;
+    /// Input tokens read from the upstream's cache.
+    CachedInputToken = "cached_input_token", Input;
+    /// Input tokens written to a five-minute cache.
+    CacheWriteToken = "cache_write_token", Input;
+    /// Input tokens written to a one-hour cache.
+    CacheWrite1hToken = "cache_write_1h_token", Input;
+    /// Input tokens of images.
+    ImageInputToken = "image_input_token", Input;
+    /// Input tokens of audio.
+    AudioInputToken = "audio_input_token", Input;
+    /// Unicode scalar values of text to be spoken.
+    Character = "character", Input;
+    /// Seconds of audio, rounded up to whole ones.
+    AudioSecond = "audio_second", Input;
+    /// Hundreds of documents ranked.
+    SearchUnit = "search_unit", Input;
+    /// The request itself.
+    Request = "request", Input;
+    /// Output tokens that are none of the following.
+    OutputToken = "output_token", Output;
+    /// Output tokens of reasoning.
+    ReasoningToken = "reasoning_token", Output;
+    /// Output tokens of images.
+    ImageOutputToken = "image_output_token", Output;
+    /// Output tokens of audio.
+    AudioOutputToken = "audio_output_token", Output;
+    /// Images.
+    Image = "image", Output;
+    /// Seconds of video.
+    VideoSecond = "video_second", Output;
+    /// Calls of a tool that the upstream runs.
+    ToolCall = "tool_call", Output;
+}
+
+/// Input or output of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What the caller sent.
+    Input,
+    /// What the model made.
+    Output,
+}
+
+impl Meter {
+    /// The meter whose price stands in when this one has none; a stated price, shown as such on the receipt.
+    pub const fn fallback(self) -> Option<Meter> {
+        match self {
+            Meter::CachedInputToken | Meter::CacheWriteToken | Meter::ImageInputToken | Meter::AudioInputToken => {
+                Some(Meter::InputToken)
+            }
+            Meter::CacheWrite1hToken => Some(Meter::CacheWriteToken),
+            Meter::ReasoningToken | Meter::ImageOutputToken | Meter::AudioOutputToken => Some(Meter::OutputToken),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A quantity for each meter; `None` is *not reported*, which is never the same as 0.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Meters([Option<u64>; Meter::ALL.len()]);
+
+impl Meters {
+    /// No meter reported.
+    pub const NONE: Self = Self([None; Meter::ALL.len()]);
+
+    /// The reported quantity of a meter.
+    pub fn of(&self, meter: Meter) -> Option<u64> {
+        self.0.get(meter as usize).copied().flatten()
+    }
+
+    /// Reports a quantity, replacing what was there: running values are never summed.
+    pub fn set(&mut self, meter: Meter, quantity: u64) {
+        if let Some(slot) = self.0.get_mut(meter as usize) {
+            *slot = Some(quantity);
+        }
+    }
+
+    /// The same meters with one more reported.
+    pub fn with(mut self, meter: Meter, quantity: u64) -> Self {
+        self.set(meter, quantity);
+        self
+    }
+
+    /// The reported meters in list order.
+    pub fn iter(&self) -> impl Iterator<Item = (Meter, u64)> + '_ {
+        Meter::ALL.iter().filter_map(|meter| self.of(*meter).map(|quantity| (*meter, quantity)))
+    }
+
+    /// Only the meters of one side.
+    pub fn side(&self, side: Side) -> Self {
+        self.iter().filter(|(meter, _)| meter.side() == side).fold(Self::NONE, |sum, (meter, n)| sum.with(meter, n))
+    }
+
+    /// These meters, completed by those of `other` that are not reported here.
+    pub fn or(self, other: &Self) -> Self {
+        other.iter().fold(self, |sum, (meter, n)| if sum.of(meter).is_none() { sum.with(meter, n) } else { sum })
+    }
+
+    /// Whether no meter is reported.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+}
+
+impl fmt::Debug for Meters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|(meter, n)| (meter.name(), n))).finish()
+    }
+}
+
+/// Where the meters of a record came from; of several sources the least exact one, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UsageSource {
+    /// The upstream's final figures.
+    UpstreamFinal,
+    /// The last cumulative figure before a cut.
+    UpstreamRunning,
+    /// A header of the upstream's reply.
+    UpstreamHeader,
+    /// Exact from the request or the reply: characters, ids, seconds of a file.
+    Computed,
+    /// Counted by a rule that may be off.
+    Estimated,
+    /// Nothing was used.
+    None,
+}
+
+impl UsageSource {
+    /// The word in rows, receipts and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UpstreamFinal => "upstream_final",
+            Self::UpstreamRunning => "upstream_running",
+            Self::UpstreamHeader => "upstream_header",
+            Self::Computed => "computed",
+            Self::Estimated => "estimated",
+            Self::None => "none",
+        }
+    }
+
+    /// The source of a word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::UpstreamFinal, Self::UpstreamRunning, Self::UpstreamHeader, Self::Computed, Self::Estimated, Self::None]
+            .into_iter()
+            .find(|source| source.name() == name)
+    }
+
+    /// Whether the figures are exact; totals show the share of the others.
+    pub const fn is_exact(self) -> bool {
+        matches!(self, Self::UpstreamFinal | Self::UpstreamRunning | Self::UpstreamHeader | Self::Computed)
+    }
+}
+
+/// Quantities and where they came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The quantities.
+    pub meters: Meters,
+    /// Their source.
+    pub source: UsageSource,
+    /// Whether a figure was clipped, contradictory or absurd.
+    pub is_anomalous: bool,
+}

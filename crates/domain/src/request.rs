@@ -1,0 +1,128 @@
+//! The request record and the receipt made of it: who, what, how it ended, what it cost and why.
+//!
+//! One record per request of a known key, refusals included; never content. Names are copied in, so deleting a key or
+//! a member leaves its history.
+
+use crate::endpoint::EndpointName;
+use crate::id::{EnvironmentId, KeyId, OrganizationId, PriceVersionId, RequestId, SecretId};
+use crate::meter::{Meters, UsageSource};
+use crate::money::Nano;
+use crate::right::words;
+use crate::time::Timestamp;
+
+words! {
+    /// How a request ended; the word of the cut-off rule (`money.md` §7).
+    Outcome {
+        /// A whole answer.
+        Complete = "complete";
+        /// A normal end without content or output.
+        Empty = "empty";
+        /// Ended by us at the hold.
+        CutAtHold = "cut_at_hold";
+        /// The client left.
+        ClientClosed = "client_closed";
+        /// The upstream answered 4xx.
+        UpstreamRejected = "upstream_rejected";
+        /// The upstream failed before content.
+        UpstreamFailed = "upstream_failed";
+        /// The upstream failed after content.
+        UpstreamCut = "upstream_cut";
+        /// The key was revoked as compromised.
+        Revoked = "revoked";
+        /// We stopped it.
+        NodeStopped = "node_stopped";
+        /// The node died with the charge not durable.
+        NodeLost = "node_lost";
+        /// Refused by us before any upstream call.
+        Refused = "refused";
+    }
+}
+
+words! {
+    /// Whether the last piece reached the kernel; best effort (D3).
+    Delivery {
+        /// It was handed over.
+        Delivered = "delivered";
+        /// The client was gone.
+        NotDelivered = "not_delivered";
+        /// Not known: the node stopped in between.
+        InDoubt = "in_doubt";
+    }
+}
+
+/// One try at a target.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Attempt {
+    /// The provider's name.
+    pub provider: String,
+    /// The upstream's status; 0 when it could not be reached.
+    pub status: u16,
+    /// From dispatch to its head or failure, in milliseconds.
+    pub head_ms: u64,
+}
+
+/// One proxied request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestRecord {
+    /// Its id, shown as `x-request-id`.
+    pub id: RequestId,
+    /// Whose wallet.
+    pub organization: OrganizationId,
+    /// The key's environment.
+    pub environment: EnvironmentId,
+    /// The key.
+    pub key: KeyId,
+    /// The key's name then.
+    pub key_name: String,
+    /// The secret that was presented.
+    pub secret: SecretId,
+    /// The key's source tag then.
+    pub source_tag: Option<String>,
+    /// The endpoint.
+    pub endpoint: EndpointName,
+    /// The public model id as sent; empty when the refusal came before it was read.
+    pub model: String,
+    /// The model's name upstream.
+    pub upstream_model: Option<String>,
+    /// The upstream's own id of the exchange.
+    pub upstream_request_id: Option<String>,
+    /// The caller's `x-request-id`, if well formed.
+    pub client_request_id: Option<String>,
+    /// Whether a stream was asked for.
+    pub is_stream: bool,
+    /// Whether a test key called.
+    pub is_test: bool,
+    /// When it arrived.
+    pub admitted_at: Timestamp,
+    /// When the first byte of the answer left.
+    pub first_byte_at: Option<Timestamp>,
+    /// When it ended.
+    pub completed_at: Timestamp,
+    /// The status the client got.
+    pub status: u16,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The public code of a refusal or failure.
+    pub error_code: Option<&'static str>,
+    /// The row of the cut-off rule, 1 to 20.
+    pub rule: u8,
+    /// Where the meters came from.
+    pub usage_source: UsageSource,
+    /// Whether usage was clipped or contradictory.
+    pub is_anomalous: bool,
+    /// What was used; *not reported* stays so.
+    pub meters: Meters,
+    /// The price version it was admitted under; none for free models.
+    pub price_version: Option<PriceVersionId>,
+    /// What was held.
+    pub hold: Nano,
+    /// What it cost the customer: min(cost, hold).
+    pub charge: Nano,
+    /// What it cost above the hold, never the customer's.
+    pub absorbed: Nano,
+    /// The tries, in order.
+    pub attempts: Vec<Attempt>,
+    /// Whether the last piece was handed over.
+    pub delivery: Delivery,
+}
+

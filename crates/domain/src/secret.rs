@@ -1,0 +1,103 @@
+//! Secrets as types, and the digest under a versioned pepper.
+//!
+//! A [`Secret`] has no `Display`, no serialisation and a redacted `Debug`; it is zeroed when dropped and read by one
+//! loud method. Where peppers lie is not known here.
+
+use hmac::{Hmac, Mac};
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+/// A value that must not be printed.
+#[derive(Clone, Default)]
+pub struct Secret<T: Zeroize>(T);
+
+impl<T: Zeroize> Secret<T> {
+    /// Hides a value.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// Shows it. Every call is a place to review.
+    pub const fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl<T: Zeroize> Drop for Secret<T> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// What is stored of a secret: `HMAC-SHA-256(pepper, SHA-256(text))` (`keys.md` §1.1). Compared in constant time.
+#[derive(Clone, Copy)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of these 32 bytes, read from a row.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes, for a row.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Equality in constant time.
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[digest]")
+    }
+}
+
+/// One version of the instance's pepper: 32 random bytes that are never in the database.
+#[derive(Clone, Debug)]
+pub struct Pepper {
+    /// Its version, from 1.
+    pub version: u16,
+    bytes: Secret<[u8; 32]>,
+}
+
+impl Pepper {
+    /// A pepper of these bytes.
+    pub const fn new(version: u16, bytes: [u8; 32]) -> Self {
+        Self { version, bytes: Secret::new(bytes) }
+    }
+
+    /// The digest of a secret's text.
+    pub fn digest(&self, text: &[u8]) -> Digest {
+        self.digest_of_inner(&Sha256::digest(text).into())
+    }
+
+    /// The digest of a secret of which only SHA-256 is known, as importers send it.
+    pub fn digest_of_inner(&self, inner: &[u8; 32]) -> Digest {
+        Digest(self.mac(inner))
+    }
+
+    /// The first 8 bytes of `HMAC(pepper, "claviger pepper check")`, which the database keeps to recognise the pepper.
+    pub fn check(&self) -> [u8; 8] {
+        let [a, b, c, d, e, f, g, h, ..] = self.mac(b"claviger pepper check");
+        [a, b, c, d, e, f, g, h]
+    }
+
+    fn mac(&self, message: &[u8]) -> [u8; 32] {
+        // HMAC takes keys of every length, so the error cannot occur; a wrong digest would match nothing.
+        Hmac::<Sha256>::new_from_slice(self.bytes.expose())
+            .map(|mac| mac.chain_update(message).finalize().into_bytes().into())
+            .unwrap_or([0; 32])
+    }
+}
