@@ -185,7 +185,12 @@ mod tests {
         let record = AuditRecord {
             id: "aud_1".into(),
             sequence: 1,
-            attribution: Attribution { actor: Actor::LocalOperator, address: String::new(), request_id: "req_1".into(), at: Timestamp(5) },
+            attribution: Attribution {
+                actor: Actor::LocalOperator,
+                address: String::new(),
+                request_id: "req_1".into(),
+                at: Timestamp(5),
+            },
             action: Action::KeyCreated,
             target: "key_1".into(),
             changes: vec![FieldChange { field: "name".into(), from: None, to: Some("a \"b\"\n".into()) }],
@@ -196,6 +201,9 @@ mod tests {
         assert_ne!(other.link(CHAIN_START, &[1; 32]).hash, link.hash);
         assert_ne!(record.link([9; 32], &[1; 32]).hash, link.hash);
         assert_ne!(record.link(CHAIN_START, &[2; 32]).mac, link.mac);
-        assert_eq!(record.canonical(), r#"{"action":"api_key.created","actor_id":"local","actor_kind":"operator","address":"","at":"5","changes":[{"field":"name","from":null,"to":"a \"b\"\n"}],"id":"aud_1","request_id":"req_1","sequence":1,"target":"key_1"}"#);
+        assert_eq!(
+            record.canonical(),
+            r#"{"action":"api_key.created","actor_id":"local","actor_kind":"operator","address":"","at":"5","changes":[{"field":"name","from":null,"to":"a \"b\"\n"}],"id":"aud_1","request_id":"req_1","sequence":1,"target":"key_1"}"#
+        );
     }
 }

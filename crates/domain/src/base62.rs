@@ -33,9 +33,7 @@ pub fn encode_u128<const N: usize>(mut number: u128) -> [u8; N] {
 
 /// Reads symbols as one number; `None` for a foreign symbol or a value of 2¹²⁸ and more.
 pub fn decode_u128(text: &[u8]) -> Option<u128> {
-    text.iter().try_fold(0_u128, |sum, byte| {
-        sum.checked_mul(62)?.checked_add(u128::from(value(*byte)?))
-    })
+    text.iter().try_fold(0_u128, |sum, byte| sum.checked_mul(62)?.checked_add(u128::from(value(*byte)?)))
 }
 
 /// Writes 32 bytes, read as one big-endian integer, as 43 symbols.

@@ -46,7 +46,8 @@ mod tests {
     use super::*;
 
     fn choice(x: Option<&'static str>, a: Option<&'static str>) -> Result<&'static str, Code> {
-        let presented = Presented { x_api_key: x.map(str::as_bytes), authorization: a.map(str::as_bytes), is_repeated: false };
+        let presented =
+            Presented { x_api_key: x.map(str::as_bytes), authorization: a.map(str::as_bytes), is_repeated: false };
         choose(&presented).map(|text| std::str::from_utf8(text).unwrap())
     }
 

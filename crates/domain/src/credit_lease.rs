@@ -88,7 +88,11 @@ impl CreditLease {
             self.held = self.held.checked_add(amount).ok_or(HoldRefused::Frozen)?;
             return Ok(Hold(amount));
         }
-        Err(if amount <= balance { HoldRefused::OnHold { balance, free } } else { HoldRefused::Insufficient { balance, free } })
+        Err(if amount <= balance {
+            HoldRefused::OnHold { balance, free }
+        } else {
+            HoldRefused::Insufficient { balance, free }
+        })
     }
 
     /// Charges at most the hold and gives the rest back.

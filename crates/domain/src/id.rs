@@ -176,7 +176,14 @@ mod tests {
 
     #[test]
     fn parsing_is_strict() {
-        for text in ["", "org_", "usr_02ySrtXBu4uNkDWuMGYrnD", "org_02ySrtXBu4uNkDWuMGYrn", "org_zzzzzzzzzzzzzzzzzzzzzz", "org_02ySrtXBu4uNkDWuMGYrn-"] {
+        for text in [
+            "",
+            "org_",
+            "usr_02ySrtXBu4uNkDWuMGYrnD",
+            "org_02ySrtXBu4uNkDWuMGYrn",
+            "org_zzzzzzzzzzzzzzzzzzzzzz",
+            "org_02ySrtXBu4uNkDWuMGYrn-",
+        ] {
             assert_eq!(text.parse::<OrganizationId>(), Err(MalformedId), "{text}");
         }
         assert!("key_0000000000AZ".parse::<KeyId>().is_ok());

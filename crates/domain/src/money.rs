@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn other_texts_are_not_amounts() {
-        for text in ["", "-1", "+1", "1e3", ".5", "1.", "1.0000000000", "12345678901", "9999999999", "1,0", " 1", "NaN"] {
+        for text in ["", "-1", "+1", "1e3", ".5", "1.", "1.0000000000", "12345678901", "9999999999", "1,0", " 1", "NaN"]
+        {
             assert_eq!(text.parse::<Nano>(), Err(InvalidAmount), "{text}");
         }
     }

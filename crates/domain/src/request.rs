@@ -125,4 +125,3 @@ pub struct RequestRecord {
     /// Whether the last piece was handed over.
     pub delivery: Delivery,
 }
-

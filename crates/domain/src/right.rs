@@ -75,7 +75,8 @@ impl Role {
             Permission::Operate => false,
             Permission::KeysRead | Permission::EnvironmentsRead | Permission::CreditsRead => true,
             Permission::UsageRead | Permission::RequestsRead => {
-                matches!(self, Role::Owner | Role::Admin | Role::Viewer) || matches!((self, permission), (Role::Billing, Permission::UsageRead))
+                matches!(self, Role::Owner | Role::Admin | Role::Viewer)
+                    || matches!((self, permission), (Role::Billing, Permission::UsageRead))
             }
             Permission::AdminKeysManage => matches!(self, Role::Owner | Role::Admin),
             Permission::KeysCreate | Permission::KeysUpdate | Permission::KeysRevoke => matches!(self, Role::Owner),

@@ -18,10 +18,7 @@ const fn management(operation: Operation, method: Method, path: &'static str, pe
 }
 
 const fn operator(operation: Operation, method: Method, path: &'static str) -> Row {
-    Row {
-        authentication: Authentication::Operator,
-        ..management(operation, method, path, Permission::Operate)
-    }
+    Row { authentication: Authentication::Operator, ..management(operation, method, path, Permission::Operate) }
 }
 
 /// *project* on this surface is an environment (`decisions.md` §1).
@@ -34,15 +31,35 @@ pub(super) const ROWS: &[Row] = &[
     management(Operation::DisableKey, Method::Post, "/v1/organization/api_keys/{key}/disable", Permission::KeysUpdate),
     management(Operation::EnableKey, Method::Post, "/v1/organization/api_keys/{key}/enable", Permission::KeysUpdate),
     management(Operation::ListKeys, Method::Get, "/v1/organization/projects/{project}/api_keys", Permission::KeysRead),
-    management(Operation::CreateKey, Method::Post, "/v1/organization/projects/{project}/api_keys", Permission::KeysCreate),
-    management(Operation::GetKey, Method::Get, "/v1/organization/projects/{project}/api_keys/{key}", Permission::KeysRead),
-    management(Operation::RevokeKey, Method::Delete, "/v1/organization/projects/{project}/api_keys/{key}", Permission::KeysRevoke),
+    management(
+        Operation::CreateKey,
+        Method::Post,
+        "/v1/organization/projects/{project}/api_keys",
+        Permission::KeysCreate,
+    ),
+    management(
+        Operation::GetKey,
+        Method::Get,
+        "/v1/organization/projects/{project}/api_keys/{key}",
+        Permission::KeysRead,
+    ),
+    management(
+        Operation::RevokeKey,
+        Method::Delete,
+        "/v1/organization/projects/{project}/api_keys/{key}",
+        Permission::KeysRevoke,
+    ),
     management(Operation::ListEnvironments, Method::Get, "/v1/organization/projects", Permission::EnvironmentsRead),
     management(Operation::GetWallet, Method::Get, "/v1/organization/credits", Permission::CreditsRead),
     management(Operation::GetUsage, Method::Get, "/v1/organization/usage/completions", Permission::UsageRead),
     management(Operation::ListRequests, Method::Get, "/v1/organization/requests", Permission::RequestsRead),
     management(Operation::GetRequest, Method::Get, "/v1/organization/requests/{request}", Permission::RequestsRead),
-    management(Operation::GetReceipt, Method::Get, "/v1/organization/requests/{request}/receipt", Permission::RequestsRead),
+    management(
+        Operation::GetReceipt,
+        Method::Get,
+        "/v1/organization/requests/{request}/receipt",
+        Permission::RequestsRead,
+    ),
     operator(Operation::SetUp, Method::Post, "/api/operator/setup"),
     operator(Operation::CreateGrant, Method::Post, "/api/operator/grants"),
     operator(Operation::VerifyLedger, Method::Post, "/api/operator/ledger/verify"),

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// The bases under which every inference path is served (W1).
-pub const INFERENCE_BASES: &[&str] = &["/v1/", "/", "/api/", "/api/v1/", "/openai/v1/"];
+pub(super) const INFERENCE_BASES: &[&str] = &["/v1/", "/", "/api/", "/api/v1/", "/openai/v1/"];
 
 /// The most captured segments of one row.
 const CAPTURES_MAX: usize = 2;
@@ -25,9 +25,12 @@ pub struct Match {
 impl Match {
     /// The captured text of a `{name}` of the row's path.
     pub fn captured(&self, name: &str) -> Option<&str> {
-        let position = self.row.path.split('/').filter(|part| part.starts_with('{')).position(|part| {
-            part.trim_start_matches('{').trim_end_matches('}') == name
-        })?;
+        let position = self
+            .row
+            .path
+            .split('/')
+            .filter(|part| part.starts_with('{'))
+            .position(|part| part.trim_start_matches('{').trim_end_matches('}') == name)?;
         self.captures.get(position)?.as_deref()
     }
 }
@@ -117,8 +120,7 @@ impl EndpointTable {
         if let Some(found) = self.find_model(path) {
             return vec![found];
         }
-        let found: Vec<Match> =
-            self.captured.iter().filter_map(|(pattern, row)| capture(pattern, path, row)).collect();
+        let found: Vec<Match> = self.captured.iter().filter_map(|(pattern, row)| capture(pattern, path, row)).collect();
         if !found.is_empty() {
             return found;
         }
@@ -228,14 +230,39 @@ mod tests {
 
     #[test]
     fn inference_paths_are_served_under_every_base() {
-        for path in ["/v1/chat/completions", "/chat/completions", "/api/chat/completions", "/api/v1/chat/completions", "/openai/v1/chat/completions", "/v1//chat/completions", "//v1/chat/completions/", "/v1/chat/completions/"] {
+        for path in [
+            "/v1/chat/completions",
+            "/chat/completions",
+            "/api/chat/completions",
+            "/api/v1/chat/completions",
+            "/openai/v1/chat/completions",
+            "/v1//chat/completions",
+            "//v1/chat/completions/",
+            "/v1/chat/completions/",
+        ] {
             assert_eq!(operation("POST", path), Some(Operation::ChatCompletions), "{path}");
         }
     }
 
     #[test]
     fn nothing_else_is_forgiven() {
-        for path in ["/v1/../x", "/v1/../chat/completions", "/v1/%2e%2e/chat/completions", "/v1/chat%2fcompletions", "/v1/chat/completions%00", "/v1/chat/completions;x=1", "/v1/chat/completions/é", "/v1\\chat\\completions", "/V1/chat/completions", "/v1/chat/completions#", "/v2/chat/completions", "/v1/organization/api_keys/", "/v1//organization/api_keys", "/v1/organization/api_keys/key_a%2fb", "/v1/organization/api_keys/a/b/c"] {
+        for path in [
+            "/v1/../x",
+            "/v1/../chat/completions",
+            "/v1/%2e%2e/chat/completions",
+            "/v1/chat%2fcompletions",
+            "/v1/chat/completions%00",
+            "/v1/chat/completions;x=1",
+            "/v1/chat/completions/é",
+            "/v1\\chat\\completions",
+            "/V1/chat/completions",
+            "/v1/chat/completions#",
+            "/v2/chat/completions",
+            "/v1/organization/api_keys/",
+            "/v1//organization/api_keys",
+            "/v1/organization/api_keys/key_a%2fb",
+            "/v1/organization/api_keys/a/b/c",
+        ] {
             assert_eq!(operation("POST", path), None, "{path}");
         }
     }
@@ -247,7 +274,10 @@ mod tests {
             assert_eq!(found.row.operation, Operation::GetModel);
             assert_eq!(found.captured("id"), Some("a/b"), "{path}");
         }
-        assert_eq!(EndpointTable::new().find("GET", "/v1/models/org/a%2Fb:tag").unwrap().captured("id"), Some("org/a/b:tag"));
+        assert_eq!(
+            EndpointTable::new().find("GET", "/v1/models/org/a%2Fb:tag").unwrap().captured("id"),
+            Some("org/a/b:tag")
+        );
         assert_eq!(EndpointTable::new().find("GET", "/v1/models/..").unwrap().captured("id"), Some(".."));
         assert_eq!(operation("GET", "/v1/models/"), Some(Operation::ListModels));
     }
@@ -268,7 +298,10 @@ mod tests {
     #[test]
     fn captured_names_are_found_by_name() {
         let found = EndpointTable::new().find("GET", "/v1/organization/projects/env_1/api_keys/key_2").unwrap();
-        assert_eq!((found.captured("project"), found.captured("key"), found.captured("x")), (Some("env_1"), Some("key_2"), None));
+        assert_eq!(
+            (found.captured("project"), found.captured("key"), found.captured("x")),
+            (Some("env_1"), Some("key_2"), None)
+        );
     }
 
     #[test]
