@@ -116,6 +116,7 @@ catalogue! {
     OrganizationRequired = "organization_required", 400, "invalid_request_error", Caller, Retry::Unsaid, "Name the organization: there are several.";
     KeyLimitReached = "key_limit_reached", 400, "invalid_request_error", Caller, Retry::Unsaid, "This organization has as many API keys as it may have. Revoke one or ask the operator for more.";
     KeyIsRevoked = "key_is_revoked", 400, "invalid_request_error", Caller, Retry::Unsaid, "This key is revoked, and that is final. Create a new one.";
+    AlreadySetUp = "already_set_up", 400, "invalid_request_error", Caller, Retry::Unsaid, "This instance has an owner already.";
     InvalidAmount = "invalid_amount", 400, "invalid_request_error", Caller, Retry::Unsaid, "An amount is a positive decimal text with at most 9 fraction digits, such as \"10.00\".";
     EventConflict = "event_conflict", 400, "invalid_request_error", Caller, Retry::Unsaid, "The same event was booked before with other content.";
     MissingApiKey = "missing_api_key", 401, "authentication_error", Credential, Retry::Unsaid, "You didn't provide an API key. Send 'Authorization: Bearer YOUR_API_KEY' or 'X-API-Key: YOUR_API_KEY'.";
