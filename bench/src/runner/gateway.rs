@@ -1,0 +1,138 @@
+//! Claviger as a target: a fresh directory, 1,000 keys, a priced model and a free one, both routed to the simulator.
+
+use std::fs::{self, Permissions};
+use std::net::SocketAddrV4;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+
+use super::http::Client;
+
+/// Money the organization is granted: more than any run can spend.
+const CREDIT: &str = "1000000.00";
+
+/// The models of the bench; the same names at the upstream and behind nginx.
+pub(crate) const MODEL: &str = "bench";
+pub(crate) const FREE_MODEL: &str = "bench-free";
+/// The simulator's model with gaps between chunks. Its own name is kept for the upstream only.
+pub(crate) const UPSTREAM_STREAM_MODEL: &str = "sim-stream";
+pub(crate) const STREAM_MODEL: &str = "bench-stream";
+pub(crate) const FREE_STREAM_MODEL: &str = "bench-free-stream";
+
+/// The release binary with its directory.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    program: PathBuf,
+    data: PathBuf,
+    config: PathBuf,
+    pub(crate) listen: SocketAddrV4,
+    admin_key: String,
+}
+
+impl Gateway {
+    /// Writes the configuration and sets the first organization up, before any server runs.
+    pub(crate) fn prepare(
+        program: &Path,
+        dir: &Path,
+        listen: SocketAddrV4,
+        private_listen: SocketAddrV4,
+        upstream: SocketAddrV4,
+        credential: &str,
+        keys: usize,
+    ) -> anyhow::Result<Self> {
+        let data = dir.join("data");
+        let config = dir.join("claviger.toml");
+        write_secret(&dir.join("provider-key"), credential)?;
+        write_secret(&dir.join("password"), "bench-only-passphrase-1")?;
+        fs::write(&config, config_text(dir, private_listen, upstream, keys))?;
+        let mut gateway = Self { program: program.to_owned(), data, config, listen, admin_key: String::new() };
+        let password = dir.join("password").to_string_lossy().into_owned();
+        let words = ["--organization", "Bench", "--email", "bench@example.com", "--password-file", &password];
+        let set_up = gateway.tool("setup", &[&words[..], &["--credit", CREDIT]].concat())?;
+        let admin_key =
+            set_up.pointer("/admin_key/value").and_then(Value::as_str).context("setup gave no admin key")?;
+        gateway.admin_key = admin_key.to_owned();
+        Ok(gateway)
+    }
+
+    /// The arguments that start the server.
+    pub(crate) fn serve_words(&self) -> Vec<String> {
+        let words = ["serve", "--data", &self.data.to_string_lossy(), "--config", &self.config.to_string_lossy()];
+        let mut words = words.map(str::to_owned).to_vec();
+        words.extend(["--listen".to_owned(), self.listen.to_string()]);
+        words
+    }
+
+    /// Creates `count` keys through the management API of the running server.
+    pub(crate) fn create_keys(&self, count: usize) -> anyhow::Result<Vec<String>> {
+        let mut client = Client::connect(self.listen)?;
+        (0..count)
+            .map(|number| {
+                let body = json!({ "name": format!("bench {number}") });
+                let key = client.json("POST", "/v1/organization/api_keys", &self.admin_key, &body)?;
+                let value = key.pointer("/value").and_then(Value::as_str).context("a created key without its value")?;
+                Ok(value.to_owned())
+            })
+            .collect()
+    }
+
+    /// Whether a management request answers: the first sign of life.
+    pub(crate) fn is_up(&self) -> bool {
+        Client::connect(self.listen)
+            .and_then(|mut client| {
+                client.json("GET", "/v1/organization/api_keys?limit=1", &self.admin_key, &Value::Null)
+            })
+            .is_ok()
+    }
+
+    /// `ledger verify` of the running server, as JSON.
+    pub(crate) fn verify_ledger(&self) -> anyhow::Result<Value> {
+        self.tool("ledger", &["verify"])
+    }
+
+    /// Runs a local command and reads the JSON it prints.
+    fn tool(&self, verb: &str, words: &[&str]) -> anyhow::Result<Value> {
+        let mut command = Command::new(&self.program);
+        command.arg(verb).args(words).arg("--json").arg("--data").arg(&self.data).arg("--config").arg(&self.config);
+        let output = command.output().with_context(|| format!("running {} {verb}", self.program.display()))?;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "claviger {verb} ended with {}: {err}{out}", output.status);
+        serde_json::from_str(&out).with_context(|| format!("claviger {verb} printed {out:?}"))
+    }
+}
+
+fn write_secret(file: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(file, text)?;
+    Ok(fs::set_permissions(file, Permissions::from_mode(0o600))?)
+}
+
+fn config_text(dir: &Path, private_listen: SocketAddrV4, upstream: SocketAddrV4, keys: usize) -> String {
+    let model = |id: &str, upstream_model: &str, rest: &str| {
+        format!(
+            "[[model]]\nid = \"{id}\"\nendpoints = [\"chat\"]\ncontext = 32768\nmax_output = 16384\n{rest}\
+             tiers = [[{{ provider = \"sim\", model = \"{upstream_model}\" }}]]\n\n"
+        )
+    };
+    let price = |id: &str, meter: &str, sell: &str| {
+        format!("[[price]]\nmodel = \"{id}\"\nmeter = \"{meter}\"\nsell = \"{sell}\"\n\n")
+    };
+    let mut text = format!(
+        "[server]\nprivate_listen = \"{private_listen}\"\n\n[keys]\nmax_per_organization = {}\n\n\
+         [telemetry]\nlevel = \"warn\"\naccess_log = false\n\n\
+         [[provider]]\nname = \"sim\"\ndialect = \"openai\"\nbase_url = \"http://{upstream}/v1\"\nkey_file = \"{}\"\n\n",
+        keys + 100,
+        dir.join("provider-key").display(),
+    );
+    text += &model(MODEL, MODEL, "");
+    text += &model(STREAM_MODEL, UPSTREAM_STREAM_MODEL, "");
+    text += &model(FREE_MODEL, MODEL, "free = true\n");
+    text += &model(FREE_STREAM_MODEL, UPSTREAM_STREAM_MODEL, "free = true\n");
+    for id in [MODEL, STREAM_MODEL] {
+        text += &price(id, "input_token", "0.15");
+        text += &price(id, "output_token", "0.60");
+    }
+    text
+}
