@@ -1,0 +1,86 @@
+//! Child processes: where the binary lies, starting it, ending it by its process id.
+
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use tokio::process::{Child, Command};
+
+/// The root of the workspace: scripts and fetched clients lie below it.
+pub fn workspace_root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors().nth(2).unwrap_or(own).to_path_buf()
+}
+
+/// A program of this build: `target/<profile>/<name>`, beside the folder of the test's own executable.
+///
+/// # Errors
+/// When it has not been built.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.ancestors().nth(2).context("the test lies in no target directory")?;
+    let path = folder.join(name);
+    ensure!(path.is_file(), "{} is missing: `cargo xtask test` builds it", path.display());
+    Ok(path)
+}
+
+/// A running child whose output goes to a file. Dropping it kills it.
+pub struct Program {
+    child: Child,
+    name: String,
+    output: PathBuf,
+}
+
+impl Program {
+    /// Starts `command` with its output in `output`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(mut command: Command, output: &Path) -> Result<Self> {
+        let name = command.as_std().get_program().to_string_lossy().into_owned();
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(output)?;
+        let errors = file.try_clone()?;
+        command.stdin(Stdio::null()).stdout(file).stderr(errors).kill_on_drop(true);
+        let child = command.spawn().with_context(|| format!("{name} did not start"))?;
+        Ok(Self { child, name, output: output.to_path_buf() })
+    }
+
+    /// The process id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// What it has written so far.
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(&self.output).unwrap_or_default()
+    }
+
+    /// Fails, with what it wrote, when it has ended.
+    ///
+    /// # Errors
+    /// When the process is no longer there.
+    pub fn ensure_running(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => anyhow::bail!("{} ended with {status}:\n{}", self.name, self.output()),
+        }
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    ///
+    /// # Errors
+    /// When it was gone already.
+    pub async fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// SIGTERM, and waits for the orderly end.
+    ///
+    /// # Errors
+    /// When the signal could not be sent.
+    pub async fn stop(&mut self) -> Result<ExitStatus> {
+        let id = self.id().context("the process has ended already")?;
+        let sent = Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        ensure!(sent.success(), "the signal was not sent");
+        Ok(self.child.wait().await?)
+    }
+}

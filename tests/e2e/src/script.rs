@@ -1,0 +1,92 @@
+//! The official SDKs: each script in a process of its own, with its own home and only the environment it is given.
+
+use crate::program::workspace_root;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::Command;
+
+/// How long one script may run.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A script about to run.
+pub struct Script {
+    command: Command,
+    name: String,
+    home: tempfile::TempDir,
+}
+
+/// `tests/e2e/python/<name>` under the venv `target/e2e/<venv>`.
+///
+/// # Errors
+/// When the venv has not been installed.
+pub fn python(venv: &str, name: &str) -> Result<Script> {
+    let own = std::env::current_exe()?;
+    let target = own.ancestors().nth(3).context("the test lies in no target directory")?;
+    let interpreter = target.join("e2e").join(venv).join("bin/python");
+    ensure!(interpreter.exists(), "{} is missing: `cargo xtask test` installs it", interpreter.display());
+    Script::new(&interpreter, workspace_root().join("tests/e2e/python").join(name))
+}
+
+/// `tests/e2e/node/<name>` with the packages installed beside it.
+///
+/// # Errors
+/// When they have not been installed.
+pub fn node(name: &str) -> Result<Script> {
+    let folder = workspace_root().join("tests/e2e/node");
+    ensure!(folder.join("node_modules/openai").exists(), "openai for Node is missing: `cargo xtask test` installs it");
+    Script::new(Path::new("node"), folder.join(name))
+}
+
+impl Script {
+    fn new(interpreter: &Path, script: PathBuf) -> Result<Self> {
+        let home = tempfile::tempdir()?;
+        let mut command = Command::new(interpreter);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.arg(&script).env_clear().env("PATH", path).env("HOME", home.path()).env("NO_PROXY", "*");
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        Ok(Self { command, name: script.display().to_string(), home })
+    }
+
+    /// Adds a variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, value: &str) -> Self {
+        self.command.arg(value);
+        self
+    }
+
+    /// Runs it and gives what it printed, without the last line end.
+    ///
+    /// # Errors
+    /// When it fails or runs for more than a minute; with everything it wrote.
+    pub async fn text(mut self) -> Result<String> {
+        let output = tokio::time::timeout(PATIENCE, self.command.output()).await;
+        let output = output.with_context(|| format!("{} ran for more than a minute", self.name))??;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            bail!("{} ended with {}:\n{printed}\n{errors}", self.name, output.status);
+        }
+        drop(self.home);
+        Ok(printed.trim_end_matches('\n').to_owned())
+    }
+
+    /// Runs it and reads the JSON it printed.
+    ///
+    /// # Errors
+    /// As [`Script::text`], or when it printed something else.
+    pub async fn json(self) -> Result<Value> {
+        let name = self.name.clone();
+        let text = self.text().await?;
+        serde_json::from_str(&text).with_context(|| format!("{name} printed {text:?}"))
+    }
+}

@@ -1,0 +1,119 @@
+//! `cargo xtask test [--long] [filter]`: installs and starts what the tests need, runs everything, counts.
+//!
+//! Without a filter all gates run: format, lints, tidy, tests, licences. With one only the matching tests do, which is
+//! the loop to work in. Nothing is skipped in silence: what cannot run counts as failed.
+
+mod clients;
+mod debian;
+mod deny;
+mod long;
+mod postgres;
+mod tally;
+
+use crate::tidy;
+use crate::workspace::{self, Outcome};
+use postgres::Postgres;
+use std::process::Command;
+use std::time::Instant;
+use tally::Tally;
+
+struct Wishes {
+    is_long: bool,
+    filter: Vec<String>,
+}
+
+/// Runs the gates and the tests; the last line is `N passed, N failed`.
+pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
+    let wishes = Wishes {
+        is_long: arguments.iter().any(|argument| argument == "--long"),
+        filter: arguments.iter().filter(|argument| *argument != "--long").cloned().collect(),
+    };
+    let mut tally = Tally::default();
+    if wishes.filter.is_empty() {
+        tally.gate("format", check_format);
+        tally.gate("lints", check_lints);
+        tally.gate("tidy", tidy::run);
+    }
+    match prepare(&wishes) {
+        Ok(postgres) => match tests(&wishes, &postgres, &mut tally) {
+            Ok(()) => {}
+            Err(message) => tally.failed("tests", &message),
+        },
+        Err(message) => tally.failed("preparation", &message),
+    }
+    if wishes.filter.is_empty() {
+        tally.gate("licences and sources", deny::check);
+    }
+    tally.finish()
+}
+
+fn check_format() -> Outcome<()> {
+    workspace::succeed(workspace::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn check_lints() -> Outcome<()> {
+    let mut clippy = workspace::cargo();
+    clippy.args(["clippy", "--quiet", "--workspace", "--all-targets", "--features", "claviger-e2e/long"]);
+    workspace::succeed(clippy.args(["--", "-D", "warnings"]))
+}
+
+fn prepare(wishes: &Wishes) -> Outcome<Postgres> {
+    debian::install_missing()?;
+    clients::install()?;
+    if wishes.is_long {
+        long::install()?;
+    }
+    build_binaries()?;
+    Postgres::start()
+}
+
+/// The binary with seeded bugs first, under another name; then the one that ships, where the tests look for it.
+fn build_binaries() -> Outcome<()> {
+    let built = workspace::target().join("debug/claviger");
+    let bugs = workspace::target().join("debug/claviger-bugs");
+    workspace::succeed(workspace::cargo().args(["build", "--quiet", "--package", "claviger", "--features", "bugs"]))?;
+    match std::fs::remove_file(&bugs) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(format!("{}: {error}", bugs.display()));
+        }
+        _ => {}
+    }
+    std::fs::copy(&built, &bugs).map_err(|error| format!("{}: {error}", bugs.display()))?;
+    workspace::succeed(workspace::cargo().args(["build", "--quiet", "--package", "claviger"]))
+}
+
+fn tests(wishes: &Wishes, postgres: &Postgres, tally: &mut Tally) -> Outcome<()> {
+    let has_nextest = workspace::cargo().args(["nextest", "--version"]).output().is_ok_and(|out| out.status.success());
+    let mut command = if has_nextest { nextest() } else { plain() };
+    command.args(["--workspace"]);
+    if wishes.is_long {
+        command.args(["--features", "claviger-e2e/long"]).env("CLAVIGER_TEST_LONG", "1");
+    }
+    command.env("CLAVIGER_TEST_POSTGRES", postgres.url());
+    if !has_nextest {
+        command.arg("--no-fail-fast");
+    }
+    command.args(&wishes.filter);
+    let begun = now();
+    tally.tests(&mut command, has_nextest)?;
+    eprintln!("tests ran for {} s", begun.elapsed().as_secs());
+    Ok(())
+}
+
+fn nextest() -> Command {
+    let mut command = workspace::cargo();
+    command.args(["nextest", "run", "--no-fail-fast", "--no-tests", "pass"]);
+    command
+}
+
+fn plain() -> Command {
+    let mut command = workspace::cargo();
+    command.args(["test", "--lib", "--bins", "--tests"]);
+    command
+}
+
+/// Only for telling how long something took.
+#[expect(clippy::disallowed_methods, reason = "a stop watch for the person at the terminal")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
