@@ -1,0 +1,174 @@
+//! What the simulator reads of a chat body.
+//!
+//! Not the gateway's scan: this is what an upstream behind it would read. Everything else in the body is accepted and
+//! changes nothing (`stop`, `seed`, sampling).
+
+use super::fault::Fault;
+use super::tokens;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// A chat body, as far as it is read.
+#[derive(Debug, Deserialize)]
+pub(super) struct Ask<'a> {
+    #[serde(borrow, default)]
+    pub(super) model: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) messages: Option<Vec<Message<'a>>>,
+    #[serde(default)]
+    pub(super) stream: Option<bool>,
+    #[serde(default)]
+    pub(super) stream_options: Option<StreamOptions>,
+    #[serde(default)]
+    pub(super) n: Option<u64>,
+    #[serde(default)]
+    pub(super) max_tokens: Option<u64>,
+    #[serde(default)]
+    pub(super) max_completion_tokens: Option<u64>,
+    #[serde(borrow, default)]
+    pub(super) tools: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    pub(super) tool_choice: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) response_format: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) sim: Option<&'a RawValue>,
+}
+
+/// When usage is reported on a stream.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(super) struct StreamOptions {
+    #[serde(default)]
+    pub(super) include_usage: Option<bool>,
+    #[serde(default)]
+    pub(super) continuous_usage_stats: Option<bool>,
+}
+
+/// One message of the prompt.
+#[derive(Debug, Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    pub(super) role: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) content: Content<'a>,
+}
+
+/// A message's content: its text, joined from the text parts, and how many parts are not text.
+#[derive(Debug, Default)]
+pub(super) struct Content<'a> {
+    pub(super) text: Cow<'a, str>,
+    pub(super) other_parts: u64,
+}
+
+/// A string that is borrowed from the body where it has no escapes.
+#[derive(Debug, Default)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'a> Ask<'a> {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// What is wrong with it, as the answer to send.
+    pub(super) fn read(body: &'a [u8]) -> Result<Self, Fault> {
+        serde_json::from_slice(body).map_err(|error| Fault::invalid_body(&error))
+    }
+
+    /// Σ over messages (tokens(text) + 1) + 10 per part that is not text + 8 per tool.
+    pub(super) fn prompt_tokens(&self) -> u64 {
+        let messages = self.messages.iter().flatten().map(|message| {
+            let parts = message.content.other_parts.saturating_mul(10);
+            tokens::count(&message.content.text).saturating_add(1).saturating_add(parts)
+        });
+        let tools = u64::try_from(self.tools.as_ref().map_or(0, Vec::len)).unwrap_or(u64::MAX);
+        messages.fold(tools.saturating_mul(8), u64::saturating_add)
+    }
+
+    /// The token limit of one choice; the newer name wins.
+    pub(super) fn output_limit(&self) -> Option<u64> {
+        self.max_completion_tokens.or(self.max_tokens)
+    }
+
+    /// The text of the last user message; empty without one.
+    pub(super) fn last_user_text(&self) -> &str {
+        self.messages
+            .iter()
+            .flatten()
+            .rev()
+            .find(|message| message.role.0 == "user")
+            .map_or("", |message| message.content.text.as_ref())
+    }
+
+    /// The text of the last message, if a tool said it.
+    pub(super) fn tool_said(&self) -> Option<&str> {
+        let last = self.messages.as_ref()?.last()?;
+        (last.role.0 == "tool").then_some(last.content.text.as_ref())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrow;
+        impl<'de> Visitor<'de> for Borrow {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Borrow)
+    }
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Join;
+        impl<'de> Visitor<'de> for Join {
+            type Value = Content<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, a list of parts or null")
+            }
+            fn visit_unit<E>(self) -> Result<Content<'de>, E> {
+                Ok(Content::default())
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
+                Ok(Content { text: Cow::Borrowed(text), other_parts: 0 })
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
+                Ok(Content { text: Cow::Owned(text.to_owned()), other_parts: 0 })
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content<'de>, A::Error> {
+                let mut content = Content::default();
+                while let Some(part) = parts.next_element::<Part<'de>>()? {
+                    match part.text {
+                        Some(text) if matches!(part.kind.0.as_ref(), "text" | "input_text" | "output_text") => {
+                            content.text.to_mut().push_str(&text.0);
+                        }
+                        _ => content.other_parts = content.other_parts.saturating_add(1),
+                    }
+                }
+                Ok(content)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content<'de>, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Err(serde::de::Error::custom("content must be a string, a list of parts or null"))
+            }
+        }
+        deserializer.deserialize_any(Join)
+    }
+}

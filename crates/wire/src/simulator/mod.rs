@@ -1,0 +1,132 @@
+//! The simulator: deterministic answers, as a script of what to send and when (`wire.md` §8).
+//!
+//! One request in, one [`Script`] out; the output depends on the request alone. The provider in process plays the script
+//! into the gateway, the standalone server plays it onto sockets. Neither delays nor sockets, nor the clock that gives
+//! `created`, are known here. Any change of output bytes raises [`FINGERPRINT`].
+
+mod answer;
+mod ask;
+mod chunks;
+mod damage;
+mod fault;
+mod knobs;
+mod mode;
+mod models;
+mod plan;
+mod schema;
+mod script;
+mod shape;
+mod tokens;
+mod usage;
+mod whole;
+
+#[cfg(test)]
+mod tests;
+
+pub use mode::{EchoPlace, Mode};
+pub use models::MODELS;
+pub use script::{Ending, Script, Step, Steps};
+pub use shape::Shape;
+
+use fault::Fault;
+use http::HeaderMap;
+
+/// `system_fingerprint` of every answer: the version of the simulator's bytes.
+pub const FINGERPRINT: &str = "sim-1";
+
+/// Which endpoint was called; the caller has matched the path and the method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SimEndpoint<'a> {
+    /// `POST chat/completions`.
+    Chat,
+    /// `GET models`.
+    Models,
+    /// `GET models/{id}`, the id percent-decoded.
+    Model(&'a str),
+}
+
+/// One request to the simulator.
+#[derive(Clone, Copy, Debug)]
+pub struct SimCall<'a> {
+    /// Which endpoint.
+    pub endpoint: SimEndpoint<'a>,
+    /// The whole body; empty for `GET`.
+    pub body: &'a [u8],
+    /// The request id; a leading `req_` is left out of the ids made from it.
+    pub request_id: &'a str,
+    /// Whose bytes to imitate. In process: [`Shape::OpenAi`].
+    pub shape: Shape,
+    /// `created` of the answer, in seconds since 1970: when the request started.
+    pub now_seconds: i64,
+    /// What only the standalone server knows; `None` in process, where modes are refused.
+    pub standalone: Option<Standalone<'a>>,
+}
+
+/// What the standalone server adds to a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Standalone<'a> {
+    /// The mode of the script rule that matched; it wins over the body's `sim.mode`.
+    pub mode: Option<&'a Mode>,
+    /// The received header fields, for `echo-headers`.
+    pub headers: &'a HeaderMap,
+    /// The context length in tokens that the shape pretends to have; `None` = endless.
+    pub context_tokens: Option<u64>,
+}
+
+/// What to answer to a call. Never fails: what is wrong with the request becomes an error answer of the shape.
+pub fn simulate(call: &SimCall<'_>) -> Script {
+    match answer_to(call) {
+        Ok(script) => script,
+        Err(fault) => fault.script(call.shape),
+    }
+}
+
+/// The shape's own refusal of a credential that is absent or not in the key file.
+pub fn refuse_credential(shape: Shape, is_missing: bool) -> Script {
+    Fault::credential(shape, is_missing).script(shape)
+}
+
+/// The shape's answer for a path it does not serve, or a method the path does not have.
+pub fn refuse_path(shape: Shape, method: &str, path: &str) -> Script {
+    Fault::unknown_path(shape, method, path).script(shape)
+}
+
+fn answer_to(call: &SimCall<'_>) -> Result<Script, Fault> {
+    match call.endpoint {
+        SimEndpoint::Chat => chat(call),
+        SimEndpoint::Models => by_rule(call, |_| Ok(models::list(call.shape, call.now_seconds))),
+        SimEndpoint::Model(id) => by_rule(call, |_| models::item(call.shape, id, call.now_seconds)),
+    }
+}
+
+/// Endpoints without a body: only a script rule can bend them.
+fn by_rule(call: &SimCall<'_>, answer: impl Fn(&SimCall<'_>) -> Result<Script, Fault>) -> Result<Script, Fault> {
+    let Some(mode) = call.standalone.and_then(|standalone| standalone.mode) else { return answer(call) };
+    match damage::instead(mode, call)? {
+        Some(script) => Ok(script),
+        None => Ok(damage::bend(answer(call)?, mode)),
+    }
+}
+
+fn chat(call: &SimCall<'_>) -> Result<Script, Fault> {
+    // A rule that answers instead of the model does not care what the body says, not even whether it is JSON.
+    if let Some(mode) = call.standalone.and_then(|standalone| standalone.mode)
+        && let Some(script) = damage::instead(mode, call)?
+    {
+        return Ok(script);
+    }
+    let ask = ask::Ask::read(call.body)?;
+    let knobs = knobs::Knobs::read(ask.sim, call.standalone.is_some())?;
+    let mode = call.standalone.and_then(|standalone| standalone.mode).or(knobs.mode.as_ref());
+    if let Some(mode) = knobs.mode.as_ref()
+        && let Some(script) = damage::instead(mode, call)?
+    {
+        return Ok(script);
+    }
+    let plan = plan::Plan::make(call, &ask, &knobs, mode)?;
+    let script = if plan.stream.is_some() { chunks::script(plan) } else { whole::script(&plan) };
+    Ok(match mode {
+        Some(mode) => damage::bend(script, mode),
+        None => script,
+    })
+}

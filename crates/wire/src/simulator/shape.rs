@@ -1,0 +1,99 @@
+//! Whose bytes to imitate: the servers of W51 that serve chat.
+//!
+//! Only what differs by shape in more than one place is said here; usage, errors and listings keep their own tables.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A server whose answers are imitated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// OpenAI; also the provider in process.
+    OpenAi,
+    /// vLLM.
+    Vllm,
+    /// SGLang.
+    Sglang,
+    /// llama.cpp's own server.
+    LlamaCpp,
+    /// Ollama's OpenAI endpoints.
+    Ollama,
+}
+
+/// A word that names no shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownShape;
+
+impl fmt::Display for UnknownShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the shape is one of openai, vllm, sglang, llamacpp, ollama")
+    }
+}
+
+impl std::error::Error for UnknownShape {}
+
+impl Shape {
+    /// Every shape.
+    pub const ALL: &'static [Self] = &[Self::OpenAi, Self::Vllm, Self::Sglang, Self::LlamaCpp, Self::Ollama];
+
+    /// Its word on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Vllm => "vllm",
+            Self::Sglang => "sglang",
+            Self::LlamaCpp => "llamacpp",
+            Self::Ollama => "ollama",
+        }
+    }
+
+    /// Whether paths are also served without `/v1`.
+    pub const fn serves_bare_paths(self) -> bool {
+        matches!(self, Self::LlamaCpp)
+    }
+
+    /// The context length it pretends to have when nobody says otherwise: only llama.cpp's is small enough to matter.
+    pub const fn default_context_tokens(self) -> Option<u64> {
+        if matches!(self, Self::LlamaCpp) { Some(8192) } else { None }
+    }
+
+    /// vLLM and SGLang report usage on every chunk when asked by `continuous_usage_stats` (W11).
+    pub(super) const fn has_running_usage(self) -> bool {
+        matches!(self, Self::Vllm | Self::Sglang)
+    }
+
+    /// The member in which reasoning is sent.
+    pub(super) const fn reasoning_member(self) -> &'static str {
+        match self {
+            Self::Vllm | Self::Ollama => "reasoning",
+            Self::OpenAi | Self::Sglang | Self::LlamaCpp => "reasoning_content",
+        }
+    }
+
+    /// Content type of JSON answers.
+    pub(super) const fn json_type(self) -> &'static str {
+        if matches!(self, Self::LlamaCpp) { "application/json; charset=utf-8" } else { "application/json" }
+    }
+
+    /// Content type of streams.
+    pub(super) const fn stream_type(self) -> &'static str {
+        match self {
+            Self::OpenAi | Self::Vllm | Self::Sglang => "text/event-stream; charset=utf-8",
+            Self::LlamaCpp | Self::Ollama => "text/event-stream",
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Shape {
+    type Err = UnknownShape;
+
+    fn from_str(text: &str) -> Result<Self, UnknownShape> {
+        Self::ALL.iter().copied().find(|shape| shape.name() == text).ok_or(UnknownShape)
+    }
+}
