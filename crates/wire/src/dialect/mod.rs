@@ -1,0 +1,56 @@
+//! One file per upstream dialect (W51): what it is asked differently, what it tells differently. The client is not
+//! known here.
+//!
+//! A dialect is a row of [`Habits`]; the readers of `openai/` act on the row and never on the dialect's name, so a
+//! new dialect is a new file.
+
+mod compatible;
+mod error;
+mod llamacpp;
+mod ollama;
+mod openai;
+mod sglang;
+mod simulator;
+mod vllm;
+
+use claviger_domain::catalog::Dialect;
+
+pub(crate) use error::read_message;
+pub use error::upstream_error;
+
+/// In what a dialect differs.
+#[derive(Debug)]
+pub(crate) struct Habits {
+    /// The field into which a token limit is written that the caller did not send (W5).
+    pub(crate) limit_field: &'static str,
+    /// Whether streams are asked for running usage, an exact bill at any cut (W11).
+    pub(crate) has_running_usage: bool,
+    /// Whether fields that say where or how the engine runs a request are refused (W49).
+    pub(crate) refuses_engine_fields: bool,
+    /// Whether media must come as `data:` URLs: the server would fetch others from inside the operator's network.
+    pub(crate) is_media_data_only: bool,
+    /// Whether a prompt count of 0 means that it was not counted: the prompt came from a cache.
+    pub(crate) is_zero_prompt_unknown: bool,
+}
+
+/// What most self-hosted servers have in common.
+const SELF_HOSTED: Habits = Habits {
+    limit_field: "max_tokens",
+    has_running_usage: false,
+    refuses_engine_fields: true,
+    is_media_data_only: true,
+    is_zero_prompt_unknown: false,
+};
+
+/// The habits of a dialect.
+pub(crate) const fn habits(dialect: Dialect) -> &'static Habits {
+    match dialect {
+        Dialect::OpenAi => &openai::HABITS,
+        Dialect::Vllm => &vllm::HABITS,
+        Dialect::Sglang => &sglang::HABITS,
+        Dialect::LlamaCpp => &llamacpp::HABITS,
+        Dialect::Ollama => &ollama::HABITS,
+        Dialect::Compatible => &compatible::HABITS,
+        Dialect::Simulator => &simulator::HABITS,
+    }
+}

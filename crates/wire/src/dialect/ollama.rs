@@ -1,0 +1,5 @@
+//! Ollama. A prompt that comes from its cache is counted as 0, and zero usage may precede the real one.
+
+use super::{Habits, SELF_HOSTED};
+
+pub(super) const HABITS: Habits = Habits { is_zero_prompt_unknown: true, ..SELF_HOSTED };

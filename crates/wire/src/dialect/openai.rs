@@ -1,0 +1,11 @@
+//! OpenAI itself. `max_tokens` is refused by its newer models, and usage comes on streams with `include_usage` only.
+
+use super::Habits;
+
+pub(super) const HABITS: Habits = Habits {
+    limit_field: "max_completion_tokens",
+    has_running_usage: false,
+    refuses_engine_fields: false,
+    is_media_data_only: false,
+    is_zero_prompt_unknown: false,
+};

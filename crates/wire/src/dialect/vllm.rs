@@ -1,0 +1,6 @@
+//! vLLM. Streams carry running usage when asked; `stream_options` without `stream` is refused; an error inside a
+//! stream is followed by `[DONE]`; cached tokens are told only with a server flag.
+
+use super::{Habits, SELF_HOSTED};
+
+pub(super) const HABITS: Habits = Habits { has_running_usage: true, ..SELF_HOSTED };

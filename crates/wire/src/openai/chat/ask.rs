@@ -1,0 +1,197 @@
+//! A chat request, read once into what it asks for. Which model that is, and what it costs, is not known here.
+
+use super::fields::{BODY, Fields, Reading};
+use super::tools::{self, Removal};
+use crate::dialect::habits;
+use crate::scan::{Kind, Value, quote_into, scan_strict};
+use bytes::Bytes;
+use claviger_domain::catalog::Dialect;
+use claviger_domain::error::{Code, PublicError};
+use claviger_domain::limits;
+
+/// A chat request whose body broke no rule of W48 and asks for nothing that W49 refuses whatever the model.
+#[derive(Debug)]
+pub struct ChatAsk {
+    /// The model as the caller named it: 1 to 256 bytes without control characters.
+    pub model: String,
+    /// Whether the answer is asked for as a stream.
+    pub is_stream: bool,
+    /// Whether the caller wants usage on the stream (W10).
+    pub wants_usage: bool,
+    /// Choices asked for, 1 to [`limits::CHOICES`].
+    pub choices: u64,
+    /// The most output tokens a choice may have, if the caller says so; of two fields the larger.
+    pub output_limit: Option<u64>,
+    pub(super) body: Bytes,
+    pub(super) fields: Fields,
+    pub(super) removal: Removal,
+    /// Whether the caller wants usage on every chunk, an extension of vLLM.
+    pub(super) wants_running_usage: bool,
+    /// The model as JSON, as it stands in every reply (W8).
+    pub(super) model_json: Bytes,
+}
+
+impl ChatAsk {
+    /// Reads a body: the strict scan, reserved fields, and what W49 refuses for every model.
+    ///
+    /// # Errors
+    /// The refusal of `reliability.md` §4-D rows 40 to 46 and 49 to 52, with its `param`.
+    pub fn parse(body: Bytes) -> Result<Self, PublicError> {
+        let mut reading = Reading::new(&body);
+        scan_strict(&body, &BODY, &mut reading)?;
+        let fields = reading.fields;
+        if let Some(name) = fields.forbidden {
+            return Err(PublicError::new(Code::ForbiddenParameter).about(name));
+        }
+        let model = model(&fields, &body)?;
+        check_messages(&fields)?;
+        let is_stream = flag(fields.stream, "stream")?;
+        if let Some(options) = fields.stream_options
+            && !matches!(options.kind, Kind::Object { .. } | Kind::Null)
+        {
+            return Err(invalid("stream_options", "an object"));
+        }
+        let wants_usage = flag(fields.include_usage, "stream_options.include_usage")?;
+        let wants_running_usage = flag(fields.running_usage, "stream_options.continuous_usage_stats")?;
+        let choices = number(fields.choices, &body, "n", limits::CHOICES)?.unwrap_or(1);
+        let limit = |value, name| number(value, &body, name, i64::MAX.unsigned_abs());
+        let output_limit =
+            limit(fields.max_tokens, "max_tokens")?.max(limit(fields.max_completion_tokens, "max_completion_tokens")?);
+        let best_of = limit(fields.best_of, "best_of")?;
+        check_cost(&fields, &body, best_of.is_some_and(|best_of| best_of > choices))?;
+        let removal = tools::removal(&fields, &body)?;
+        let mut model_json = Vec::with_capacity(model.len() + 2);
+        quote_into(&mut model_json, &model);
+        Ok(Self {
+            model,
+            is_stream,
+            wants_usage: is_stream && wants_usage,
+            choices,
+            output_limit,
+            fields,
+            removal,
+            wants_running_usage,
+            model_json: model_json.into(),
+            body,
+        })
+    }
+
+    /// What W49 refuses for one dialect: fields that say where or how the engine runs the request, and media that the
+    /// server would have to fetch.
+    ///
+    /// # Errors
+    /// `forbidden_parameter` or `invalid_value`, with its `param`. Another target may take the request.
+    pub fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError> {
+        let habits = habits(dialect);
+        if let Some(name) = self.fields.engine.filter(|_| habits.refuses_engine_fields) {
+            return Err(PublicError::new(Code::ForbiddenParameter).about(name));
+        }
+        match &self.fields.remote_media {
+            Some(path) if habits.is_media_data_only => Err(PublicError::with_message(
+                Code::InvalidValue,
+                "This model takes media as data: URLs only. Send the bytes themselves, base64-encoded.",
+            )
+            .about(path.as_str())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tools that were taken out because the upstream would run them without a price (W49), for `x-claviger-removed`;
+    /// fit for a header.
+    pub fn removed_tools(&self) -> &[String] {
+        &self.removal.names
+    }
+
+    /// The `sim` member as JSON, for the simulator.
+    pub fn simulation(&self) -> Option<Bytes> {
+        let value = self.fields.simulation?;
+        Some(self.body.slice(value.start..value.end))
+    }
+
+    /// The body as it came.
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+}
+
+fn model(fields: &Fields, body: &[u8]) -> Result<String, PublicError> {
+    let Some(value) = fields.model else {
+        return Err(PublicError::with_message(Code::MissingRequiredParameter, "Missing required parameter: 'model'.")
+            .about("model"));
+    };
+    value
+        .text(body)
+        .map(|text| text.to_text())
+        .filter(|model| !model.is_empty() && model.len() <= limits::MODEL_ID_BYTES)
+        .filter(|model| !model.contains(char::is_control))
+        .ok_or_else(|| PublicError::new(Code::InvalidModel).about("model"))
+}
+
+fn check_messages(fields: &Fields) -> Result<(), PublicError> {
+    match fields.messages {
+        None => {
+            Err(PublicError::with_message(Code::MissingRequiredParameter, "Missing required parameter: 'messages'.")
+                .about("messages"))
+        }
+        Some(Value { kind: Kind::List { .. }, .. }) => match fields.odd_message {
+            Some(number) => Err(invalid(&format!("messages[{number}]"), "an object")),
+            None => Ok(()),
+        },
+        Some(_) => Err(invalid("messages", "a list")),
+    }
+}
+
+/// The closed list of cost fields that no price row can express: refused rather than served below cost (W49).
+fn check_cost(fields: &Fields, body: &[u8], is_best_of_above: bool) -> Result<(), PublicError> {
+    let given = |value: Option<Value>| value.filter(|value| value.kind != Kind::Null);
+    let unpriced = |param: &str| Err(PublicError::new(Code::UnpricedParameter).about(param));
+    if let Some(tier) = given(fields.service_tier) {
+        match tier.text(body) {
+            None => return Err(invalid("service_tier", "a text")),
+            Some(text) if !text.equals("auto") && !text.equals("default") => return unpriced("service_tier"),
+            Some(_) => {}
+        }
+    }
+    if is_best_of_above {
+        return unpriced("best_of");
+    }
+    if given(fields.web_search).is_some() {
+        return unpriced("web_search_options");
+    }
+    if fields.modality.is_some() {
+        return unpriced("modalities");
+    }
+    if given(fields.prediction).is_some() {
+        return unpriced("prediction");
+    }
+    Ok(())
+}
+
+/// A boolean; absent and `null` are false, as SDKs send it.
+fn flag(value: Option<Value>, param: &str) -> Result<bool, PublicError> {
+    match value.map(|value| value.kind) {
+        None | Some(Kind::Null) => Ok(false),
+        Some(Kind::Bool(flag)) => Ok(flag),
+        Some(_) => Err(invalid(param, "true or false")),
+    }
+}
+
+/// A plain integer from 1 to `max`; absent and `null` are none.
+fn number(value: Option<Value>, body: &[u8], param: &str, max: u64) -> Result<Option<u64>, PublicError> {
+    let Some(value) = value.filter(|value| value.kind != Kind::Null) else { return Ok(None) };
+    plain_integer(value.raw(body))
+        .filter(|number| (1..=max).contains(number))
+        .map(Some)
+        .ok_or_else(|| invalid(param, &format!("a whole number from 1 to {max}, without quotes or exponent")))
+}
+
+/// Digits and nothing else.
+pub(super) fn plain_integer(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    text.parse().ok()
+}
+
+fn invalid(param: &str, expected: &str) -> PublicError {
+    PublicError::with_message(Code::InvalidValue, format!("Invalid value for '{param}': expected {expected}."))
+        .about(param)
+}

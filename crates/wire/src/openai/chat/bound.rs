@@ -1,0 +1,65 @@
+//! What a chat request cannot exceed (`money.md` §5), and what its prompt is estimated at. Prices are not known here.
+
+use super::ask::ChatAsk;
+use claviger_domain::error::{Code, PublicError};
+use claviger_domain::meter::{Meter, Meters};
+use claviger_domain::price::Bound;
+
+/// Tokens that a chat template adds around the messages.
+const TEMPLATE_TOKENS: u64 = 1024;
+/// The same when tools are described to the model.
+const TEMPLATE_TOKENS_WITH_TOOLS: u64 = 2048;
+/// Tokens of the estimator around one message.
+const TOKENS_PER_MESSAGE: u64 = 4;
+
+/// What a model can take and make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelLimits {
+    /// Input and output together, in tokens.
+    pub context_tokens: Option<u64>,
+    /// Output of one choice, in tokens.
+    pub output_tokens_max: Option<u64>,
+}
+
+impl ChatAsk {
+    /// The quantities that this request cannot exceed: each token of text covers at least one byte of the body, so
+    /// bytes bound tokens; what makes tokens without bytes is bounded by the context.
+    ///
+    /// # Errors
+    /// `unbounded_input` when neither the request nor the model bounds a side; declaring the model's limits helps.
+    pub fn bound(&self, limits: ModelLimits) -> Result<Bound, PublicError> {
+        let context = limits.context_tokens;
+        let bytes = u64::try_from(self.body.len()).unwrap_or(u64::MAX);
+        let template = if self.fields.tools.is_some() { TEMPLATE_TOKENS_WITH_TOOLS } else { TEMPLATE_TOKENS };
+        let text = (!self.fields.has_media).then(|| bytes.saturating_add(template));
+        let unbounded = |param: &str, why: &str| Err(PublicError::with_message(Code::UnboundedInput, why).about(param));
+        let Some(input) = least([text, context]) else {
+            return unbounded(
+                "messages",
+                "The cost of media cannot be bounded, because the context length of this model is not known.",
+            );
+        };
+        let Some(output) = least([self.output_limit, limits.output_tokens_max, context]) else {
+            return unbounded(
+                "max_completion_tokens",
+                "The cost of the answer cannot be bounded, because this model declares no limit. Send 'max_tokens'.",
+            );
+        };
+        Ok(Bound {
+            input: Meters::NONE.with(Meter::InputToken, input),
+            output_per_choice: output,
+            choices: self.choices,
+        })
+    }
+
+    /// Input tokens by the estimator: a quarter of the text's bytes, rounded up, and four for each message.
+    pub fn estimated_input_tokens(&self) -> u64 {
+        let tools = self.fields.tools.map_or(0, |tools| tools.end.saturating_sub(tools.start));
+        let bytes = self.fields.text_bytes.saturating_add(u64::try_from(tools).unwrap_or(u64::MAX));
+        bytes.div_ceil(4).saturating_add(self.fields.message_count.saturating_mul(TOKENS_PER_MESSAGE))
+    }
+}
+
+fn least<const N: usize>(bounds: [Option<u64>; N]) -> Option<u64> {
+    bounds.into_iter().flatten().min()
+}

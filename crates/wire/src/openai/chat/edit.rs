@@ -1,0 +1,99 @@
+//! The upstream's copy of a chat request: the caller's bytes with as little changed as the rules demand (W5, W10, W11,
+//! W49). Slices of the body and insertions; nothing is rebuilt.
+
+use super::ask::{ChatAsk, plain_integer};
+use crate::dialect::{Habits, habits};
+use crate::scan::{Kind, Value, quote_into};
+use crate::splice::Splice;
+use bytes::Bytes;
+use claviger_domain::catalog::Dialect;
+
+/// What one target wants changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Edits<'a> {
+    /// The model's name there.
+    pub upstream_model: &'a str,
+    /// The most output tokens of a choice that the wallet pays; lowers the caller's limit or becomes one.
+    pub output_limit: Option<u64>,
+    /// How the target speaks.
+    pub dialect: Dialect,
+}
+
+impl ChatAsk {
+    /// The body for a target, in pieces; their lengths add up to its Content-Length.
+    pub fn upstream_body(&self, edits: &Edits<'_>) -> Vec<Bytes> {
+        let habits = habits(edits.dialect);
+        let mut splice = Splice::new();
+        if let Some(model) = self.fields.model
+            && !model.text(&self.body).is_some_and(|text| text.is_raw(edits.upstream_model))
+        {
+            let mut name = Vec::with_capacity(edits.upstream_model.len() + 2);
+            quote_into(&mut name, edits.upstream_model);
+            splice.replace(model.start..model.end, name);
+        }
+        if let Some(limit) = edits.output_limit {
+            self.limit_output(limit, habits, &mut splice);
+        }
+        if self.is_stream {
+            self.ask_usage(habits, &mut splice);
+        }
+        self.removal.edit(&mut splice);
+        splice.apply(&self.body)
+    }
+
+    fn limit_output(&self, limit: u64, habits: &Habits, splice: &mut Splice) {
+        let both = [self.fields.max_tokens, self.fields.max_completion_tokens];
+        let mut is_said = false;
+        for value in both.into_iter().flatten().filter(|value| value.kind == Kind::Number) {
+            is_said = true;
+            if plain_integer(value.raw(&self.body)).is_none_or(|asked| asked > limit) {
+                splice.replace(value.start..value.end, limit.to_string());
+            }
+        }
+        if is_said {
+            return;
+        }
+        let own = match habits.limit_field {
+            "max_tokens" => self.fields.max_tokens,
+            _ => self.fields.max_completion_tokens,
+        };
+        match own {
+            // Inserting beside the `null` would make the key twice.
+            Some(null) => splice.replace(null.start..null.end, limit.to_string()),
+            None => splice.insert(self.inside(), format!("\"{}\":{limit},", habits.limit_field)),
+        }
+    }
+
+    fn ask_usage(&self, habits: &Habits, splice: &mut Splice) {
+        let running = habits.has_running_usage;
+        let options = if running {
+            r#"{"include_usage":true,"continuous_usage_stats":true}"#
+        } else {
+            r#"{"include_usage":true}"#
+        };
+        match self.fields.stream_options {
+            None => splice.insert(self.inside(), format!("\"stream_options\":{options},")),
+            Some(Value { kind: Kind::Object { is_empty: false }, start, .. }) => {
+                let inside = start + 1;
+                set_true(self.fields.include_usage, "include_usage", inside, splice);
+                if running {
+                    set_true(self.fields.running_usage, "continuous_usage_stats", inside, splice);
+                }
+            }
+            Some(value) => splice.replace(value.start..value.end, options),
+        }
+    }
+
+    /// Behind the opening brace. The body has a member, `model`, so what is inserted there ends in a comma.
+    fn inside(&self) -> usize {
+        self.fields.body.map_or(0, |body| body.start + 1)
+    }
+}
+
+fn set_true(value: Option<Value>, name: &str, inside: usize, splice: &mut Splice) {
+    match value {
+        None => splice.insert(inside, format!("\"{name}\":true,")),
+        Some(Value { kind: Kind::Bool(true), .. }) => {}
+        Some(value) => splice.replace(value.start..value.end, "true"),
+    }
+}

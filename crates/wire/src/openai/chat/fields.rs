@@ -1,0 +1,292 @@
+//! What is read of a chat request, as one table, and what a scan of it collects. What the values may be is `ask.rs`'s.
+
+use crate::scan::{Field, Kind, Place, Sink, Value};
+
+/// Every value of a request that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    Body,
+    Model,
+    Messages,
+    Message,
+    MessageAudio,
+    Content,
+    Part,
+    PartKind,
+    PartText,
+    Url,
+    Stream,
+    StreamOptions,
+    IncludeUsage,
+    RunningUsage,
+    Choices,
+    BestOf,
+    MaxTokens,
+    MaxCompletionTokens,
+    Tools,
+    Tool,
+    ToolKind,
+    ToolChoice,
+    ToolChoiceKind,
+    ParallelToolCalls,
+    Modality,
+    ServiceTier,
+    WebSearch,
+    Prediction,
+    Template,
+    Simulation,
+    /// Says where the request goes: refused for every provider (W49).
+    Forbidden(&'static str),
+    /// Says where or how the engine runs the request: refused for self-hosted dialects (W49).
+    Engine(&'static str),
+}
+
+const fn forbidden(name: &'static str) -> Field<Tag> {
+    Field::leaf(name, Tag::Forbidden(name))
+}
+
+const fn engine(name: &'static str) -> Field<Tag> {
+    Field::leaf(name, Tag::Engine(name))
+}
+
+/// A member that is only reserved, so that nothing may fold to it.
+const fn reserved(name: &'static str) -> Field<Tag> {
+    Field { name, place: Place { tag: None, fields: &[], elements: None } }
+}
+
+const fn object(name: &'static str, tag: Option<Tag>, fields: &'static [Field<Tag>]) -> Field<Tag> {
+    Field { name, place: Place { tag, fields, elements: None } }
+}
+
+const fn list(name: &'static str, tag: Option<Tag>, elements: &'static Place<Tag>) -> Field<Tag> {
+    Field { name, place: Place { tag, fields: &[], elements: Some(elements) } }
+}
+
+static PART: Place<Tag> = Place { tag: Some(Tag::Part), fields: PART_FIELDS, elements: None };
+const URL: &[Field<Tag>] = &[Field::leaf("url", Tag::Url)];
+const PART_FIELDS: &[Field<Tag>] = &[
+    Field::leaf("type", Tag::PartKind),
+    Field::leaf("text", Tag::PartText),
+    Field::leaf("refusal", Tag::PartText),
+    object("image_url", Some(Tag::Url), URL),
+    object("audio_url", Some(Tag::Url), URL),
+    object("video_url", Some(Tag::Url), URL),
+    object("input_audio", None, &[]),
+    object("file", None, &[]),
+];
+
+static MESSAGE: Place<Tag> = Place { tag: Some(Tag::Message), fields: MESSAGE_FIELDS, elements: None };
+const MESSAGE_FIELDS: &[Field<Tag>] = &[
+    reserved("role"),
+    list("content", Some(Tag::Content), &PART),
+    Field::leaf("audio", Tag::MessageAudio),
+    reserved("tool_calls"),
+    reserved("tool_call_id"),
+    reserved("name"),
+];
+
+static TOOL: Place<Tag> = Place { tag: Some(Tag::Tool), fields: &[Field::leaf("type", Tag::ToolKind)], elements: None };
+static ALLOWED_TOOL: Place<Tag> =
+    Place { tag: None, fields: &[Field::leaf("type", Tag::ToolChoiceKind)], elements: None };
+static MODALITY: Place<Tag> = Place::leaf(Tag::Modality);
+
+const TOOL_CHOICE: &[Field<Tag>] =
+    &[Field::leaf("type", Tag::ToolChoiceKind), object("allowed_tools", None, ALLOWED_TOOLS)];
+const ALLOWED_TOOLS: &[Field<Tag>] = &[list("tools", None, &ALLOWED_TOOL)];
+
+/// The top of a chat request.
+pub(super) static BODY: Place<Tag> = Place { tag: Some(Tag::Body), fields: BODY_FIELDS, elements: None };
+const BODY_FIELDS: &[Field<Tag>] = &[
+    Field::leaf("model", Tag::Model),
+    list("messages", Some(Tag::Messages), &MESSAGE),
+    Field::leaf("stream", Tag::Stream),
+    object(
+        "stream_options",
+        Some(Tag::StreamOptions),
+        &[Field::leaf("include_usage", Tag::IncludeUsage), Field::leaf("continuous_usage_stats", Tag::RunningUsage)],
+    ),
+    Field::leaf("n", Tag::Choices),
+    Field::leaf("best_of", Tag::BestOf),
+    Field::leaf("max_tokens", Tag::MaxTokens),
+    Field::leaf("max_completion_tokens", Tag::MaxCompletionTokens),
+    list("tools", Some(Tag::Tools), &TOOL),
+    object("tool_choice", Some(Tag::ToolChoice), TOOL_CHOICE),
+    Field::leaf("parallel_tool_calls", Tag::ParallelToolCalls),
+    list("modalities", Some(Tag::Modality), &MODALITY),
+    Field::leaf("service_tier", Tag::ServiceTier),
+    Field::leaf("web_search_options", Tag::WebSearch),
+    Field::leaf("prediction", Tag::Prediction),
+    // vLLM renders the prompt by it: a loop makes tokens without bytes.
+    Field::leaf("chat_template", Tag::Template),
+    Field::leaf("sim", Tag::Simulation),
+    forbidden("api_base"),
+    forbidden("base_url"),
+    forbidden("api_key"),
+    forbidden("extra_headers"),
+    forbidden("custom_llm_provider"),
+    engine("priority"),
+    engine("kv_transfer_params"),
+    engine("bootstrap_host"),
+    engine("bootstrap_port"),
+    engine("bootstrap_room"),
+    engine("bootstrap_pair_key"),
+    engine("routed_dp_rank"),
+    engine("data_parallel_rank"),
+    engine("disagg_prefill_dp_rank"),
+    engine("lora_path"),
+    engine("custom_logit_processor"),
+    engine("session_params"),
+    engine("rid"),
+    engine("request_id"),
+];
+
+/// A tool as it was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tool {
+    pub(super) value: Value,
+    pub(super) kind: Option<Value>,
+}
+
+/// The values of one request.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    pub(super) body: Option<Value>,
+    pub(super) model: Option<Value>,
+    pub(super) messages: Option<Value>,
+    pub(super) stream: Option<Value>,
+    pub(super) stream_options: Option<Value>,
+    pub(super) include_usage: Option<Value>,
+    pub(super) running_usage: Option<Value>,
+    pub(super) choices: Option<Value>,
+    pub(super) best_of: Option<Value>,
+    pub(super) max_tokens: Option<Value>,
+    pub(super) max_completion_tokens: Option<Value>,
+    pub(super) tools: Option<Value>,
+    pub(super) tool_list: Vec<Tool>,
+    pub(super) tool_choice: Option<Value>,
+    pub(super) tool_choice_kinds: Vec<Value>,
+    pub(super) parallel_tool_calls: Option<Value>,
+    /// The first modality other than text.
+    pub(super) modality: Option<Value>,
+    pub(super) service_tier: Option<Value>,
+    pub(super) web_search: Option<Value>,
+    pub(super) prediction: Option<Value>,
+    pub(super) simulation: Option<Value>,
+    pub(super) forbidden: Option<&'static str>,
+    pub(super) engine: Option<&'static str>,
+    pub(super) message_count: u64,
+    /// The first element of `messages` that is not an object.
+    pub(super) odd_message: Option<u64>,
+    /// UTF-8 bytes of the messages' text.
+    pub(super) text_bytes: u64,
+    /// Whether something makes tokens without bytes: media, a stored audio, a template.
+    pub(super) has_media: bool,
+    /// The path of the first media URL that is not a `data:` one.
+    pub(super) remote_media: Option<String>,
+}
+
+/// Collects a request's values while it is scanned.
+pub(super) struct Reading<'d> {
+    document: &'d [u8],
+    pub(super) fields: Fields,
+    tool_kind: Option<Value>,
+    part_number: u64,
+    part_kind: Option<Value>,
+    part_has_text: bool,
+    part_url_is_remote: bool,
+}
+
+impl<'d> Reading<'d> {
+    pub(super) fn new(document: &'d [u8]) -> Self {
+        Self {
+            document,
+            fields: Fields::default(),
+            tool_kind: None,
+            part_number: 0,
+            part_kind: None,
+            part_has_text: false,
+            part_url_is_remote: false,
+        }
+    }
+
+    fn count_text(&mut self, value: Value) {
+        if let Some(text) = value.text(self.document) {
+            self.fields.text_bytes = self.fields.text_bytes.saturating_add(text.len());
+        }
+    }
+
+    fn end_part(&mut self) {
+        let kind = self.part_kind.take().and_then(|kind| kind.text(self.document));
+        let is_text = match kind {
+            Some(kind) => kind.equals("text") || kind.equals("refusal"),
+            None => self.part_has_text,
+        };
+        self.fields.has_media |= !is_text || self.part_url_is_remote;
+        if std::mem::take(&mut self.part_url_is_remote) && self.fields.remote_media.is_none() {
+            let (message, part) = (self.fields.message_count, self.part_number);
+            self.fields.remote_media = Some(format!("messages[{message}].content[{part}]"));
+        }
+        self.part_has_text = false;
+        self.part_number = self.part_number.saturating_add(1);
+    }
+
+    fn end_message(&mut self, value: Value) {
+        if !matches!(value.kind, Kind::Object { .. }) && self.fields.odd_message.is_none() {
+            self.fields.odd_message = Some(self.fields.message_count);
+        }
+        self.fields.message_count = self.fields.message_count.saturating_add(1);
+        self.part_number = 0;
+    }
+}
+
+impl Sink<Tag> for Reading<'_> {
+    fn found(&mut self, tag: Tag, value: Value) {
+        let fields = &mut self.fields;
+        match tag {
+            Tag::Body => fields.body = Some(value),
+            Tag::Model => fields.model = Some(value),
+            Tag::Messages => fields.messages = Some(value),
+            Tag::Message => self.end_message(value),
+            Tag::MessageAudio | Tag::Template => fields.has_media |= value.kind != Kind::Null,
+            Tag::Content => self.count_text(value),
+            Tag::Part => self.end_part(),
+            Tag::PartKind => self.part_kind = Some(value),
+            Tag::PartText => {
+                self.part_has_text = true;
+                self.count_text(value);
+            }
+            Tag::Url => {
+                let scheme = value.text(self.document).map(|text| text.resolved());
+                self.part_url_is_remote |= scheme.is_some_and(|url| !is_data_url(&url));
+            }
+            Tag::Stream => fields.stream = Some(value),
+            Tag::StreamOptions => fields.stream_options = Some(value),
+            Tag::IncludeUsage => fields.include_usage = Some(value),
+            Tag::RunningUsage => fields.running_usage = Some(value),
+            Tag::Choices => fields.choices = Some(value),
+            Tag::BestOf => fields.best_of = Some(value),
+            Tag::MaxTokens => fields.max_tokens = Some(value),
+            Tag::MaxCompletionTokens => fields.max_completion_tokens = Some(value),
+            Tag::Tools => fields.tools = Some(value),
+            Tag::Tool => fields.tool_list.push(Tool { value, kind: self.tool_kind.take() }),
+            Tag::ToolKind => self.tool_kind = Some(value),
+            Tag::ToolChoice => fields.tool_choice = Some(value),
+            Tag::ToolChoiceKind => fields.tool_choice_kinds.push(value),
+            Tag::ParallelToolCalls => fields.parallel_tool_calls = Some(value),
+            Tag::Modality => {
+                let is_odd = value.text(self.document).is_some_and(|text| !text.equals("text"));
+                fields.modality = fields.modality.or(Some(value).filter(|_| is_odd));
+            }
+            Tag::ServiceTier => fields.service_tier = Some(value),
+            Tag::WebSearch => fields.web_search = Some(value),
+            Tag::Prediction => fields.prediction = Some(value),
+            Tag::Simulation => fields.simulation = Some(value),
+            Tag::Forbidden(name) => fields.forbidden = fields.forbidden.or(Some(name)),
+            Tag::Engine(name) => fields.engine = fields.engine.or(Some(name)),
+        }
+    }
+}
+
+fn is_data_url(url: &[u8]) -> bool {
+    url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"data:"))
+}

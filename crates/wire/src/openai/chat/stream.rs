@@ -1,0 +1,263 @@
+//! A chat answer as a stream of chunks (2.1, W10 to W12, W35): counts, strips, replaces, and knows when it is whole.
+//!
+//! The caller of this drives it event by event and forwards what it gives back. Usage chunks are never forwarded by
+//! the way: they belong to the last piece, which leaves only when the charge is durable, so [`ChatStream::usage_event`]
+//! gives them then. Clocks, holds and sockets are not known here.
+
+use super::answer::Answer;
+use super::{ChatAsk, UpstreamFault};
+use crate::splice::Splice;
+use crate::sse::Frame;
+use crate::usage::openai_totals;
+use bytes::Bytes;
+use claviger_domain::catalog::Dialect;
+use claviger_domain::meter::{Meter, Usage, UsageSource};
+
+/// The end of every stream that is whole; the body ends at once behind it (W12).
+pub const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// What one event of the upstream means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamStep {
+    /// The event for the caller: one `data:` line and a blank line.
+    pub forward: Option<Bytes>,
+    /// What it brought; none for role chunks, usage and comments.
+    pub content: Option<Content>,
+    /// The usage so far, and whether it is the final one. Cumulative: the last wins, never add.
+    pub usage: Option<(Usage, bool)>,
+    /// Every choice has a finish reason now.
+    pub is_finished: bool,
+    /// `[DONE]` came. Not forwarded: [`DONE`] is the last piece.
+    pub is_done: bool,
+    /// The upstream failed within the stream; nothing behind it counts.
+    pub error: Option<UpstreamFault>,
+}
+
+/// Content of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// UTF-8 bytes of text and calls; 0 for media.
+    pub bytes: u64,
+    /// Choices that got some.
+    pub chunks: u64,
+}
+
+/// The course of one stream.
+#[derive(Debug)]
+pub struct ChatStream {
+    dialect: Dialect,
+    model_json: Bytes,
+    wants_usage: bool,
+    wants_running_usage: bool,
+    choices: u32,
+    seen: u128,
+    finished: u128,
+    content: Content,
+    usage: Option<Usage>,
+    /// The upstream's own usage chunk, edited, not forwarded yet.
+    usage_chunk: Option<Bytes>,
+    /// `"id":…,"object":…,"created":…` of the first chunk, for chunks of ours.
+    identity: Option<Box<[u8]>>,
+    is_over: bool,
+}
+
+impl ChatStream {
+    /// The start of a stream that answers `ask`.
+    pub fn new(ask: &ChatAsk, dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            model_json: ask.model_json.clone(),
+            wants_usage: ask.wants_usage,
+            wants_running_usage: ask.wants_usage && ask.wants_running_usage,
+            choices: u32::try_from(ask.choices).unwrap_or(u32::MAX),
+            seen: 0,
+            finished: 0,
+            content: Content { bytes: 0, chunks: 0 },
+            usage: None,
+            usage_chunk: None,
+            identity: None,
+            is_over: false,
+        }
+    }
+
+    /// Reads one event of the upstream.
+    pub fn event(&mut self, frame: Frame) -> StreamStep {
+        if self.is_over {
+            return StreamStep::default();
+        }
+        if frame.data.trim_ascii() == b"[DONE]" {
+            self.is_over = true;
+            return StreamStep { is_done: true, is_finished: self.is_finished(), ..StreamStep::default() };
+        }
+        let data = if frame.is_plain { frame.data.clone() } else { on_one_line(&frame.data) };
+        if frame.event.as_deref() == Some(b"error") {
+            return self.fail(UpstreamFault::reported(&data));
+        }
+        match Answer::read(&data) {
+            Ok(answer) if answer.is_error => self.fail(UpstreamFault::reported(&data)),
+            Ok(answer) => self.chunk(&answer, &data, &frame),
+            // What a closed stream left behind: a cut event, not a wrong one.
+            Err(_) if !frame.is_whole => StreamStep::default(),
+            Err(_) => self.fail(UpstreamFault::unreadable("An event of the stream is not a JSON object.")),
+        }
+    }
+
+    /// The usage chunk of the last piece, if the caller asked for one (W10): the upstream's own when it says what was
+    /// metered, else one made of the meters.
+    pub fn usage_event(&self, usage: &Usage) -> Option<Bytes> {
+        if !self.wants_usage {
+            return None;
+        }
+        let is_told = !usage.is_anomalous && self.usage.is_some_and(|told| told.meters == usage.meters);
+        match &self.usage_chunk {
+            Some(chunk) if is_told => Some(chunk.clone()),
+            _ => Some(self.our_usage_chunk(usage)),
+        }
+    }
+
+    /// The end of a stream that reached its hold (W35): finish reason `length` for every choice that has none, and the
+    /// usage if the caller asked. [`DONE`] follows.
+    pub fn length_ending(&self, usage: &Usage) -> Bytes {
+        let mut out = Vec::new();
+        let open = if self.seen == 0 { 1 } else { self.seen & !self.finished };
+        for index in (0..128_u32).filter(|index| open >> index & 1 == 1) {
+            let end = format!("\"choices\":[{{\"index\":{index},\"delta\":{{}},\"finish_reason\":\"length\"}}]}}\n\n");
+            self.our_chunk(&mut out, &end);
+        }
+        if self.wants_usage {
+            out.extend_from_slice(&self.our_usage_chunk(usage));
+        }
+        out.into()
+    }
+
+    /// Whether every choice has a finish reason; without it, a clean end of the stream is a truncation (W35).
+    pub fn is_finished(&self) -> bool {
+        let is_all_seen = self.is_over || self.seen.count_ones() >= self.choices;
+        self.seen != 0 && self.seen == self.finished && is_all_seen
+    }
+
+    /// Whether any content has come.
+    pub const fn has_content(&self) -> bool {
+        self.content.chunks > 0
+    }
+
+    /// The last usage seen.
+    pub const fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    /// Output tokens so far by the estimator: some servers stream single characters, so chunks count only up to half
+    /// the bytes.
+    pub fn estimated_output_tokens(&self) -> u64 {
+        let Content { bytes, chunks } = self.content;
+        bytes.div_ceil(4).max(chunks.min(bytes.div_ceil(2)))
+    }
+
+    /// Output tokens that surely were made, for cutting at the hold where no running usage is told (`money.md` §5).
+    pub fn least_output_tokens(&self) -> u64 {
+        self.content.chunks.min(self.content.bytes.div_ceil(8))
+    }
+
+    fn fail(&mut self, fault: UpstreamFault) -> StreamStep {
+        // vLLM sends `[DONE]` behind an error: it must not make the stream look whole.
+        self.is_over = true;
+        StreamStep { error: Some(fault), ..StreamStep::default() }
+    }
+
+    fn chunk(&mut self, answer: &Answer<'_>, data: &Bytes, frame: &Frame) -> StreamStep {
+        self.identify(answer, data);
+        self.seen |= answer.seen;
+        self.finished |= answer.finished;
+        self.content.bytes = self.content.bytes.saturating_add(answer.content_bytes);
+        self.content.chunks = self.content.chunks.saturating_add(answer.content_chunks);
+        let is_finished = self.is_finished();
+        let usage = self.take_usage(answer, answer.has_no_choice() || is_finished);
+        let content = (answer.content_chunks > 0)
+            .then_some(Content { bytes: answer.content_bytes, chunks: answer.content_chunks });
+        let mut splice = Splice::new();
+        answer.edit(&self.model_json, &mut splice);
+        let mut step = StreamStep { forward: None, content, usage, is_finished, is_done: false, error: None };
+        if answer.has_no_choice() && answer.has_usage() {
+            self.usage_chunk = Some(event_of(splice, data, frame));
+            return step;
+        }
+        let is_kept = if answer.has_usage() { self.wants_running_usage } else { self.wants_usage };
+        if let Some(usage) = answer.usage.filter(|_| !is_kept) {
+            splice.remove_member(usage.member_start..usage.end);
+        }
+        step.forward = Some(event_of(splice, data, frame));
+        step
+    }
+
+    fn take_usage(&mut self, answer: &Answer<'_>, is_final: bool) -> Option<(Usage, bool)> {
+        // Ollama tells zeros before it knows: the last value that is not zero counts.
+        if answer.figures.is_zero() && (!is_final || self.usage.is_some()) {
+            return None;
+        }
+        let source = if is_final { UsageSource::UpstreamFinal } else { UsageSource::UpstreamRunning };
+        let usage = answer.figures.usage(self.dialect, source, self.has_content())?;
+        self.usage = Some(usage);
+        Some((usage, is_final))
+    }
+
+    fn identify(&mut self, answer: &Answer<'_>, data: &[u8]) {
+        if self.identity.is_some() {
+            return;
+        }
+        let mut identity = b"\"id\":".to_vec();
+        identity.extend_from_slice(answer.id.map_or(b"\"chatcmpl\"".as_slice(), |id| id.raw(data)));
+        identity.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
+        identity.extend_from_slice(answer.created.map_or(b"0".as_slice(), |created| created.raw(data)));
+        self.identity = Some(identity.into());
+    }
+
+    fn our_chunk(&self, out: &mut Vec<u8>, end: &str) {
+        const UNKNOWN: &[u8] = br#""id":"chatcmpl","object":"chat.completion.chunk","created":0"#;
+        out.extend_from_slice(b"data: {");
+        out.extend_from_slice(self.identity.as_deref().unwrap_or(UNKNOWN));
+        out.extend_from_slice(b",\"model\":");
+        out.extend_from_slice(&self.model_json);
+        out.push(b',');
+        out.extend_from_slice(end.as_bytes());
+    }
+
+    fn our_usage_chunk(&self, usage: &Usage) -> Bytes {
+        let (prompt, completion) = openai_totals(&usage.meters);
+        let total = prompt.saturating_add(completion);
+        let mut end = format!(
+            "\"choices\":[],\"usage\":{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{total}"
+        );
+        if let Some(cached) = usage.meters.of(Meter::CachedInputToken) {
+            end.push_str(&format!(",\"prompt_tokens_details\":{{\"cached_tokens\":{cached}}}"));
+        }
+        if let Some(reasoning) = usage.meters.of(Meter::ReasoningToken) {
+            end.push_str(&format!(",\"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning}}}"));
+        }
+        end.push_str("}}\n\n");
+        let mut out = Vec::with_capacity(256);
+        self.our_chunk(&mut out, &end);
+        out.into()
+    }
+}
+
+/// The event as it came when nothing of it changes, else one made of the edited data.
+fn event_of(splice: Splice, data: &Bytes, frame: &Frame) -> Bytes {
+    if splice.is_empty() && frame.is_plain {
+        return frame.raw.clone();
+    }
+    let mut event = Vec::with_capacity(data.len() + 64);
+    event.extend_from_slice(b"data: ");
+    for piece in splice.apply(data) {
+        event.extend_from_slice(&piece);
+    }
+    event.extend_from_slice(b"\n\n");
+    event.into()
+}
+
+/// JSON of several `data:` lines on one: between its tokens a line feed and a space are the same.
+fn on_one_line(data: &Bytes) -> Bytes {
+    if memchr::memchr2(b'\n', b'\r', data).is_none() {
+        return data.clone();
+    }
+    data.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect()
+}

@@ -1,0 +1,200 @@
+//! Strings of JSON: where one ends, what it says, and how to write one.
+
+use std::borrow::Cow;
+
+/// The inside of a string, between its quotes, as the document has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'d> {
+    pub(super) inner: &'d [u8],
+    pub(super) is_escaped: bool,
+}
+
+impl<'d> Text<'d> {
+    /// The bytes it stands for.
+    pub(crate) fn resolved(self) -> Cow<'d, [u8]> {
+        if !self.is_escaped {
+            return Cow::Borrowed(self.inner);
+        }
+        let mut out = Vec::with_capacity(self.inner.len());
+        resolve(self.inner, |piece| out.extend_from_slice(piece));
+        Cow::Owned(out)
+    }
+
+    /// The text it stands for; a lone surrogate or invalid UTF-8 reads as U+FFFD.
+    pub(crate) fn to_text(self) -> String {
+        String::from_utf8_lossy(&self.resolved()).into_owned()
+    }
+
+    /// Whether it stands for exactly these characters.
+    pub(crate) fn equals(self, other: &str) -> bool {
+        if self.is_escaped { *self.resolved() == *other.as_bytes() } else { self.inner == other.as_bytes() }
+    }
+
+    /// Whether it is written exactly as these characters, with no escape.
+    pub(crate) fn is_raw(self, other: &str) -> bool {
+        !self.is_escaped && self.inner == other.as_bytes()
+    }
+
+    /// Whether it stands for no character at all.
+    pub(crate) const fn is_empty(self) -> bool {
+        self.inner.is_empty()
+    }
+
+    /// UTF-8 bytes of the text it stands for.
+    pub(crate) fn len(self) -> u64 {
+        let mut length = self.inner.len();
+        if self.is_escaped {
+            length = 0;
+            resolve(self.inner, |piece| length += piece.len());
+        }
+        u64::try_from(length).unwrap_or(u64::MAX)
+    }
+
+    /// Whether Unicode simple case folding makes it the reserved name.
+    ///
+    /// Reserved names are lower-case ASCII, and only two characters outside ASCII fold into it: U+212A KELVIN SIGN and
+    /// U+017F LATIN SMALL LETTER LONG S (CaseFolding.txt, statuses C and S). Go's decoder folds the same two.
+    pub(crate) fn folds_to(self, reserved: &str) -> bool {
+        let resolved = self.resolved();
+        let Ok(text) = std::str::from_utf8(&resolved) else { return false };
+        let folded = text.chars().map(|character| match character {
+            '\u{212A}' => 'k',
+            '\u{17F}' => 's',
+            other => other.to_ascii_lowercase(),
+        });
+        folded.eq(reserved.chars())
+    }
+}
+
+/// From an opening quote to behind the closing one, and whether a backslash lies between.
+///
+/// With `STRICT` rules a surrogate must come in a pair. Errors carry the byte at which the string stops being one.
+pub(super) fn skip(document: &[u8], open: usize, is_strict: bool) -> Result<(usize, bool), (usize, &'static str)> {
+    let mut at = open.saturating_add(1);
+    let mut is_escaped = false;
+    loop {
+        let rest = document.get(at..).unwrap_or_default();
+        at = at.saturating_add(plain_length(rest));
+        match document.get(at) {
+            Some(b'"') => return Ok((at.saturating_add(1), is_escaped)),
+            Some(b'\\') => {
+                is_escaped = true;
+                at = skip_escape(document, at, is_strict)?;
+            }
+            Some(_) => return Err((at, "a control character in a string")),
+            None => return Err((at, "unexpected end")),
+        }
+    }
+}
+
+/// Bytes before the first quote, backslash or control character, eight at a time.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // A byte of `word` is zero: its high bit is set in the result, which is exact up to the first such byte.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let mut length = 0_usize;
+    let mut words = bytes.chunks_exact(8);
+    for chunk in words.by_ref() {
+        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
+        let quote = zero(word ^ (ONES * 0x22));
+        let backslash = zero(word ^ (ONES * 0x5C));
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let found = (quote | backslash | control) & HIGHS;
+        if found != 0 {
+            return length + (found.trailing_zeros() / 8) as usize;
+        }
+        length += 8;
+    }
+    let tail = words.remainder();
+    length + tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(tail.len())
+}
+
+fn skip_escape(document: &[u8], at: usize, is_strict: bool) -> Result<usize, (usize, &'static str)> {
+    const WRONG: &str = "an unknown escape";
+    match document.get(at.saturating_add(1)) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => return Ok(at.saturating_add(2)),
+        Some(b'u') => {}
+        Some(_) => return Err((at, WRONG)),
+        None => return Err((document.len(), "unexpected end")),
+    }
+    let unit = unit_at(document, at).ok_or((at, WRONG))?;
+    let next = at.saturating_add(6);
+    if !is_strict || !(0xD800..=0xDFFF).contains(&unit) {
+        return Ok(next);
+    }
+    let is_pair = unit <= 0xDBFF && unit_at(document, next).is_some_and(|low| (0xDC00..=0xDFFF).contains(&low));
+    if is_pair { Ok(at.saturating_add(12)) } else { Err((at, "a lone surrogate")) }
+}
+
+/// The UTF-16 unit of `\uXXXX` at this place.
+fn unit_at(document: &[u8], at: usize) -> Option<u32> {
+    let [b'\\', b'u', digits @ ..] = document.get(at..at.checked_add(6)?)? else { return None };
+    digits.iter().try_fold(0_u32, |unit, digit| Some((unit << 4) | char::from(*digit).to_digit(16)?))
+}
+
+/// Resolves the escapes of a string that a scan has accepted, piece by piece.
+fn resolve(inner: &[u8], mut out: impl FnMut(&[u8])) {
+    let mut at = 0;
+    while let Some(byte) = inner.get(at) {
+        if *byte != b'\\' {
+            let rest = inner.get(at..).unwrap_or_default();
+            let plain = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+            out(rest.get(..plain).unwrap_or_default());
+            at += plain;
+            continue;
+        }
+        let (character, length) = match inner.get(at + 1) {
+            Some(b'u') => resolve_unit(inner, at),
+            Some(b'b') => ('\u{8}', 2),
+            Some(b'f') => ('\u{C}', 2),
+            Some(b'n') => ('\n', 2),
+            Some(b'r') => ('\r', 2),
+            Some(b't') => ('\t', 2),
+            Some(other) => (char::from(*other), 2),
+            None => break,
+        };
+        out(character.encode_utf8(&mut [0; 4]).as_bytes());
+        at += length;
+    }
+}
+
+fn resolve_unit(inner: &[u8], at: usize) -> (char, usize) {
+    let high = unit_at(inner, at).unwrap_or(0xFFFD);
+    if (0xD800..=0xDBFF).contains(&high)
+        && let Some(low @ 0xDC00..=0xDFFF) = unit_at(inner, at + 6)
+        && let Some(pair) = char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+    {
+        return (pair, 12);
+    }
+    (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
+}
+
+/// Appends `text` as a JSON string, quotes included; nothing beyond what RFC 8259 §7 demands is escaped.
+pub(crate) fn quote_into(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut plain = 0;
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0..0x20 => b"",
+            _ => continue,
+        };
+        out.extend_from_slice(bytes.get(plain..at).unwrap_or_default());
+        if escape.is_empty() {
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+        } else {
+            out.extend_from_slice(escape);
+        }
+        plain = at + 1;
+    }
+    out.extend_from_slice(bytes.get(plain..).unwrap_or_default());
+    out.push(b'"');
+}
