@@ -48,8 +48,8 @@ impl Expected {
 pub async fn check_books(world: &World, facts: &[Fact], balance_before: i64) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     let held = eventually(20, "holds are given back", async || {
-        let (_, held) = world.credits().await?;
-        Ok((held == 0 && world.held().await? == 0).then_some(held))
+        let held = world.held().await?;
+        Ok((held == 0).then_some(held))
     })
     .await;
     if held.is_err() {
@@ -68,7 +68,7 @@ pub async fn check_books(world: &World, facts: &[Fact], balance_before: i64) -> 
     for fact in facts {
         judge(fact, &seen, &records, &in_doubt, &mut faults);
     }
-    let (balance, _) = world.credits().await?;
+    let balance = world.balance().await?;
     if balance_before - balance != charged {
         faults.push(format!("the wallet lost {} nano, the records charge {charged}", balance_before - balance));
     }

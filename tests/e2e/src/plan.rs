@@ -170,8 +170,7 @@ impl Plan {
     ) -> String {
         let mut text = format!("[server]\n{}\n[keys]\nprefix = \"{}\"\n", self.server, self.prefix);
         if let Some(database) = database {
-            let _ =
-                write!(text, "[storage]\ndatabase_url = \"{database}\"\njournal = \"database\"\nauto_migrate = true\n");
+            let _ = write!(text, "[storage]\ndatabase_url = \"{database}\"\njournal = \"database\"\n");
         }
         text.push_str(&self.more);
         let provider = |name: &str, dialect: &str, url: &str| {
@@ -189,7 +188,7 @@ impl Plan {
             text.push_str(&provider("broken", "openai", broken));
             let targets =
                 "[[{ provider = \"broken\", model = \"echo\" }], [{ provider = \"upstream\", model = \"echo\" }]]";
-            text.push_str(&model("paid/retried", targets, "", &[("input_token", "1"), ("output_token", "2")]));
+            text.push_str(&model_table("paid/retried", targets, "", PAID));
         }
         text
     }

@@ -56,6 +56,18 @@ impl Raw {
         Ok(Self { stream, read: Vec::new() })
     }
 
+    /// Connects from another address of this machine.
+    ///
+    /// # Errors
+    /// As [`Raw::connect`].
+    pub async fn connect_from(source: &str, address: &str) -> Result<Self> {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind(format!("{source}:0").parse()?)?;
+        let stream = socket.connect(address.parse()?).await.with_context(|| format!("connecting to {address}"))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, read: Vec::new() })
+    }
+
     /// Sends bytes.
     ///
     /// # Errors

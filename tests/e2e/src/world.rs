@@ -144,19 +144,9 @@ impl World {
     /// # Errors
     /// When it cannot be read.
     pub async fn balance(&self) -> Result<i64> {
-        Ok(self.credits().await?.0)
-    }
-
-    /// The wallet's balance and what running requests hold of it, in nano-units.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn credits(&self) -> Result<(i64, i64)> {
         let answer = self.client.get("/v1/organization/credits", &self.admin_key).await?;
         ensure!(answer.status == 200, "credits answered {}: {}", answer.status, answer.text());
-        let value = answer.json();
-        let data = if value["data"].is_object() { &value["data"] } else { &value };
-        Ok((nano(&data["balance"])?, nano(&data["held"]).unwrap_or(0)))
+        nano(&answer.json()["balance"])
     }
 
     /// What running requests hold, in nano-units, as the node itself says in its metrics.
