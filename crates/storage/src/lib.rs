@@ -1,1 +1,57 @@
-//! Claviger.
+//! Storage: whole business acts on SQLite or Postgres, and the only home of SQL.
+//!
+//! [`Store`] is one concrete type over two pools. One method is one transaction: change, audit record, epoch and rights
+//! event stand or fall together, and no handle to a transaction leaves the crate. Rules live in `domain`; engine types
+//! appear in no signature. Not found is `Ok(None)`.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::float_arithmetic,
+        clippy::arithmetic_side_effects
+    )
+)]
+#![deny(missing_docs)]
+
+mod audit;
+mod cells;
+mod charges;
+mod door;
+mod engine;
+mod epochs;
+mod error;
+mod keys;
+mod ledger;
+mod migrate;
+mod page;
+mod peppers;
+mod prices;
+mod record;
+mod recovery;
+mod requests;
+mod setup;
+mod statements;
+mod store;
+mod tenancy;
+mod usage;
+mod verify;
+
+#[cfg(feature = "bugs")]
+pub mod bugs;
+
+pub use audit::{AuditEntry, AuditFault, AuditReport};
+pub use charges::{ChargeSlot, Charges, Delivered, Durable, Intent, Lost, QueueFull};
+pub use epochs::Rights;
+pub use error::{Cause, Error, OpenError};
+pub use keys::{Changed, CreateKeyOutcome, KeyFilter};
+pub use ledger::{Grant, InDoubt, Wallet};
+pub use page::{Order, Page, PageRequest};
+pub use requests::RequestFilter;
+pub use setup::{NewUser, SetUp, SetUpOutcome};
+pub use store::{DatabaseUrl, Engine, Store};
+pub use tenancy::NewOrganization;
+pub use usage::{UsageDimension, UsageQuery, UsageRow};
+pub use verify::{LedgerFault, LedgerReport};

@@ -1,0 +1,20 @@
+//! Seeded faults of this crate, compiled only with the feature `bugs` and switched by the binary.
+//!
+//! A checker counts only if it goes red on these.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+static ACK_BEFORE_COMMIT: AtomicBool = AtomicBool::new(false);
+
+/// How long the real commit then lags behind the answer, so that a kill in between loses it.
+pub(crate) const COMMIT_LAG: Duration = Duration::from_millis(1500);
+
+/// "No fsync before the last byte": charges are acknowledged when queued, and committed [`COMMIT_LAG`] later.
+pub fn ack_before_commit(is_on: bool) {
+    ACK_BEFORE_COMMIT.store(is_on, Ordering::Relaxed);
+}
+
+pub(crate) fn is_acking_before_commit() -> bool {
+    ACK_BEFORE_COMMIT.load(Ordering::Relaxed)
+}

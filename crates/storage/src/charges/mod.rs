@@ -1,0 +1,183 @@
+//! Charges: appended without waiting, durable in groups together with their request records.
+//!
+//! A slot is reserved at admission, so [`ChargeSlot::append`] can neither block nor fail. The engine's writer takes
+//! everything queued, commits once and answers all. Beside the charges two kinds of lazy news ride along with the next
+//! group: intents of requests that are open for long, and which answers were handed over. Both are kept in
+//! [`shared::Shared`]; neither is ever waited for.
+
+pub(crate) mod shared;
+
+use crate::record::Rows;
+use claviger_domain::id::{KeyId, OrganizationId, RequestId};
+use claviger_domain::limits;
+use claviger_domain::money::Nano;
+use claviger_domain::request::{Delivery, RequestRecord};
+use claviger_domain::time::Timestamp;
+use shared::Shared;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// The queue of charges. Cloning shares it.
+#[derive(Clone)]
+pub struct Charges {
+    queue: mpsc::Sender<Queued>,
+    shared: Arc<Shared>,
+}
+
+/// Room for one charge, taken at admission. Dropping it gives the room back.
+pub struct ChargeSlot {
+    permit: mpsc::OwnedPermit<Queued>,
+    shared: Arc<Shared>,
+}
+
+/// More charges wait than may wait, or the store is closed: refuse the request, nothing was spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the queue of charges is full")]
+pub struct QueueFull;
+
+/// A request that is about to be dispatched: what is lost if the node dies before its charge is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The request.
+    pub request: RequestId,
+    /// Whose wallet.
+    pub organization: OrganizationId,
+    /// The key.
+    pub key: KeyId,
+    /// The public model id.
+    pub model: String,
+    /// What is held: the exposure.
+    pub hold: Nano,
+    /// When it was admitted.
+    pub at: Timestamp,
+}
+
+/// A charge on its way to the disk. Dropping it does not stop the charge; nobody waits, that is all.
+#[must_use = "the last piece of an answer may leave only when its charge is durable"]
+pub struct Durable(oneshot::Receiver<Result<Delivered, Lost>>);
+
+/// A durable charge whose answer's last piece may leave now. Dropping it unmarked says that the piece did not leave.
+#[must_use = "an unmarked charge counts as not delivered"]
+pub struct Delivered {
+    /// `None` when nothing is to be marked: no charge, or nobody was waiting for the answer.
+    mark: Option<(Arc<Shared>, u64)>,
+}
+
+/// Why a charge did not become durable: withhold the last piece and stop admitting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// The wallet does not cover it: the hold was not kept. Nothing was written.
+    #[error("the wallet does not cover the charge")]
+    Overdrawn,
+    /// The same request was charged before with other content. Nothing was written.
+    #[error("the request was charged before, with other content")]
+    Conflict,
+    /// The database does not take it. Nothing was written, or its fate is unknown.
+    #[error("the database is not available")]
+    Unavailable,
+}
+
+impl Charges {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Queued>, Arc<Shared>) {
+        let (queue, queued) = mpsc::channel(limits::CHARGE_QUEUE);
+        let shared = Arc::new(Shared::default());
+        (Self { queue, shared: Arc::clone(&shared) }, queued, shared)
+    }
+
+    /// Takes room for one charge.
+    ///
+    /// # Errors
+    /// [`QueueFull`]: refuse the request.
+    pub fn try_reserve(&self) -> Result<ChargeSlot, QueueFull> {
+        let permit = self.queue.clone().try_reserve_owned().map_err(|_| QueueFull)?;
+        Ok(ChargeSlot { permit, shared: Arc::clone(&self.shared) })
+    }
+
+    /// Says that a request is about to be dispatched. Best effort, not awaited; written only if the request is still
+    /// open about a quarter of a second later, so short requests never cost a row.
+    pub fn intend(&self, intent: Intent) {
+        self.shared.intend(intent);
+    }
+}
+
+impl ChargeSlot {
+    /// Queues a record with its charge: both become durable in one commit. Never blocks, never fails.
+    ///
+    /// `record.delivery` says what is expected: `Delivered` when someone waits for the last piece. If the mark never
+    /// comes the stored record is corrected, to `not_delivered` or, after a crash, `in_doubt`. `record.meters` must be
+    /// those the charge follows from, `charge = min(cost, hold)`: `verify_ledger` recomputes it.
+    pub fn append(self, record: RequestRecord) -> Durable {
+        let has_written_intent = self.shared.close(record.id);
+        let expects_mark = record.charge > Nano::ZERO && record.delivery == Delivery::Delivered;
+        let (reply, answer) = oneshot::channel();
+        let queued = Queued { rows: Rows::of(record), has_written_intent, expects_mark, reply: Some(reply) };
+        #[cfg(feature = "bugs")]
+        let queued = acknowledged_early(queued);
+        self.permit.send(queued);
+        Durable(answer)
+    }
+}
+
+/// The seeded bug "no fsync before the last byte".
+#[cfg(feature = "bugs")]
+fn acknowledged_early(mut queued: Queued) -> Queued {
+    if crate::bugs::is_acking_before_commit() {
+        if let Some(reply) = queued.reply.take() {
+            let _ = reply.send(Ok(Delivered { mark: None }));
+        }
+        queued.expects_mark = false;
+    }
+    queued
+}
+
+impl Durable {
+    /// Resolves when charge and record are durable.
+    ///
+    /// # Errors
+    /// [`Lost`]: the last piece must not leave.
+    pub async fn wait(self) -> Result<Delivered, Lost> {
+        self.0.await.unwrap_or(Err(Lost::Unavailable))
+    }
+}
+
+impl Delivered {
+    /// The last piece was handed over. Best effort: it only shortens the list of charges in doubt.
+    pub fn mark(mut self) {
+        if let Some((shared, number)) = self.mark.take() {
+            shared.delivered(number);
+        }
+    }
+}
+
+impl Drop for Delivered {
+    fn drop(&mut self) {
+        if let Some((shared, number)) = self.mark.take() {
+            shared.not_delivered(number);
+        }
+    }
+}
+
+/// A charge in the queue.
+pub(crate) struct Queued {
+    pub(crate) rows: Rows,
+    pub(crate) has_written_intent: bool,
+    pub(crate) expects_mark: bool,
+    reply: Option<oneshot::Sender<Result<Delivered, Lost>>>,
+}
+
+impl Queued {
+    /// Answers that the charge is durable. `number` is its place among those that wait for a mark.
+    pub(crate) fn settle(self, shared: &Arc<Shared>, number: Option<u64>) {
+        let delivered = Delivered { mark: number.map(|number| (Arc::clone(shared), number)) };
+        if let Some(reply) = self.reply {
+            // If nobody waits any more, dropping the answer inside the error says "not delivered".
+            let _ = reply.send(Ok(delivered));
+        }
+    }
+
+    pub(crate) fn lose(self, why: Lost) {
+        if let Some(reply) = self.reply {
+            let _ = reply.send(Err(why));
+        }
+    }
+}

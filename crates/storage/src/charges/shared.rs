@@ -1,0 +1,169 @@
+//! What callers and the writer of charges share: open requests, and answers that were not yet handed over.
+//!
+//! Both are lazy: they are written with the next group of charges, or by themselves after a tick. Losing them in a crash
+//! makes lists longer or shorter, never a charge wrong.
+
+use super::{Intent, Queued};
+use claviger_domain::id::RequestId;
+use claviger_domain::limits;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Ticks that a request is open before its intent is written: between one and two, so at least one whole tick.
+const INTENT_AGE_TICKS: u64 = 2;
+
+/// Shared between callers and the writer.
+#[derive(Default)]
+pub(crate) struct Shared {
+    intents: Mutex<Intents>,
+    marks: Mutex<Marks>,
+}
+
+#[derive(Default)]
+struct Intents {
+    open: HashMap<RequestId, Open>,
+    unwritten: VecDeque<(u64, RequestId)>,
+    tick: u64,
+}
+
+struct Open {
+    intent: Intent,
+    is_written: bool,
+}
+
+#[derive(Default)]
+struct Marks {
+    next: u64,
+    /// Charged, answer not yet handed over; by number, so that the stored list is in order.
+    pending: BTreeMap<u64, Place>,
+    /// Answers that never left: their records are to be corrected.
+    undelivered: Vec<Place>,
+    /// Whether the stored list differs.
+    is_dirty: bool,
+}
+
+/// Where a record lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) organization: Arc<str>,
+    pub(crate) request: Arc<str>,
+}
+
+/// Lazy news, taken to be written with a group.
+#[derive(Default)]
+pub(crate) struct News {
+    pub(crate) intents: Vec<Intent>,
+    pub(crate) undelivered: Vec<Place>,
+    /// The new list of answers not yet handed over; `None` = as stored.
+    pub(crate) pending: Option<String>,
+}
+
+impl News {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.intents.is_empty() && self.undelivered.is_empty() && self.pending.is_none()
+    }
+}
+
+impl Shared {
+    pub(super) fn intend(&self, intent: Intent) {
+        let mut intents = self.intents.lock();
+        if intents.open.len() >= limits::CHARGE_QUEUE {
+            return;
+        }
+        let entry = (intents.tick, intent.request);
+        intents.unwritten.push_back(entry);
+        intents.open.insert(intent.request, Open { intent, is_written: false });
+    }
+
+    /// The request has ended; whether its intent was written and must be deleted.
+    pub(super) fn close(&self, request: RequestId) -> bool {
+        self.intents.lock().open.remove(&request).is_some_and(|open| open.is_written)
+    }
+
+    pub(super) fn delivered(&self, number: u64) {
+        let mut marks = self.marks.lock();
+        marks.is_dirty |= marks.pending.remove(&number).is_some();
+    }
+
+    pub(super) fn not_delivered(&self, number: u64) {
+        let mut marks = self.marks.lock();
+        if let Some(place) = marks.pending.remove(&number) {
+            marks.undelivered.push(place);
+            marks.is_dirty = true;
+        }
+    }
+
+    /// One tick of the writer: requests open for longer than this become worth a row.
+    pub(crate) fn tick(&self) {
+        let mut intents = self.intents.lock();
+        intents.tick = intents.tick.saturating_add(1);
+    }
+
+    /// Takes what is to be written with a group, and numbers the charges of it that wait for a mark.
+    pub(crate) fn take(&self, group: &[Queued]) -> (News, Vec<Option<u64>>) {
+        let mut news = News { intents: self.due_intents(), ..News::default() };
+        let mut marks = self.marks.lock();
+        news.undelivered = std::mem::take(&mut marks.undelivered);
+        let numbers: Vec<Option<u64>> = group.iter().map(|queued| marks.number(queued)).collect();
+        if marks.is_dirty {
+            marks.is_dirty = false;
+            let ids: Vec<&str> = marks.pending.values().map(|place| &*place.request).collect();
+            news.pending = Some(ids.join(","));
+        }
+        (news, numbers)
+    }
+
+    /// A group was not written: its numbers are void, its news is still to be told.
+    pub(crate) fn give_back(&self, news: News, numbers: &[Option<u64>]) {
+        let mut marks = self.marks.lock();
+        for number in numbers.iter().flatten() {
+            marks.pending.remove(number);
+        }
+        marks.undelivered.extend(news.undelivered);
+        marks.is_dirty = true;
+        drop(marks);
+        let mut intents = self.intents.lock();
+        for intent in news.intents {
+            if let Some(open) = intents.open.get_mut(&intent.request) {
+                open.is_written = false;
+                intents.unwritten.push_front((0, intent.request));
+            }
+        }
+    }
+
+    fn due_intents(&self) -> Vec<Intent> {
+        let mut intents = self.intents.lock();
+        let mut due = Vec::new();
+        while due.len() < limits::CHARGE_GROUP
+            && let Some((tick, request)) = intents.unwritten.front().copied()
+        {
+            let is_closed = !intents.open.contains_key(&request);
+            let is_old = intents.tick.saturating_sub(tick) >= INTENT_AGE_TICKS;
+            if !is_closed && !is_old {
+                break;
+            }
+            intents.unwritten.pop_front();
+            if let Some(open) = intents.open.get_mut(&request) {
+                open.is_written = true;
+                due.push(open.intent.clone());
+            }
+        }
+        due
+    }
+}
+
+impl Marks {
+    fn number(&mut self, queued: &Queued) -> Option<u64> {
+        if !queued.expects_mark {
+            return None;
+        }
+        let number = self.next;
+        self.next = self.next.saturating_add(1);
+        let record = &queued.rows.record;
+        self.pending
+            .insert(number, Place { organization: Arc::clone(&record.organization), request: Arc::clone(&record.id) });
+        self.is_dirty = true;
+        Some(number)
+    }
+}

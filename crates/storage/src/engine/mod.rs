@@ -1,0 +1,136 @@
+//! The two engines: opening, the thread that writes, the readers. The acts know neither.
+//!
+//! Each engine has one thread with a current-thread runtime: futures of acts need not be `Send`, and the thread is the
+//! owner of every task in it. Dialect text, each place named here: the charge group (`sqlite/group.rs` one multi-statement
+//! call, `postgres/group.rs` one statement over arrays), pragmas and VACUUM INTO (`sqlite/open.rs`), session settings and
+//! the advisory lock (`postgres/open.rs`), the triggers of the migrations.
+
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
+
+use crate::charges::shared::News;
+use crate::charges::{Charges, Queued};
+use crate::door::Job;
+use crate::error::{Error, OpenError};
+use crate::record::{RecordRow, TransferRow};
+use crate::store::{DatabaseUrl, Engine, Opened, Readers};
+use claviger_domain::revocation::Epoch;
+use claviger_domain::time::Now;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How often lazy news is looked at, and written if nothing else was.
+pub(crate) const TICK: Duration = Duration::from_millis(125);
+
+/// What the thread works on.
+pub(crate) struct Intake {
+    pub(crate) acts: mpsc::Receiver<Box<dyn Job>>,
+    pub(crate) charges: mpsc::Receiver<Queued>,
+    pub(crate) shared: Arc<crate::charges::shared::Shared>,
+    pub(crate) committed: watch::Sender<Epoch>,
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) audit_key: [u8; 32],
+}
+
+impl Intake {
+    /// Publishes an epoch that is committed; never backwards.
+    pub(crate) fn publish(&self, epoch: Option<Epoch>) {
+        if let Some(epoch) = epoch {
+            self.committed.send_if_modified(|last| {
+                let is_newer = epoch > *last;
+                *last = epoch.max(*last);
+                is_newer
+            });
+        }
+    }
+}
+
+/// Opens the database on a thread of its own, which then writes until it is stopped.
+pub(crate) async fn open(url: DatabaseUrl, audit_key: [u8; 32], now: Now) -> Result<Opened, OpenError> {
+    let (charges, queued, shared) = Charges::new();
+    let (acts, queued_acts) = mpsc::channel(claviger_domain::limits::ACT_QUEUE);
+    let (committed_sender, committed) = watch::channel(Epoch::default());
+    let (stop, stopped) = watch::channel(false);
+    let (ended_sender, ended) = watch::channel(false);
+    let (ready_sender, ready) = oneshot::channel::<Result<Readers, OpenError>>();
+    let intake =
+        Intake { acts: queued_acts, charges: queued, shared, committed: committed_sender, stop: stopped, audit_key };
+    let work = move || {
+        run_here(async move {
+            match url {
+                DatabaseUrl::Sqlite(path) => match sqlite::open::open(&path, now).await {
+                    Ok((opened, readers)) => {
+                        // If the opener has gone, the closed queues end the loop at once.
+                        let _ = ready_sender.send(Ok(readers));
+                        sqlite::writer::Writer::new(opened, intake).run().await;
+                    }
+                    Err(error) => drop(ready_sender.send(Err(error))),
+                },
+                DatabaseUrl::Postgres(url) => match postgres::open::open(&url, now).await {
+                    Ok((opened, readers)) => {
+                        let _ = ready_sender.send(Ok(readers));
+                        postgres::writer::run(opened, intake).await;
+                    }
+                    Err(error) => drop(ready_sender.send(Err(error))),
+                },
+            }
+        });
+        let _ = ended_sender.send(true);
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the store owns this thread: `close`, or dropping the store, ends it"
+    )]
+    std::thread::Builder::new()
+        .name("claviger-store".to_owned())
+        .spawn(work)
+        .map_err(|error| Error::unavailable(format!("no thread for the store: {error}")))?;
+    let readers = ready.await.map_err(|_| Error::unavailable("the storage thread ended while opening"))??;
+    Ok(Opened { readers, acts, charges, committed, stop, ended })
+}
+
+fn run_here(work: impl Future<Output = ()>) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, work),
+        Err(error) => tracing::error!(%error, "no runtime for the store: {error}"),
+    }
+}
+
+/// The texts of one engine only, for the test that prepares them.
+pub(crate) fn statements(engine: Engine) -> Vec<(&'static str, String)> {
+    match engine {
+        Engine::Sqlite => sqlite::group::statements(),
+        Engine::Postgres => postgres::group::statements(),
+    }
+}
+
+/// What one commit writes besides acts.
+pub(crate) struct Batch<'a> {
+    pub(crate) records: Vec<&'a RecordRow>,
+    /// Charges first to last in queue order, with what was used above holds in between.
+    pub(crate) transfers: Vec<&'a TransferRow>,
+    /// Requests whose written intents go.
+    pub(crate) closed: Vec<&'a Arc<str>>,
+    pub(crate) news: &'a News,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn of(group: impl IntoIterator<Item = &'a Queued>, news: &'a News) -> Self {
+        let mut batch = Self { records: Vec::new(), transfers: Vec::new(), closed: Vec::new(), news };
+        for queued in group {
+            let rows = &queued.rows;
+            batch.records.push(&rows.record);
+            batch.transfers.extend(rows.charge.iter().chain(&rows.absorb));
+            if queued.has_written_intent {
+                batch.closed.push(&rows.record.id);
+            }
+        }
+        batch
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.news.is_empty()
+    }
+}

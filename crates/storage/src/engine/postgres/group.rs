@@ -1,0 +1,129 @@
+//! A group of charges as one statement over arrays: one round trip, one commit.
+//!
+//! The parts of one statement see the same snapshot, but no part reads what another wrote, except the wallet's counter,
+//! which is handed on. It commits by itself, so an answered error means that nothing was written.
+
+use crate::engine::Batch;
+use crate::error::Error;
+use crate::record::{COLUMNS, meter_columns};
+use claviger_domain::ledger::TransferKind;
+use claviger_domain::meter::Meter;
+use sqlx::{AssertSqlSafe, PgConnection};
+use std::collections::BTreeMap;
+
+/// Which of these records exist, and with what charge.
+pub(crate) const FIND_CHARGED: &str = "SELECT r.id, r.charge FROM UNNEST($1::TEXT[], $2::TEXT[]) AS d (org_id, id) \
+    JOIN request r ON r.org_id = d.org_id AND r.id = d.id";
+
+/// Writes a batch in one statement.
+///
+/// # Errors
+/// Answered by the server: nothing was written. Else its fate is unknown.
+pub(crate) async fn write(connection: &mut PgConnection, batch: &Batch<'_>) -> Result<(), Error> {
+    // Wallets in one order, whoever locks them.
+    let mut sums: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+    let mut places: Vec<i64> = Vec::with_capacity(batch.transfers.len());
+    for transfer in &batch.transfers {
+        if transfer.kind != TransferKind::Charge {
+            places.push(0);
+            continue;
+        }
+        let (sum, count) = sums.entry(&transfer.organization).or_default();
+        *sum = sum.checked_add(transfer.amount).ok_or(Error::Conflict("charges out of range"))?;
+        *count = count.saturating_add(1);
+        places.push(*count);
+    }
+    let behind: Vec<i64> = batch
+        .transfers
+        .iter()
+        .zip(&places)
+        .map(|(transfer, place)| sums.get(&*transfer.organization).map_or(0, |(_, count)| count.saturating_sub(*place)))
+        .collect();
+    let transfers = &batch.transfers;
+    let records = &batch.records;
+    let news = batch.news;
+    let mut query = sqlx::query(AssertSqlSafe(text()))
+        .bind(sums.keys().copied().collect::<Vec<_>>())
+        .bind(sums.values().map(|(sum, _)| *sum).collect::<Vec<_>>())
+        .bind(sums.values().map(|(_, count)| *count).collect::<Vec<_>>())
+        .bind(transfers.iter().map(|row| row.kind.name()).collect::<Vec<_>>())
+        .bind(transfers.iter().map(|row| &*row.reference).collect::<Vec<_>>())
+        .bind(transfers.iter().map(|row| &*row.id).collect::<Vec<_>>())
+        .bind(transfers.iter().map(|row| &*row.organization).collect::<Vec<_>>())
+        .bind(transfers.iter().map(|row| row.kind.accounts().0.name()).collect::<Vec<_>>())
+        .bind(transfers.iter().map(|row| row.amount).collect::<Vec<_>>())
+        .bind(transfers.iter().map(|row| row.price_version.as_deref()).collect::<Vec<_>>())
+        .bind(behind)
+        .bind(transfers.iter().map(|row| row.at).collect::<Vec<_>>())
+        .bind(transfers.iter().map(|row| &*row.detail).collect::<Vec<_>>())
+        .bind(batch.closed.iter().map(|id| &***id).collect::<Vec<_>>())
+        .bind(news.intents.iter().map(|intent| intent.request.to_string()).collect::<Vec<_>>())
+        .bind(news.intents.iter().map(|intent| intent.organization.to_string()).collect::<Vec<_>>())
+        .bind(news.intents.iter().map(|intent| intent.key.to_string()).collect::<Vec<_>>())
+        .bind(news.intents.iter().map(|intent| intent.model.clone()).collect::<Vec<_>>())
+        .bind(news.intents.iter().map(|intent| intent.hold.0).collect::<Vec<_>>())
+        .bind(news.intents.iter().map(|intent| intent.at.0).collect::<Vec<_>>())
+        .bind(news.undelivered.iter().map(|place| &*place.organization).collect::<Vec<_>>())
+        .bind(news.undelivered.iter().map(|place| &*place.request).collect::<Vec<_>>())
+        .bind(news.pending.as_deref())
+        .bind(records.iter().map(|row| &*row.organization).collect::<Vec<_>>())
+        .bind(records.iter().map(|row| &*row.id).collect::<Vec<_>>())
+        .bind(records.iter().map(|row| &*row.environment).collect::<Vec<_>>())
+        .bind(records.iter().map(|row| &*row.key).collect::<Vec<_>>())
+        .bind(records.iter().map(|row| row.source_tag.as_deref()).collect::<Vec<_>>())
+        .bind(records.iter().map(|row| &*row.model).collect::<Vec<_>>())
+        .bind(records.iter().map(|row| row.completed_at).collect::<Vec<_>>())
+        .bind(records.iter().map(|row| row.outcome).collect::<Vec<_>>())
+        .bind(records.iter().map(|row| row.charge).collect::<Vec<_>>())
+        .bind(records.iter().map(|row| row.delivery).collect::<Vec<_>>());
+    for index in 0..Meter::ALL.len() {
+        query = query.bind(records.iter().map(|row| row.meters.get(index).copied().flatten()).collect::<Vec<_>>());
+    }
+    query.bind(records.iter().map(|row| &*row.detail).collect::<Vec<_>>()).execute(connection).await?;
+    Ok(())
+}
+
+fn text() -> String {
+    let columns = COLUMNS.join(", ");
+    let types: Vec<String> = COLUMNS
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let is_number = meter_columns().contains(column) || matches!(*column, "completed_at" | "charge");
+            format!("${}::{}[]", index.saturating_add(24), if is_number { "BIGINT" } else { "TEXT" })
+        })
+        .collect();
+    format!(
+        "WITH taken AS (\
+             UPDATE wallet SET balance = wallet.balance - d.amount, seq = wallet.seq + d.count \
+             FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::BIGINT[]) AS d (org_id, amount, count) \
+             WHERE wallet.org_id = d.org_id RETURNING wallet.org_id, wallet.seq\
+         ), booked AS (\
+             INSERT INTO transfer \
+             (kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, at, detail) \
+             SELECT d.kind, d.ref, d.id, d.org_id, d.debit, 'revenue', d.amount, d.price_version, \
+             CASE WHEN d.kind = 'charge' THEN taken.seq - d.behind END, d.at, d.detail \
+             FROM UNNEST($4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::TEXT[], $9::BIGINT[], $10::TEXT[], \
+             $11::BIGINT[], $12::BIGINT[], $13::TEXT[]) \
+             AS d (kind, ref, id, org_id, debit, amount, price_version, behind, at, detail) \
+             LEFT JOIN taken ON taken.org_id = d.org_id\
+         ), closed AS (\
+             DELETE FROM intent WHERE request_id = ANY($14::TEXT[])\
+         ), opened AS (\
+             INSERT INTO intent (request_id, org_id, key_id, model, hold, at) \
+             SELECT * FROM UNNEST($15::TEXT[], $16::TEXT[], $17::TEXT[], $18::TEXT[], $19::BIGINT[], $20::BIGINT[]) \
+             ON CONFLICT DO NOTHING\
+         ), undelivered AS (\
+             UPDATE request SET delivery = 'not_delivered' FROM UNNEST($21::TEXT[], $22::TEXT[]) AS d (org_id, id) \
+             WHERE request.org_id = d.org_id AND request.id = d.id\
+         ), marked AS (\
+             UPDATE delivery SET pending = $23::TEXT WHERE id = 1 AND $23::TEXT IS NOT NULL\
+         ) INSERT INTO request ({columns}) SELECT * FROM UNNEST({})",
+        types.join(", ")
+    )
+}
+
+/// The texts of this engine, for the test that prepares them.
+pub(crate) fn statements() -> Vec<(&'static str, String)> {
+    vec![("charge group", text()), ("charged", FIND_CHARGED.to_owned())]
+}

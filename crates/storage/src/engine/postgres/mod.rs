@@ -1,0 +1,7 @@
+//! Postgres: a pool for acts, one connection that writes charges and holds the database's advisory lock.
+
+pub(crate) mod group;
+pub(crate) mod open;
+pub(crate) mod writer;
+
+pub(crate) use open::REPORT_PATIENCE;

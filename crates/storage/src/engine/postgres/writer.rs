@@ -1,0 +1,243 @@
+//! Two tasks of one thread: acts, each in a transaction of its own, and charges, in groups by one session.
+//!
+//! A charge group without an answer has an unknown fate. The writer then takes a new session and the advisory lock, looks
+//! up which charges exist, and writes the others again under the same ids: each counts once.
+
+use super::group;
+use super::open::Open;
+use crate::cells::Cells as _;
+use crate::charges::shared::News;
+use crate::charges::{Lost, Queued};
+use crate::door::{Job, Link, Ran, Tx};
+use crate::engine::{Batch, Intake, TICK};
+use crate::error::Error;
+use claviger_domain::limits;
+use claviger_domain::revocation::Epoch;
+use sqlx::{Connection as _, PgPool};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+/// How often an act is run again after a serialization failure or a deadlock.
+const ACT_TRIES: u32 = 3;
+
+/// Pauses between tries to reach the database again while charges wait.
+const PAUSES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
+
+/// Runs until the store is closed or dropped, then ends what runs and commits what is queued.
+pub(crate) async fn run(open: Open, mut intake: Intake) {
+    let acts_pool = open.acts.clone();
+    let (_, nothing) = tokio::sync::mpsc::channel(1);
+    let charges = std::mem::replace(&mut intake.charges, nothing);
+    let (_, nothing) = tokio::sync::mpsc::channel(1);
+    let acts = std::mem::replace(&mut intake.acts, nothing);
+    let intake = Rc::new(intake);
+    let charging = Charging { open, intake: Rc::clone(&intake), charges };
+    tokio::join!(run_acts(acts_pool.clone(), acts, Rc::clone(&intake)), charging.run());
+    acts_pool.close().await;
+}
+
+async fn run_acts(pool: PgPool, mut acts: tokio::sync::mpsc::Receiver<Box<dyn Job>>, intake: Rc<Intake>) {
+    let mut running = JoinSet::new();
+    let mut stop = intake.stop.clone();
+    loop {
+        tokio::select! {
+            job = acts.recv() => match job {
+                Some(job) => {
+                    let act = act(pool.clone(), job, Rc::clone(&intake));
+                    // The set owns the task: this function returns only when all of them have ended.
+                    running.spawn_local(act);
+                }
+                None => break,
+            },
+            Some(_) = running.join_next(), if !running.is_empty() => {}
+            stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
+        }
+    }
+    acts.close();
+    while let Ok(job) = acts.try_recv() {
+        running.spawn_local(act(pool.clone(), job, Rc::clone(&intake)));
+    }
+    while running.join_next().await.is_some() {}
+    // Whoever waits on the other queue of this thread learns it from the same flag, or from the queue's own end.
+}
+
+async fn act(pool: PgPool, mut job: Box<dyn Job>, intake: Rc<Intake>) {
+    let mut tries = 0_u32;
+    let fate = loop {
+        match attempt(&pool, job.as_mut(), &intake).await {
+            Ok(epoch) => {
+                intake.publish(epoch);
+                break Ok(());
+            }
+            Err(Error::Unavailable(cause)) if cause.is_transient && tries < ACT_TRIES => {
+                tries = tries.saturating_add(1);
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    job.answer(fate);
+}
+
+async fn attempt(pool: &PgPool, job: &mut dyn Job, intake: &Intake) -> Result<Option<Epoch>, Error> {
+    let mut transaction = pool.begin().await?;
+    let mut tx = Tx::new(Link::Postgres(&mut transaction), &intake.audit_key);
+    let ran = job.run(&mut tx).await;
+    let epoch = tx.epoch;
+    match ran {
+        Ran::Done => {
+            transaction.commit().await.map_err(|error| Error::from(error).at_commit())?;
+            Ok(epoch)
+        }
+        Ran::Refused => {
+            transaction.rollback().await?;
+            Ok(None)
+        }
+        // Dropping the transaction rolls it back.
+        Ran::Broken(error) => Err(error),
+        Ran::Panicked => Err(Error::unavailable("the act panicked")),
+    }
+}
+
+struct Charging {
+    open: Open,
+    intake: Rc<Intake>,
+    charges: tokio::sync::mpsc::Receiver<Queued>,
+}
+
+impl Charging {
+    async fn run(mut self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stop = self.intake.stop.clone();
+        let mut group: Vec<Queued> = Vec::with_capacity(limits::CHARGE_GROUP);
+        loop {
+            let mut is_over = false;
+            tokio::select! {
+                biased;
+                count = self.charges.recv_many(&mut group, limits::CHARGE_GROUP) => is_over |= count == 0,
+                _ = ticks.tick() => self.intake.shared.tick(),
+                stopped = stop.changed() => is_over |= stopped.is_err() || *stop.borrow(),
+            }
+            self.round(std::mem::take(&mut group)).await;
+            if is_over {
+                break;
+            }
+        }
+        self.charges.close();
+        loop {
+            while group.len() < limits::CHARGE_GROUP
+                && let Ok(queued) = self.charges.try_recv()
+            {
+                group.push(queued);
+            }
+            let is_last = group.is_empty();
+            self.round(std::mem::take(&mut group)).await;
+            if is_last {
+                break;
+            }
+        }
+        let _ = self.open.connection.close().await;
+    }
+
+    async fn round(&mut self, group: Vec<Queued>) {
+        #[cfg(feature = "bugs")]
+        if !group.is_empty() && crate::bugs::is_acking_before_commit() {
+            tokio::time::sleep(crate::bugs::COMMIT_LAG).await;
+        }
+        let (news, numbers) = self.intake.shared.take(&group);
+        if group.is_empty() && news.is_empty() {
+            return;
+        }
+        match group::write(&mut self.open.connection, &Batch::of(&group, &news)).await {
+            Ok(()) => {
+                for (queued, number) in group.into_iter().zip(numbers) {
+                    queued.settle(&self.intake.shared, number);
+                }
+            }
+            Err(error) => {
+                self.intake.shared.give_back(news, &numbers);
+                self.recover(group, error).await;
+            }
+        }
+    }
+
+    /// Writes a failed group again: together while the database was away, one by one when it refused.
+    async fn recover(&mut self, mut group: Vec<Queued>, mut error: Error) {
+        for pause in PAUSES {
+            if is_answered(&error) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            match self.again(&mut group).await {
+                Ok(()) => return,
+                Err(later) => error = later,
+            }
+        }
+        for queued in group {
+            if !is_answered(&error) {
+                queued.lose(Lost::Unavailable);
+                continue;
+            }
+            match self.alone(&queued).await {
+                Ok(()) => queued.settle(&self.intake.shared, None),
+                Err(why) => queued.lose(why),
+            }
+        }
+    }
+
+    /// A new session; then what exists is settled, and the rest is written again as one group.
+    async fn again(&mut self, group: &mut Vec<Queued>) -> Result<(), Error> {
+        self.open.reopen().await?;
+        let charged = self.find_charged(group).await?;
+        for queued in std::mem::take(group) {
+            match charged.get(&*queued.rows.record.id) {
+                Some(charge) if *charge == queued.rows.record.charge => queued.settle(&self.intake.shared, None),
+                Some(_) => queued.lose(Lost::Conflict),
+                None => group.push(queued),
+            }
+        }
+        if !group.is_empty() {
+            group::write(&mut self.open.connection, &Batch::of(&*group, &News::default())).await?;
+        }
+        for queued in std::mem::take(group) {
+            queued.settle(&self.intake.shared, None);
+        }
+        Ok(())
+    }
+
+    async fn alone(&mut self, queued: &Queued) -> Result<(), Lost> {
+        let record = &queued.rows.record;
+        let charged = self.find_charged(std::slice::from_ref(queued)).await.map_err(|_| Lost::Unavailable)?;
+        match charged.get(&*record.id) {
+            Some(charge) if *charge == record.charge => return Ok(()),
+            Some(_) => return Err(Lost::Conflict),
+            None => {}
+        }
+        let news = News::default();
+        match group::write(&mut self.open.connection, &Batch::of([queued], &news)).await {
+            Ok(()) => Ok(()),
+            Err(Error::Unavailable(cause)) if cause.is_constraint => Err(Lost::Overdrawn),
+            Err(Error::Conflict(_)) => Err(Lost::Conflict),
+            Err(_) => Err(Lost::Unavailable),
+        }
+    }
+
+    async fn find_charged(&mut self, group: &[Queued]) -> Result<HashMap<String, i64>, Error> {
+        let organizations: Vec<&str> = group.iter().map(|queued| &*queued.rows.record.organization).collect();
+        let ids: Vec<&str> = group.iter().map(|queued| &*queued.rows.record.id).collect();
+        let rows =
+            sqlx::query(group::FIND_CHARGED).bind(organizations).bind(ids).fetch_all(&mut self.open.connection).await?;
+        rows.iter().map(|row| Ok((row.text("id")?, row.int("charge")?))).collect()
+    }
+}
+
+fn is_answered(error: &Error) -> bool {
+    match error {
+        Error::Unavailable(cause) | Error::OutcomeUnknown(cause) => cause.is_answered,
+        _ => true,
+    }
+}

@@ -1,0 +1,301 @@
+//! A group of charges as few calls of many statements each.
+//!
+//! Every call to sqlx's SQLite driver is a hop to its thread and back (tens of microseconds), so a lone charge is one
+//! call, BEGIN and COMMIT included, and a large group a few. Places are bare `?`: numbered ones are names to SQLite, which
+//! it looks up one by one. Texts come in few sizes, padded with NULL rows that are left out, so that they stay prepared.
+
+use crate::engine::Batch;
+use crate::error::Error;
+use crate::record::{COLUMNS, RecordRow, TransferRow};
+use claviger_domain::ledger::TransferKind;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The sizes that texts come in.
+const SIZES: [usize; 4] = [1, 4, 16, ROWS];
+/// Rows of one call at most.
+const ROWS: usize = 64;
+
+/// What a call is made of; one prepared text each.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Shape {
+    begins: bool,
+    wallets: usize,
+    transfers: usize,
+    records: usize,
+    closed: usize,
+    intents: usize,
+    undelivered: usize,
+    marks: bool,
+    commits: bool,
+}
+
+/// Texts by shape.
+#[derive(Default)]
+pub(crate) struct Texts(HashMap<Shape, Arc<str>>);
+
+impl Texts {
+    fn of(&mut self, shape: Shape) -> Arc<str> {
+        Arc::clone(self.0.entry(shape).or_insert_with(|| text(shape).into()))
+    }
+}
+
+/// Writes a batch, in a transaction of its own or (`is_inside`) in the one that is open.
+///
+/// # Errors
+/// Of any statement; the transaction may be open or gone, so the connection is to be replaced.
+pub(crate) async fn write(
+    connection: &mut SqliteConnection,
+    texts: &mut Texts,
+    batch: &Batch<'_>,
+    is_inside: bool,
+) -> Result<(), Error> {
+    let news = batch.news;
+    let calls =
+        [batch.records.len(), batch.transfers.len(), batch.closed.len(), news.intents.len(), news.undelivered.len(), 1];
+    let calls = calls.into_iter().max().unwrap_or(1).div_ceil(ROWS);
+    for call in 0..calls {
+        let is_last = call.saturating_add(1) == calls;
+        let records = part(&batch.records, call);
+        let transfers = part(&batch.transfers, call);
+        let closed = part(&batch.closed, call);
+        let intents = part(&news.intents, call);
+        let undelivered = part(&news.undelivered, call);
+        let wallets = Wallets::of(transfers)?;
+        let shape = Shape {
+            begins: call == 0 && !is_inside,
+            wallets: padded(wallets.sums.len()),
+            transfers: padded(transfers.len()),
+            records: padded(records.len()),
+            closed: padded(closed.len()),
+            intents: padded(intents.len()),
+            undelivered: padded(undelivered.len()),
+            marks: is_last && news.pending.is_some(),
+            commits: is_last && !is_inside,
+        };
+        let mut query = sqlx::query(AssertSqlSafe(texts.of(shape)));
+        query = bind_wallets(query, &wallets, shape.wallets);
+        query = bind_transfers(query, transfers, &wallets, shape.transfers);
+        query = bind_records(query, records, shape.records);
+        for index in 0..shape.closed {
+            query = query.bind(closed.get(index).map(|id| Arc::clone(id)));
+        }
+        for index in 0..shape.intents {
+            let intent = intents.get(index);
+            query = query
+                .bind(intent.map(|intent| intent.request.to_string()))
+                .bind(intent.map(|intent| intent.organization.to_string()))
+                .bind(intent.map(|intent| intent.key.to_string()))
+                .bind(intent.map(|intent| intent.model.clone()))
+                .bind(intent.map(|intent| intent.hold.0))
+                .bind(intent.map(|intent| intent.at.0));
+        }
+        for index in 0..shape.undelivered {
+            let place = undelivered.get(index);
+            query = query
+                .bind(place.map(|place| Arc::clone(&place.organization)))
+                .bind(place.map(|place| Arc::clone(&place.request)));
+        }
+        if shape.marks {
+            query = query.bind(news.pending.as_deref().unwrap_or_default());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+fn part<T>(rows: &[T], call: usize) -> &[T] {
+    let begin = call.saturating_mul(ROWS).min(rows.len());
+    let end = begin.saturating_add(ROWS).min(rows.len());
+    rows.get(begin..end).unwrap_or_default()
+}
+
+fn padded(count: usize) -> usize {
+    if count == 0 { 0 } else { SIZES.into_iter().find(|size| *size >= count).unwrap_or(ROWS) }
+}
+
+/// What the charges of one call take from each wallet.
+struct Wallets {
+    /// Wallet, sum, number of transfers.
+    sums: Vec<(Arc<str>, i64, i64)>,
+    /// For each transfer, its place among its wallet's, from 1; 0 for those that touch no wallet.
+    places: Vec<(usize, i64)>,
+}
+
+impl Wallets {
+    fn of(transfers: &[&TransferRow]) -> Result<Self, Error> {
+        let mut wallets = Self { sums: Vec::new(), places: Vec::with_capacity(transfers.len()) };
+        for transfer in transfers {
+            if transfer.kind != TransferKind::Charge {
+                wallets.places.push((0, 0));
+                continue;
+            }
+            let found = wallets.sums.iter().position(|(id, _, _)| *id == transfer.organization);
+            let index = match found {
+                Some(index) => index,
+                None => {
+                    wallets.sums.push((Arc::clone(&transfer.organization), 0, 0));
+                    wallets.sums.len().saturating_sub(1)
+                }
+            };
+            if let Some((_, sum, count)) = wallets.sums.get_mut(index) {
+                *sum = sum.checked_add(transfer.amount).ok_or(Error::Conflict("charges out of range"))?;
+                *count = count.saturating_add(1);
+                wallets.places.push((index, *count));
+            }
+        }
+        Ok(wallets)
+    }
+
+    /// How far a transfer lies behind its wallet's last one of this call.
+    fn behind(&self, transfer: usize) -> i64 {
+        let (wallet, place) = self.places.get(transfer).copied().unwrap_or_default();
+        let count = self.sums.get(wallet).map_or(0, |(_, _, count)| *count);
+        count.saturating_sub(place)
+    }
+}
+
+type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+fn bind_wallets<'q>(mut query: SqliteQuery<'q>, wallets: &Wallets, size: usize) -> SqliteQuery<'q> {
+    for index in 0..size {
+        let wallet = wallets.sums.get(index);
+        query = query
+            .bind(wallet.map(|(id, _, _)| Arc::clone(id)))
+            .bind(wallet.map(|(_, sum, _)| *sum))
+            .bind(wallet.map(|(_, _, count)| *count));
+    }
+    query
+}
+
+fn bind_transfers<'q>(
+    mut query: SqliteQuery<'q>,
+    transfers: &[&TransferRow],
+    wallets: &Wallets,
+    size: usize,
+) -> SqliteQuery<'q> {
+    for index in 0..size {
+        let row = transfers.get(index);
+        query = query
+            .bind(row.map(|row| i64::from(row.kind != TransferKind::Charge)))
+            .bind(row.map(|row| Arc::clone(&row.reference)))
+            .bind(row.map(|row| Arc::clone(&row.id)))
+            .bind(row.map(|row| Arc::clone(&row.organization)))
+            .bind(row.map(|row| row.amount))
+            .bind(row.and_then(|row| row.price_version.clone()))
+            .bind(row.map(|_| wallets.behind(index)))
+            .bind(row.map(|row| row.at))
+            .bind(row.map(|row| Arc::clone(&row.detail)));
+    }
+    query
+}
+
+fn bind_records<'q>(mut query: SqliteQuery<'q>, records: &[&RecordRow], size: usize) -> SqliteQuery<'q> {
+    for index in 0..size {
+        let row = records.get(index);
+        query = query
+            .bind(row.map(|row| Arc::clone(&row.organization)))
+            .bind(row.map(|row| Arc::clone(&row.id)))
+            .bind(row.map(|row| Arc::clone(&row.environment)))
+            .bind(row.map(|row| Arc::clone(&row.key)))
+            .bind(row.and_then(|row| row.source_tag.clone()))
+            .bind(row.map(|row| Arc::clone(&row.model)))
+            .bind(row.map(|row| row.completed_at))
+            .bind(row.map(|row| row.outcome))
+            .bind(row.map(|row| row.charge))
+            .bind(row.map(|row| row.delivery));
+        match row {
+            Some(row) => {
+                for quantity in row.meters {
+                    query = query.bind(quantity);
+                }
+            }
+            None => {
+                for _ in crate::record::meter_columns() {
+                    query = query.bind(None::<i64>);
+                }
+            }
+        }
+        query = query.bind(row.map(|row| Arc::clone(&row.detail)));
+    }
+    query
+}
+
+fn text(shape: Shape) -> String {
+    let mut sql = String::new();
+    if shape.begins {
+        sql.push_str("BEGIN IMMEDIATE; ");
+    }
+    if shape.wallets > 0 {
+        let values = values(shape.wallets, 3);
+        sql.push_str("UPDATE wallet SET balance = balance - d.column2, seq = seq + d.column3 FROM (VALUES ");
+        sql.push_str(&values);
+        sql.push_str(") AS d WHERE wallet.org_id = d.column1; ");
+    }
+    if shape.transfers > 0 {
+        // The wallet was moved above: its counter, less the place, is this transfer's number. An unknown wallet gives
+        // NULL there, which the table refuses.
+        sql.push_str(
+            "INSERT INTO transfer (kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, at, detail) \
+             SELECT CASE column1 WHEN 0 THEN 'charge' ELSE 'absorb' END, column2, column3, column4, \
+             CASE column1 WHEN 0 THEN 'wallet' ELSE 'absorbed' END, 'revenue', column5, column6, \
+             CASE column1 WHEN 0 THEN (SELECT seq FROM wallet WHERE org_id = column4) - column7 END, \
+             column8, column9 FROM (VALUES ",
+        );
+        sql.push_str(&values(shape.transfers, 9));
+        sql.push_str(") WHERE column1 IS NOT NULL; ");
+    }
+    if shape.records > 0 {
+        sql.push_str(&format!("INSERT INTO request ({}) SELECT * FROM (VALUES ", COLUMNS.join(", ")));
+        sql.push_str(&values(shape.records, COLUMNS.len()));
+        sql.push_str(") WHERE column1 IS NOT NULL; ");
+    }
+    if shape.closed > 0 {
+        let places = vec!["?"; shape.closed].join(",");
+        sql.push_str(&format!("DELETE FROM intent WHERE request_id IN ({places}); "));
+    }
+    if shape.intents > 0 {
+        sql.push_str(
+            "INSERT OR IGNORE INTO intent (request_id, org_id, key_id, model, hold, at) SELECT * FROM (VALUES ",
+        );
+        sql.push_str(&values(shape.intents, 6));
+        sql.push_str(") WHERE column1 IS NOT NULL; ");
+    }
+    if shape.undelivered > 0 {
+        sql.push_str("UPDATE request SET delivery = 'not_delivered' FROM (VALUES ");
+        sql.push_str(&values(shape.undelivered, 2));
+        sql.push_str(") AS d WHERE request.org_id = d.column1 AND request.id = d.column2; ");
+    }
+    if shape.marks {
+        sql.push_str("UPDATE delivery SET pending = ? WHERE id = 1; ");
+    }
+    if shape.commits {
+        sql.push_str("COMMIT; ");
+    }
+    sql.truncate(sql.trim_end().len());
+    sql
+}
+
+fn values(rows: usize, columns: usize) -> String {
+    let row = format!("({})", vec!["?"; columns].join(","));
+    vec![row; rows].join(",")
+}
+
+/// Every statement of the largest shape, one by one: only the first of a text is prepared ahead.
+pub(crate) fn statements() -> Vec<(&'static str, String)> {
+    let shape = Shape {
+        begins: false,
+        wallets: ROWS,
+        transfers: ROWS,
+        records: ROWS,
+        closed: ROWS,
+        intents: ROWS,
+        undelivered: ROWS,
+        marks: true,
+        commits: false,
+    };
+    text(shape).split("; ").map(|sql| ("charge group", sql.to_owned())).collect()
+}

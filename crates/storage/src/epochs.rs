@@ -1,0 +1,120 @@
+//! The epoch and its events: what a node must know before it may admit.
+//!
+//! The epoch row is locked to the end of the transaction that changes it, so numbers become visible in commit order (a
+//! sequence would not do). It is the last lock an act takes.
+
+use crate::cells::{Cells, known};
+use crate::door::{Linked, Tx, both};
+use crate::error::Error;
+use crate::keys;
+use crate::statements::statements;
+use crate::store::Store;
+use crate::tenancy;
+use claviger_domain::id::OrganizationId;
+use claviger_domain::key::Key;
+use claviger_domain::money::Nano;
+use claviger_domain::revocation::{Change, Epoch, EventKind, RightsEvent};
+use claviger_domain::tenancy::Organization;
+use claviger_domain::time::Timestamp;
+use std::collections::HashMap;
+
+statements! {
+    BUMP = "UPDATE epoch SET value = value + 1 WHERE id = 1 RETURNING value";
+    CURRENT = "SELECT value FROM epoch WHERE id = 1";
+    INSERT_EVENT = "INSERT INTO rights_event (epoch, org_id, kind, object, amount, at) VALUES ($1, $2, $3, $4, $5, $6)";
+    SINCE = "SELECT epoch, org_id, kind, object, amount FROM rights_event WHERE epoch > $1 ORDER BY epoch";
+    BALANCES = "SELECT org_id, balance FROM wallet";
+}
+
+/// Everything a node must know to admit, at one consistent point.
+#[derive(Clone, Debug)]
+pub struct Rights {
+    /// The point: events above it are still to be followed.
+    pub epoch: Epoch,
+    /// Every organization and its wallet's balance.
+    pub organizations: Vec<(Organization, Nano)>,
+    /// Every key, ended ones included.
+    pub keys: Vec<Key>,
+}
+
+impl Store {
+    /// Reads everything at one consistent point.
+    ///
+    /// # Errors
+    /// Those of reading; a retry is safe.
+    pub async fn load_rights(&self) -> Result<Rights, Error> {
+        let mut snapshot = self.snapshot().await?;
+        let epoch = current_epoch(&mut snapshot).await?;
+        let mut balances: HashMap<OrganizationId, Nano> = HashMap::new();
+        both!(&mut snapshot, c => {
+            for row in sqlx::query(BALANCES).fetch_all(c).await? {
+                balances.insert(row.parsed("org_id")?, Nano(row.int("balance")?));
+            }
+        });
+        let organizations = tenancy::list(&mut snapshot).await?;
+        let keys = keys::list_all(&mut snapshot).await?;
+        let organizations = organizations
+            .into_iter()
+            .map(|organization| {
+                let balance = balances.get(&organization.id).copied().unwrap_or(Nano::ZERO);
+                (organization, balance)
+            })
+            .collect();
+        Ok(Rights { epoch, organizations, keys })
+    }
+
+    /// The events after an epoch, in commit order.
+    ///
+    /// # Errors
+    /// Those of reading; a retry is safe.
+    pub async fn changes_since(&self, epoch: Epoch) -> Result<Vec<RightsEvent>, Error> {
+        let mut reader = self.reader().await?;
+        both!(&mut reader, c => {
+            sqlx::query(SINCE).bind(epoch.0).fetch_all(c).await?.iter().map(event).collect()
+        })
+    }
+}
+
+/// The epoch as this transaction or reader sees it.
+pub(crate) async fn current_epoch(linked: &mut impl Linked) -> Result<Epoch, Error> {
+    both!(linked, c => Ok(Epoch(sqlx::query(CURRENT).fetch_one(c).await?.int("value")?)))
+}
+
+/// Bumps the epoch and writes its event; published to this process when the transaction commits.
+pub(crate) async fn publish(
+    tx: &mut Tx<'_>,
+    organization: OrganizationId,
+    change: &Change,
+    at: Timestamp,
+) -> Result<Epoch, Error> {
+    let epoch = both!(tx, c => sqlx::query(BUMP).fetch_one(c).await?.int("value")?);
+    let organization = organization.to_string();
+    let (kind, object, amount) = match change {
+        Change::Key(key) => (EventKind::Key, Some(key.to_string()), None),
+        Change::Organization => (EventKind::Organization, None, None),
+        Change::Funding(amount) => (EventKind::Funding, None, Some(amount.0)),
+    };
+    both!(tx, c => {
+        sqlx::query(INSERT_EVENT)
+            .bind(epoch)
+            .bind(&organization)
+            .bind(kind.name())
+            .bind(object)
+            .bind(amount)
+            .bind(at.0)
+            .execute(c)
+            .await?;
+    });
+    tx.epoch = Some(Epoch(epoch));
+    Ok(Epoch(epoch))
+}
+
+fn event<R: Cells>(row: &R) -> Result<RightsEvent, Error> {
+    let kind = row.text("kind")?;
+    let change = match known(EventKind::from_name(&kind), "rights_event.kind", &kind)? {
+        EventKind::Key => Change::Key(row.parsed("object")?),
+        EventKind::Organization => Change::Organization,
+        EventKind::Funding => Change::Funding(Nano(row.int("amount")?)),
+    };
+    Ok(RightsEvent { epoch: Epoch(row.int("epoch")?), organization: row.parsed("org_id")?, change })
+}

@@ -1,0 +1,175 @@
+//! What is done before the first admission: requests that were lost, charges that are in doubt.
+//!
+//! One act, safe to repeat. A left-over intent is a request whose charge never became durable: it becomes a record
+//! `node_lost` with charge 0 (D2). A charge on the list of answers not yet handed over is in doubt (D3).
+
+use crate::cells::{Cells as _, parse};
+use crate::door::{Tx, both};
+use crate::error::Error;
+use crate::keys::find_anywhere;
+use crate::record::{COLUMNS, RecordRow, Rows};
+use crate::statements::statements;
+use crate::store::Store;
+use claviger_domain::endpoint::EndpointName;
+use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, RequestId, SecretId};
+use claviger_domain::meter::{Meters, UsageSource};
+use claviger_domain::money::Nano;
+use claviger_domain::request::{Delivery, Outcome, RequestRecord};
+use claviger_domain::time::{Now, Timestamp};
+use sqlx::AssertSqlSafe;
+
+statements! {
+    LOAD_PENDING = "SELECT pending FROM delivery WHERE id = 1";
+    CLEAR_PENDING = "UPDATE delivery SET pending = '' WHERE id = 1";
+    FIND_CHARGE = "SELECT org_id, amount, at FROM transfer WHERE kind = 'charge' AND ref = $1";
+    DOUBT = "INSERT INTO in_doubt (request_id, org_id, charge, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    MARK = "UPDATE request SET delivery = 'in_doubt' WHERE org_id = $1 AND id = $2";
+    LIST_INTENTS = "SELECT request_id, org_id, key_id, model, hold, at FROM intent ORDER BY request_id";
+    CLEAR_INTENTS = "DELETE FROM intent";
+}
+
+/// Runs the recovery.
+pub(crate) async fn recover(store: &Store, now: Now) -> Result<(), Error> {
+    let (lost, doubted) = store
+        .act(async move |tx: &mut Tx<'_>| {
+            let doubted = doubt(tx).await?;
+            let lost = lose(tx, now).await?;
+            Ok((lost, doubted))
+        })
+        .await?;
+    if lost > 0 || doubted > 0 {
+        tracing::warn!(
+            lost,
+            doubted,
+            "the last process did not stop cleanly: requests lost {lost}, in doubt {doubted}"
+        );
+    }
+    Ok(())
+}
+
+async fn doubt(tx: &mut Tx<'_>) -> Result<u64, Error> {
+    let pending = both!(tx, c => sqlx::query(LOAD_PENDING).fetch_one(c).await?.text("pending")?);
+    if pending.is_empty() {
+        return Ok(0);
+    }
+    let mut doubted = 0_u64;
+    for id in pending.split(',') {
+        let charge = both!(tx, c => {
+            let row = sqlx::query(FIND_CHARGE).bind(id).fetch_optional(c).await?;
+            row.map(|row| Ok::<_, Error>((row.text("org_id")?, row.int("amount")?, row.int("at")?))).transpose()?
+        });
+        let Some((organization, amount, at)) = charge else { continue };
+        both!(tx, c => {
+            sqlx::query(DOUBT).bind(id).bind(&organization).bind(amount).bind(at).execute(c).await?;
+        });
+        both!(tx, c => { sqlx::query(MARK).bind(&organization).bind(id).execute(c).await?; });
+        doubted = doubted.saturating_add(1);
+    }
+    both!(tx, c => { sqlx::query(CLEAR_PENDING).execute(c).await?; });
+    Ok(doubted)
+}
+
+struct Left {
+    request: RequestId,
+    organization: OrganizationId,
+    key: KeyId,
+    model: String,
+    hold: i64,
+    at: i64,
+}
+
+async fn lose(tx: &mut Tx<'_>, now: Now) -> Result<u64, Error> {
+    let left: Vec<Left> = both!(tx, c => {
+        let mut left = Vec::new();
+        for row in sqlx::query(LIST_INTENTS).fetch_all(c).await? {
+            left.push(Left {
+                request: parse("intent.request_id", &row.text("request_id")?)?,
+                organization: row.parsed("org_id")?,
+                key: row.parsed("key_id")?,
+                model: row.text("model")?,
+                hold: row.int("hold")?,
+                at: row.int("at")?,
+            });
+        }
+        left
+    });
+    let mut lost = 0_u64;
+    for intent in left {
+        let key = find_anywhere(tx, intent.key).await?;
+        let (environment, name, secret, tag, is_test) = match key {
+            Some(key) => (key.environment, key.name, key.secret.id, key.source_tag, key.is_test),
+            None => (EnvironmentId::from_u128(0), String::new(), SecretId::from_u128(0), None, false),
+        };
+        let record = RequestRecord {
+            id: intent.request,
+            organization: intent.organization,
+            environment,
+            key: intent.key,
+            key_name: name,
+            secret,
+            source_tag: tag,
+            endpoint: EndpointName::ChatCompletions,
+            model: intent.model,
+            upstream_model: None,
+            upstream_request_id: None,
+            client_request_id: None,
+            is_stream: false,
+            is_test,
+            admitted_at: Timestamp(intent.at),
+            first_byte_at: None,
+            completed_at: now.wall,
+            status: 0,
+            outcome: Outcome::NodeLost,
+            error_code: None,
+            rule: 16,
+            usage_source: UsageSource::None,
+            is_anomalous: false,
+            meters: Meters::NONE,
+            price_version: None,
+            hold: Nano(intent.hold),
+            charge: Nano::ZERO,
+            absorbed: Nano::ZERO,
+            attempts: Vec::new(),
+            delivery: Delivery::NotDelivered,
+        };
+        insert(tx, &Rows::of(record).record).await?;
+        lost = lost.saturating_add(1);
+    }
+    if lost > 0 {
+        both!(tx, c => { sqlx::query(CLEAR_INTENTS).execute(c).await?; });
+    }
+    Ok(lost)
+}
+
+async fn insert(tx: &mut Tx<'_>, row: &RecordRow) -> Result<(), Error> {
+    let sql = insert_text();
+    both!(tx, c => {
+        let mut query = sqlx::query(AssertSqlSafe(sql))
+            .bind(&*row.organization)
+            .bind(&*row.id)
+            .bind(&*row.environment)
+            .bind(&*row.key)
+            .bind(row.source_tag.as_deref())
+            .bind(&*row.model)
+            .bind(row.completed_at)
+            .bind(row.outcome)
+            .bind(row.charge)
+            .bind(row.delivery);
+        for quantity in row.meters {
+            query = query.bind(quantity);
+        }
+        query.bind(&*row.detail).execute(c).await?;
+    });
+    Ok(())
+}
+
+/// The texts that are made at run time.
+pub(crate) fn built() -> Vec<(&'static str, String)> {
+    vec![("record insert", insert_text())]
+}
+
+fn insert_text() -> String {
+    let places: Vec<String> = (1..=COLUMNS.len()).map(|number| format!("${number}")).collect();
+    // A record that exists tells more than "lost".
+    format!("INSERT INTO request ({}) VALUES ({}) ON CONFLICT DO NOTHING", COLUMNS.join(", "), places.join(", "))
+}

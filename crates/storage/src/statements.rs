@@ -1,0 +1,35 @@
+//! Every SQL text of the acts, by name, so that a test prepares each on both engines.
+
+/// Declares SQL texts beside the acts that use them.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* const $name: &str = $sql;)*
+        pub(crate) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name),)*];
+    };
+}
+pub(crate) use statements;
+
+/// All of them. Texts of one engine only are listed by that engine (`engine/mod.rs`).
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
+    let fixed = [
+        crate::audit::STATEMENTS,
+        crate::epochs::STATEMENTS,
+        crate::keys::STATEMENTS,
+        crate::ledger::STATEMENTS,
+        crate::peppers::STATEMENTS,
+        crate::prices::STATEMENTS,
+        crate::recovery::STATEMENTS,
+        crate::requests::STATEMENTS,
+        crate::setup::STATEMENTS,
+        crate::tenancy::STATEMENTS,
+        crate::verify::STATEMENTS,
+    ];
+    let built = [
+        crate::keys::built(),
+        crate::requests::built(),
+        crate::audit::built(),
+        crate::usage::built(),
+        crate::recovery::built(),
+    ];
+    fixed.into_iter().flatten().map(|(name, sql)| (*name, (*sql).to_owned())).chain(built.into_iter().flatten())
+}

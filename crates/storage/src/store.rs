@@ -1,0 +1,207 @@
+//! The store: opening by URL, the door to transactions, the readers.
+//!
+//! What is asked of it stands in the files beside, one per kind of object.
+
+use crate::charges::Charges;
+use crate::door::{Job, Link, Linked, Tx, job};
+use crate::engine;
+use crate::error::{Error, OpenError};
+use claviger_domain::revocation::Epoch;
+use claviger_domain::time::Now;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Where the data lies; chosen at run time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// The database file; its directory belongs to this process alone.
+    Sqlite(PathBuf),
+    /// A `postgres://` URL.
+    Postgres(String),
+}
+
+/// Which engine answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// SQLite in the data directory.
+    Sqlite,
+    /// Postgres 15 or later.
+    Postgres,
+}
+
+impl Engine {
+    /// The engine's name, as operators know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// An open database. Cloning shares it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    readers: Readers,
+    acts: mpsc::Sender<Box<dyn Job>>,
+    charges: Charges,
+    committed: watch::Receiver<Epoch>,
+    audit_key: [u8; 32],
+    stop: watch::Sender<bool>,
+    ended: watch::Receiver<bool>,
+}
+
+/// Connections that cannot write.
+pub(crate) enum Readers {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// What an engine hands over when it is open and its thread runs.
+pub(crate) struct Opened {
+    pub(crate) readers: Readers,
+    pub(crate) acts: mpsc::Sender<Box<dyn Job>>,
+    pub(crate) charges: Charges,
+    pub(crate) committed: watch::Receiver<Epoch>,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) ended: watch::Receiver<bool>,
+}
+
+impl Store {
+    /// Opens the database: checks the engine's version, makes sure that nobody else uses it, brings the schema level (on
+    /// SQLite behind a backup), and recovers: what was open when the last process died becomes `node_lost`, what was
+    /// charged without a delivered mark becomes in doubt.
+    ///
+    /// # Errors
+    /// [`OpenError`], each a reason to exit. Nothing was changed, but for migrations that had succeeded before.
+    pub async fn open(url: &DatabaseUrl, audit_key: [u8; 32], now: Now) -> Result<Self, OpenError> {
+        let engine = match url {
+            DatabaseUrl::Sqlite(_) => Engine::Sqlite,
+            DatabaseUrl::Postgres(_) => Engine::Postgres,
+        };
+        let opened = engine::open(url.clone(), audit_key, now).await?;
+        let Opened { readers, acts, charges, committed, stop, ended } = opened;
+        let store = Self(Arc::new(Inner { engine, readers, acts, charges, committed, audit_key, stop, ended }));
+        crate::recovery::recover(&store, now).await?;
+        Ok(store)
+    }
+
+    /// Which engine answers.
+    pub fn engine(&self) -> Engine {
+        self.0.engine
+    }
+
+    /// Commits what is queued and closes every connection; other clones then answer `Unavailable`.
+    pub async fn close(self) {
+        match &self.0.readers {
+            Readers::Sqlite(pool) => pool.close().await,
+            Readers::Postgres(pool) => pool.close().await,
+        }
+        // The thread may have ended before; then there is nothing to stop.
+        let _ = self.0.stop.send(true);
+        let mut ended = self.0.ended.clone();
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// The last epoch this process committed, for whoever must apply it. Wakes right after the commit.
+    pub fn committed(&self) -> watch::Receiver<Epoch> {
+        self.0.committed.clone()
+    }
+
+    /// The queue of charges: the hot path.
+    pub fn charges(&self) -> Charges {
+        self.0.charges.clone()
+    }
+
+    /// Prepares every SQL text on this engine and says how many there are; for the conformance suite.
+    ///
+    /// # Errors
+    /// `Corrupt` names the first text that the engine does not take.
+    pub async fn prepare_all(&self) -> Result<usize, Error> {
+        use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
+        let mut reader = self.reader().await?;
+        let mut count = 0_usize;
+        let own = engine::statements(self.0.engine);
+        for (name, sql) in crate::statements::all().chain(own) {
+            let text = AssertSqlSafe(sql).into_sql_str();
+            let prepared =
+                crate::door::both!(&mut reader, c => c.prepare(text).await.err().map(|error| error.to_string()));
+            if let Some(error) = prepared {
+                return Err(Error::Corrupt { table: name, row: error });
+            }
+            count = count.saturating_add(1);
+        }
+        Ok(count)
+    }
+
+    pub(crate) fn audit_key(&self) -> &[u8; 32] {
+        &self.0.audit_key
+    }
+
+    /// Runs an act in a transaction of its own (on SQLite a savepoint of a group) and waits until it is durable.
+    pub(crate) async fn act<T, F>(&self, act: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        let (job, answer) = job(act);
+        self.0.acts.send(job).await.map_err(|_| Error::unavailable("the store is closed"))?;
+        answer.await.map_err(|_| Error::unavailable("the store closed meanwhile"))?
+    }
+
+    /// A read-only connection.
+    pub(crate) async fn reader(&self) -> Result<Reader, Error> {
+        Ok(match &self.0.readers {
+            Readers::Sqlite(pool) => Reader::Sqlite(pool.acquire().await?),
+            Readers::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
+        })
+    }
+
+    /// A read-only transaction that sees one point in time; a report may take longer than a decision.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(match &self.0.readers {
+            Readers::Sqlite(pool) => Snapshot::Sqlite(pool.begin().await?),
+            Readers::Postgres(pool) => {
+                let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+                sqlx::query(engine::postgres::REPORT_PATIENCE).execute(&mut *tx).await?;
+                Snapshot::Postgres(tx)
+            }
+        })
+    }
+}
+
+/// One read-only connection.
+pub(crate) enum Reader {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Linked for Reader {
+    fn link(&mut self) -> Link<'_> {
+        match self {
+            Self::Sqlite(connection) => Link::Sqlite(connection),
+            Self::Postgres(connection) => Link::Postgres(connection),
+        }
+    }
+}
+
+/// One read-only transaction; dropping it ends it.
+pub(crate) enum Snapshot {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Linked for Snapshot {
+    fn link(&mut self) -> Link<'_> {
+        match self {
+            Self::Sqlite(tx) => Link::Sqlite(tx),
+            Self::Postgres(tx) => Link::Postgres(tx),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Organizations and environments.
+
+use crate::audit::record;
+use crate::cells::{Cells, known};
+use crate::door::{Tx, both};
+use crate::epochs::{current_epoch, publish};
+use crate::error::Error;
+use crate::statements::statements;
+use crate::store::Store;
+use claviger_domain::audit::{Action, Attribution};
+use claviger_domain::id::{EnvironmentId, OrganizationId};
+use claviger_domain::limits;
+use claviger_domain::revocation::{Change, Epoch};
+use claviger_domain::tenancy::{Environment, Organization, OrganizationState, TenantScope};
+use claviger_domain::time::Timestamp;
+
+statements! {
+    INSERT_ORGANIZATION = "INSERT INTO organization \
+        (id, slug, name, state, default_environment, max_keys, version, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, CAST(1 AS BIGINT), $7)";
+    INSERT_ENVIRONMENT = "INSERT INTO environment (org_id, id, name, created_at) VALUES ($1, $2, $3, $4)";
+    INSERT_WALLET = "INSERT INTO wallet (org_id, balance, funded, seq) \
+        VALUES ($1, CAST(0 AS BIGINT), CAST(0 AS BIGINT), CAST(0 AS BIGINT))";
+    FIND = "SELECT id, slug, name, state, default_environment, max_keys, created_at FROM organization WHERE id = $1";
+    FIND_BY_SLUG = "SELECT id, slug, name, state, default_environment, max_keys, created_at \
+        FROM organization WHERE slug = $1";
+    LIST = "SELECT id, slug, name, state, default_environment, max_keys, created_at FROM organization ORDER BY id";
+    LIST_ENVIRONMENTS = "SELECT id, name, created_at FROM environment WHERE org_id = $1 ORDER BY created_at, id";
+}
+
+/// The name of the environment that every organization begins with.
+const DEFAULT_ENVIRONMENT: &str = "default";
+
+/// An organization to be made, with its default environment and its wallet.
+#[derive(Clone, Debug)]
+pub struct NewOrganization {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Its unique slug.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+    /// Where it begins.
+    pub state: OrganizationState,
+    /// The id of its default environment.
+    pub environment: EnvironmentId,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Store {
+    /// Makes an organization, its default environment and its empty wallet. Repeating it with the same ids changes
+    /// nothing and answers the current epoch.
+    ///
+    /// # Errors
+    /// `Conflict` when the slug is taken, or the id by another content.
+    pub async fn create_organization(&self, new: NewOrganization, by: &Attribution) -> Result<Epoch, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            if let Some(existing) = find(tx, new.id).await? {
+                let is_same = existing.slug == new.slug && existing.default_environment == new.environment;
+                return if is_same { current_epoch(tx).await } else { Err(Error::Conflict("organization id")) };
+            }
+            insert(tx, &new).await?;
+            record(tx, new.id, &by, Action::OrganizationCreated, &new.id.to_string(), &[]).await?;
+            publish(tx, new.id, &Change::Organization, by.at).await
+        })
+        .await
+    }
+
+    /// The organization of an id. Not scoped: for authentication and the operator.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn find_organization(&self, id: OrganizationId) -> Result<Option<Organization>, Error> {
+        find(&mut self.reader().await?, id).await
+    }
+
+    /// The organization of a slug. Not scoped: for the operator.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn find_organization_by_slug(&self, slug: &str) -> Result<Option<Organization>, Error> {
+        let mut reader = self.reader().await?;
+        both!(&mut reader, c => {
+            sqlx::query(FIND_BY_SLUG).bind(slug).fetch_optional(c).await?.map(|row| organization(&row)).transpose()
+        })
+    }
+
+    /// Every organization, oldest first. For the operator.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn list_organizations(&self) -> Result<Vec<Organization>, Error> {
+        list(&mut self.reader().await?).await
+    }
+
+    /// The environments of an organization, oldest first.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn list_environments(&self, scope: TenantScope) -> Result<Vec<Environment>, Error> {
+        let mut reader = self.reader().await?;
+        let id = scope.0.to_string();
+        both!(&mut reader, c => {
+            let rows = sqlx::query(LIST_ENVIRONMENTS).bind(&id).fetch_all(c).await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(Environment {
+                        id: row.parsed("id")?,
+                        name: row.text("name")?,
+                        created_at: Timestamp(row.int("created_at")?),
+                    })
+                })
+                .collect()
+        })
+    }
+}
+
+pub(crate) async fn find(
+    linked: &mut impl crate::door::Linked,
+    id: OrganizationId,
+) -> Result<Option<Organization>, Error> {
+    let id = id.to_string();
+    both!(linked, c => {
+        sqlx::query(FIND).bind(&id).fetch_optional(c).await?.map(|row| organization(&row)).transpose()
+    })
+}
+
+pub(crate) async fn list(linked: &mut impl crate::door::Linked) -> Result<Vec<Organization>, Error> {
+    both!(linked, c => sqlx::query(LIST).fetch_all(c).await?.iter().map(organization).collect())
+}
+
+async fn insert(tx: &mut Tx<'_>, new: &NewOrganization) -> Result<(), Error> {
+    let (id, environment) = (new.id.to_string(), new.environment.to_string());
+    both!(tx, c => {
+        sqlx::query(INSERT_ORGANIZATION)
+            .bind(&id)
+            .bind(&new.slug)
+            .bind(&new.name)
+            .bind(new.state.name())
+            .bind(&environment)
+            .bind(i64::from(limits::KEYS_PER_ORGANIZATION))
+            .bind(new.at.0)
+            .execute(c)
+            .await?;
+    });
+    both!(tx, c => {
+        sqlx::query(INSERT_ENVIRONMENT)
+            .bind(&id)
+            .bind(&environment)
+            .bind(DEFAULT_ENVIRONMENT)
+            .bind(new.at.0)
+            .execute(c)
+            .await?;
+    });
+    both!(tx, c => { sqlx::query(INSERT_WALLET).bind(&id).execute(c).await?; });
+    Ok(())
+}
+
+fn organization<R: Cells>(row: &R) -> Result<Organization, Error> {
+    let state = row.text("state")?;
+    Ok(Organization {
+        id: row.parsed("id")?,
+        slug: row.text("slug")?,
+        name: row.text("name")?,
+        state: known(OrganizationState::from_name(&state), "organization.state", &state)?,
+        default_environment: row.parsed("default_environment")?,
+        keys_max: u32::try_from(row.int("max_keys")?).unwrap_or(u32::MAX),
+        created_at: Timestamp(row.int("created_at")?),
+    })
+}
