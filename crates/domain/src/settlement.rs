@@ -218,7 +218,7 @@ impl Settlement {
     }
 
     fn upstream_failed(&self) -> Verdict {
-        if self.is_client_gone {
+        if self.is_client_gone && self.has_content() {
             return self.drain_over(7, Outcome::ClientClosed);
         }
         if !self.has_content() || self.terms.mode == Mode::Json {

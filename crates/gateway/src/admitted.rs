@@ -1,0 +1,199 @@
+//! Stage 5: may it run, and can it be paid? Ends with the hold, which is the admission.
+//!
+//! Order of `wire.md` §1: model, price, bound, credit; last, under the hold, the key's state and the validity lease are
+//! read once more. A refusal gives the hold back by dropping it, so it never burns credit.
+
+use crate::authenticated::{Caller, NotUsable, check_state};
+use crate::drain::DrainPermit;
+use crate::local;
+use crate::node::Node;
+use crate::parsed::Parsed;
+use crate::respond::Refusal;
+use crate::wallets::WalletHold;
+use claviger_domain::catalog::{Model, Pricing};
+use claviger_domain::credit_lease::HoldRefused;
+use claviger_domain::endpoint::EndpointName;
+use claviger_domain::error::{Code, PublicError};
+use claviger_domain::meter::Meter;
+use claviger_domain::money::Nano;
+use claviger_domain::price::{Bound, PriceSheet};
+use claviger_storage::ChargeSlot;
+use claviger_wire::openai::chat::{ChatAsk, ModelLimits};
+use http::HeaderMap;
+use std::sync::Arc;
+
+/// Below this many output tokens (or what was asked, if less) an answer is not worth starting (`money.md` §5).
+const CLAMP_FLOOR: u64 = 16;
+
+/// The output limit that is sent where neither the caller nor the catalog names one, so that a priced answer is
+/// bounded: 16,384 tokens, the maximum of the common hosted models of 2025.
+const OUTPUT_TOKENS_UNSAID: u64 = 16_384;
+
+/// A request that may be dispatched: known, priced, paid for.
+pub(crate) struct Admitted {
+    pub(crate) caller: Caller,
+    pub(crate) ask: ChatAsk,
+    pub(crate) headers: HeaderMap,
+    pub(crate) model: Arc<Model>,
+    pub(crate) sheet: Option<Arc<PriceSheet>>,
+    pub(crate) bound: Bound,
+    /// The output limit to write into the request, when it must be lowered or inserted.
+    pub(crate) output_limit: Option<u64>,
+    /// Whether that limit was lowered to what the wallet can pay.
+    pub(crate) is_clamped: bool,
+    pub(crate) hold: Option<WalletHold>,
+    pub(crate) slot: ChargeSlot,
+    pub(crate) drain: DrainPermit,
+}
+
+impl Admitted {
+    /// Admits, or says why not.
+    ///
+    /// # Errors
+    /// 400 unpriced, unserved; 401, 403 gone meanwhile; 403, 404 model; 429 credit; 503 when a charge could not be kept.
+    pub(crate) fn hold(from: Parsed, node: &Node) -> Result<Self, Refusal> {
+        let Parsed { caller, ask, headers } = from;
+        let model = find_model(node, &caller, &ask.model)?;
+        let slot = node.charges.try_reserve().map_err(|_| Refusal::from(Code::LedgerUnavailable))?;
+        let drain = node.drains.try_reserve().ok_or(Code::Overloaded)?;
+        if node.has_lost_ledger() {
+            return Err(Code::LedgerUnavailable.into());
+        }
+        let sheet = match &model.pricing {
+            Pricing::Free => None,
+            Pricing::Priced(_) if caller.key.is_test => None,
+            Pricing::Priced(sheet) => Some(Arc::clone(sheet)),
+            Pricing::Unpriced => return Err(not_priced(&model.id)),
+        };
+        let Priced { bound, mut output_limit } = bound_of(&ask, &model, sheet.as_deref())?;
+        let mut admitted = Self {
+            caller,
+            ask,
+            headers,
+            model,
+            sheet,
+            bound,
+            output_limit: None,
+            is_clamped: false,
+            hold: None,
+            slot,
+            drain,
+        };
+        if let Some(sheet) = admitted.sheet.clone() {
+            let (hold, bound) = set_aside(node, &admitted.caller, &sheet, &bound)?;
+            admitted.is_clamped = bound.output_per_choice < admitted.bound.output_per_choice;
+            if admitted.is_clamped {
+                output_limit = Some(bound.output_per_choice);
+            }
+            admitted.bound = bound;
+            admitted.hold = Some(hold);
+        }
+        admitted.output_limit = output_limit;
+        admitted.look_once_more(node)?;
+        Ok(admitted)
+    }
+
+    /// The instant of admission: what has died while the body came in is refused here.
+    fn look_once_more(&self, node: &Node) -> Result<(), Refusal> {
+        if !node.snapshot.is_fresh(node.now().monotonic) {
+            return Err(Code::AuthorizationStale.into());
+        }
+        let key = node.snapshot.keys.find(self.caller.key.id);
+        let usable = match key {
+            Some(key) => check_state(&key, node),
+            None => Err(NotUsable::Suspended),
+        };
+        usable.map_err(|refused| refused.told(&[], &node.settings.prefixes))
+    }
+
+    /// What is held; nothing for free models.
+    pub(crate) fn held(&self) -> Nano {
+        self.hold.as_ref().map_or(Nano::ZERO, WalletHold::amount)
+    }
+}
+
+fn find_model(node: &Node, caller: &Caller, id: &str) -> Result<Arc<Model>, Refusal> {
+    let catalog = node.catalog.load();
+    let Some(model) = catalog.find_model(id) else { return Err(local::model_not_found(id)) };
+    if caller.key.is_test && !model.is_simulated {
+        let message = format!("A test key reaches the simulator's models only; `{id}` is a live model.");
+        return Err(PublicError::with_message(Code::ModelNotAllowed, message).about("model").into());
+    }
+    if matches!(model.pricing, Pricing::Unpriced) {
+        return Err(not_priced(&model.id));
+    }
+    if !local::is_visible(node, caller, model) {
+        return Err(local::model_not_found(id));
+    }
+    if !model.endpoints.contains(&EndpointName::ChatCompletions) {
+        let message = format!("The model `{id}` does not serve chat completions.");
+        return Err(PublicError::with_message(Code::UnsupportedEndpoint, message).about("model").into());
+    }
+    Ok(Arc::clone(model))
+}
+
+fn not_priced(id: &str) -> Refusal {
+    tracing::warn!(model = id, "a model without a price was asked for: set a price, or mark it free");
+    PublicError::with_message(
+        Code::ModelNotPriced,
+        format!("The model `{id}` has no price yet. The operator has been told."),
+    )
+    .about("model")
+    .into()
+}
+
+struct Priced {
+    bound: Bound,
+    output_limit: Option<u64>,
+}
+
+/// The most the request can use; for priced models always with an output limit that the upstream is told.
+fn bound_of(ask: &ChatAsk, model: &Model, sheet: Option<&PriceSheet>) -> Result<Priced, Refusal> {
+    let declared = model.output_tokens_max;
+    let output_limit = (sheet.is_some() && ask.output_limit.is_none() && declared.is_none())
+        .then(|| model.context_tokens.map_or(OUTPUT_TOKENS_UNSAID, |context| context.min(OUTPUT_TOKENS_UNSAID)));
+    let limits = ModelLimits { context_tokens: model.context_tokens, output_tokens_max: declared.or(output_limit) };
+    let bound = match (ask.bound(limits), sheet) {
+        (Ok(bound), _) => bound,
+        // What costs nothing needs no bound.
+        (Err(_), None) => {
+            let input = claviger_domain::meter::Meters::NONE.with(Meter::InputToken, u64::MAX);
+            Bound { input, output_per_choice: u64::MAX, choices: ask.choices }
+        }
+        (Err(error), Some(_)) => return Err(error.into()),
+    };
+    Ok(Priced { bound, output_limit })
+}
+
+/// Holds the bound, or what the free credit pays of it (the clamp).
+fn set_aside(node: &Node, caller: &Caller, sheet: &PriceSheet, bound: &Bound) -> Result<(WalletHold, Bound), Refusal> {
+    let whole = sheet.upper_bound(bound).ok_or_else(|| PublicError::new(Code::AmountOverflow).about("max_tokens"))?;
+    let wallet = node.wallets.find(caller.key.organization).ok_or(Code::LedgerUnavailable)?;
+    let fitting = |credit: Nano| -> Option<(Nano, Bound)> {
+        if whole <= credit {
+            return Some((whole, *bound));
+        }
+        let tokens = sheet.clamp(bound, credit)?;
+        let floor = CLAMP_FLOOR.min(bound.output_per_choice);
+        let clamped = Bound { output_per_choice: tokens, ..*bound };
+        (tokens >= floor).then(|| sheet.upper_bound(&clamped).map(|amount| (amount, clamped))).flatten()
+    };
+    // Without a fit the whole bound is asked for, so that the lease says which kind of refusal it is.
+    wallet.hold(|free| fitting(free).unwrap_or((whole, *bound))).map_err(|refused| match refused {
+        HoldRefused::OnHold { .. } => Code::CreditOnHold.into(),
+        HoldRefused::Insufficient { balance, .. } if fitting(balance).is_some() => Code::CreditOnHold.into(),
+        HoldRefused::Insufficient { balance, free } => insufficient(balance, free, whole),
+        HoldRefused::Frozen => Code::LedgerUnavailable.into(),
+    })
+}
+
+fn insufficient(balance: Nano, free: Nano, needed: Nano) -> Refusal {
+    let held = balance.saturating_sub(free);
+    let message = format!(
+        "{} Wallet: {balance} left, {held} held by running requests, {needed} needed for this request. Ask an owner of your organization to add credit.",
+        Code::InsufficientQuota.summary()
+    );
+    let mut error = PublicError::with_message(Code::InsufficientQuota, message);
+    error.limit = Some("wallet");
+    error.into()
+}

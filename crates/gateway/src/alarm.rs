@@ -1,0 +1,55 @@
+//! One reusable timer for many deadlines.
+//!
+//! The timer is moved only when it must fire earlier or has fired too early, so that busy connections and streams do
+//! not touch the runtime's timer wheel for every piece.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// The runtime's own instant, for its own timers.
+#[expect(clippy::disallowed_methods, reason = "deadlines of the runtime's timers are on the runtime's clock")]
+pub(crate) fn instant_now() -> Instant {
+    Instant::now()
+}
+
+/// The instant `duration` from now.
+pub(crate) fn instant_in(duration: Duration) -> Instant {
+    let now = instant_now();
+    now.checked_add(duration).unwrap_or(now)
+}
+
+/// A timer made on first use.
+#[derive(Default)]
+pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Ready when `deadline` has passed.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let timer = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+
+    /// What `future` gives, or `None` once `deadline` has passed; the future is not polled any more then.
+    pub(crate) async fn guard<F: Future>(&mut self, deadline: Instant, future: F) -> Option<F::Output> {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(Some(output));
+            }
+            self.poll(context, deadline).map(|()| None)
+        })
+        .await
+    }
+}

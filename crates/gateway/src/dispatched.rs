@@ -1,0 +1,258 @@
+//! Stage 7: the upstream's head and first content, and the only retry loop (W53, W54, W58).
+//!
+//! Nothing is retried once a byte has been forwarded; until then a failed target is followed by the next one, and what
+//! failed costs nothing. The simulator's answers leave as they are (W60).
+
+use crate::alarm::instant_in;
+use crate::exchange::{Exchange, Next, Open, Read};
+use crate::node::Node;
+use crate::observe::Trace;
+use crate::planned::Planned;
+use crate::upstream::{Call, Fault, Head};
+use bytes::{Bytes, BytesMut};
+use claviger_domain::catalog::{Dialect, Target};
+use claviger_domain::error::{Code, PublicError, Retry};
+use claviger_domain::limits;
+use claviger_domain::request::Attempt;
+use claviger_domain::settlement::Event;
+use claviger_wire::dialect::upstream_error;
+use claviger_wire::openai::chat::{ChatReply, Edits, read_reply};
+use http::HeaderMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+const CHAT_PATH: &str = "/v1/chat/completions";
+
+/// The most of an error body that is read.
+const ERROR_BODY_BYTES: usize = 64 * 1024;
+
+/// How long an error body is waited for.
+const ERROR_BODY_WAIT: Duration = Duration::from_secs(5);
+
+/// An upstream's `Retry-After` up to this is waited for when no other target is left (W53).
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(2);
+
+/// What an upstream answered.
+pub(crate) enum Dispatched {
+    /// A stream whose first event is known, or whose headers are due before it came (W29).
+    Stream(Exchange, Option<Next>),
+    /// A whole answer, read and understood.
+    Whole(Exchange, ChatReply),
+    /// No target could answer.
+    Failed(Exchange, Event, Failure),
+}
+
+/// Why no target could answer.
+pub(crate) enum Failure {
+    /// In our words.
+    Told(PublicError),
+    /// In the simulator's (W60).
+    AsItIs(Head, Bytes),
+}
+
+/// What one try came to.
+enum Tried {
+    Answered(Answer),
+    /// Nobody else is asked.
+    Final(Event, Failure),
+    /// The next target may be asked; `again` = this one once more, after a wait.
+    Failed {
+        failure: Failure,
+        again: Option<Duration>,
+    },
+}
+
+enum Answer {
+    Stream(Option<Next>),
+    Whole(ChatReply),
+}
+
+impl Dispatched {
+    /// Asks the targets in order.
+    pub(crate) async fn ask(from: Planned, node: &Arc<Node>, trace: Trace) -> Self {
+        let Planned { admitted, targets } = from;
+        let mut exchange = Exchange::new(node, trace, admitted);
+        let mut queue: std::collections::VecDeque<(Target, bool)> =
+            targets.into_iter().map(|target| (target, true)).collect();
+        let mut failure = Failure::Told(PublicError::new(Code::ServiceUnavailable));
+        while let Some((target, may_repeat)) = queue.pop_front() {
+            let Some(open) = exchange.open() else { break };
+            if open.attempts.len() >= limits::ATTEMPTS {
+                break;
+            }
+            match open.attempt(&target).await {
+                Tried::Answered(Answer::Stream(first)) => return Self::Stream(exchange, first),
+                Tried::Answered(Answer::Whole(reply)) => return Self::Whole(exchange, reply),
+                Tried::Final(event, failure) => return Self::Failed(exchange, event, failure),
+                Tried::Failed { failure: why, again } => {
+                    failure = why;
+                    let is_wait_due = again.is_some_and(|wait| wait.is_zero() || queue.is_empty());
+                    if let (Some(wait), true, true) = (again, may_repeat, is_wait_due) {
+                        tokio::time::sleep(wait).await;
+                        queue.push_front((target, false));
+                    }
+                }
+            }
+            #[cfg(feature = "bugs")]
+            if let Some(open) = exchange.open() {
+                crate::bugs::charge_on_retry(open);
+            }
+        }
+        Self::Failed(exchange, Event::UpstreamFailed, failure)
+    }
+}
+
+impl Open {
+    async fn attempt(&mut self, target: &Target) -> Tried {
+        let begun = self.node.now();
+        let call = Call {
+            provider: &target.provider,
+            path: CHAT_PATH,
+            request_id: &self.trace.request_id_text,
+            client_headers: &self.admitted.headers,
+            body: self.admitted.ask.upstream_body(&Edits {
+                upstream_model: &target.upstream_model,
+                output_limit: self.admitted.output_limit,
+                dialect: target.provider.dialect,
+            }),
+            now_seconds: begun.wall.seconds(),
+        };
+        let head = match self.node.upstreams.begin(call) {
+            Ok(conversation) => {
+                self.begin(target.clone(), conversation);
+                self.head(target).await
+            }
+            Err(fault) => Err(fault),
+        };
+        let head_ms = u64::try_from(self.node.now().monotonic.since(begun.monotonic).as_millis()).unwrap_or(u64::MAX);
+        let status = head.as_ref().map_or(0, |head| head.status.as_u16());
+        self.attempts.push(Attempt { provider: target.provider.name.clone(), status, head_ms });
+        match head {
+            Ok(head) if head.status.is_success() => self.answer(target, head).await,
+            Ok(head) => self.refused(target, head).await,
+            Err(fault) => failed(fault),
+        }
+    }
+
+    pub(crate) async fn head(&mut self, target: &Target) -> Result<Head, Fault> {
+        let Some(conversation) = &mut self.conversation else { return Err(Fault::Broken) };
+        let deadline = instant_in(target.provider.timeouts.first_byte);
+        let head = self.alarm.guard(deadline.min(self.total_deadline), conversation.head()).await;
+        let head = head.unwrap_or(Err(Fault::TimedOut))?;
+        self.has_head = true;
+        self.upstream_request_id = text_of(&head.headers, "x-request-id").map(|id| id.chars().take(128).collect());
+        Ok(head)
+    }
+
+    async fn answer(&mut self, target: &Target, head: Head) -> Tried {
+        if self.admitted.ask.is_stream {
+            if !text_of(&head.headers, "content-type").is_some_and(|kind| kind.starts_with("text/event-stream")) {
+                return failed(Fault::Broken);
+            }
+            return self.first_event().await;
+        }
+        match self.read_whole(limits::JSON_ANSWER_BYTES).await {
+            Ok(body) => match read_reply(body, &self.admitted.ask, target.provider.dialect) {
+                Ok(reply) => Tried::Answered(Answer::Whole(reply)),
+                Err(fault) => {
+                    tracing::warn!(provider = %target.provider.name, message = %fault.message, "an answer could not be read");
+                    failed(Fault::Broken)
+                }
+            },
+            Err(fault) => failed(fault),
+        }
+    }
+
+    /// Until the first whole event is known the request may go to another target; after 30 s of silence the client is
+    /// given its headers all the same, and the rest is told in the stream.
+    async fn first_event(&mut self) -> Tried {
+        let commit = instant_in(limits::COMMIT_HEADERS);
+        let mut alarm = crate::alarm::Alarm::default();
+        match alarm.guard(commit, self.next(false)).await {
+            None => Tried::Answered(Answer::Stream(None)),
+            Some(Next::Ended(verdict, Some(error))) if !self.settlement.has_content() => {
+                let _ = verdict;
+                let code = if error.code == Code::StreamTruncated { Code::UpstreamError } else { error.code };
+                Tried::Failed { failure: Failure::Told(PublicError::new(code)), again: None }
+            }
+            Some(next) => Tried::Answered(Answer::Stream(Some(next))),
+        }
+    }
+
+    pub(crate) async fn read_whole(&mut self, bytes_max: usize) -> Result<Bytes, Fault> {
+        let mut first = Bytes::new();
+        let mut all = BytesMut::new();
+        loop {
+            match self.read(false).await {
+                Read::Piece(piece) if first.is_empty() && all.is_empty() => first = piece,
+                Read::Piece(piece) => {
+                    if all.is_empty() {
+                        all.extend_from_slice(&first);
+                    }
+                    all.extend_from_slice(&piece);
+                    if all.len() > bytes_max {
+                        return Err(Fault::Broken);
+                    }
+                }
+                Read::End if all.is_empty() => return Ok(first),
+                Read::End => return Ok(all.freeze()),
+                Read::Silence => {}
+                Read::Failed(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// A reply that is not 2xx: W53's table, and W33 for what is the caller's to know.
+    async fn refused(&mut self, target: &Target, head: Head) -> Tried {
+        let body = self.error_body().await;
+        let status = head.status;
+        if target.provider.dialect == Dialect::Simulator {
+            let event = if status.is_client_error() { Event::UpstreamRejected } else { Event::UpstreamFailed };
+            return Tried::Final(event, Failure::AsItIs(head, body));
+        }
+        let told = |code: Code| Failure::Told(PublicError::new(code));
+        match status.as_u16() {
+            400 | 409 | 413 | 415 | 422 | 451 => {
+                let credential = target.provider.credential.as_ref().map(|credential| credential.expose().as_str());
+                let error = upstream_error(target.provider.dialect, status.as_u16(), &body, credential);
+                Tried::Final(Event::UpstreamRejected, Failure::Told(error))
+            }
+            401..=403 => {
+                tracing::error!(provider = %target.provider.name, status = status.as_u16(), "the provider refuses our credential");
+                Tried::Failed { failure: told(Code::UpstreamAuthError), again: None }
+            }
+            429 | 503 | 529 => {
+                let wait = retry_after(&head.headers);
+                let mut error = PublicError::new(Code::Overloaded);
+                if let Some(wait) = wait {
+                    error.retry = Retry::After(wait.clamp(Duration::from_secs(1), Duration::from_secs(60)));
+                }
+                let again = wait.filter(|wait| *wait <= RETRY_AFTER_MAX).map(|wait| wait.max(Duration::from_millis(1)));
+                Tried::Failed { failure: Failure::Told(error), again }
+            }
+            _ => Tried::Failed { failure: told(Code::UpstreamError), again: None },
+        }
+    }
+
+    async fn error_body(&mut self) -> Bytes {
+        let deadline = instant_in(ERROR_BODY_WAIT);
+        let mut alarm = crate::alarm::Alarm::default();
+        let body = alarm.guard(deadline, self.read_whole(ERROR_BODY_BYTES)).await;
+        body.and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+/// A connection that never stood is tried once more at once: nothing of the request arrived.
+fn failed(fault: Fault) -> Tried {
+    let again = (fault == Fault::Unreachable).then_some(Duration::ZERO);
+    Tried::Failed { failure: Failure::Told(PublicError::new(fault.code())), again }
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// `Retry-After` in seconds; dates are not believed.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    text_of(headers, "retry-after")?.trim().parse::<u64>().ok().map(Duration::from_secs)
+}

@@ -1,0 +1,280 @@
+//! An admitted request and its conversation with an upstream, as one value that can change hands.
+//!
+//! Whoever drives it (the relay while the client listens, the drain afterwards) asks for the next thing that happened.
+//! Dropping an [`Exchange`] that is not settled hands it to the drain by one message through a slot reserved at
+//! admission, so leaving can neither block nor fail nor leak a hold.
+
+use crate::admitted::Admitted;
+use crate::alarm::{Alarm, instant_in, instant_now};
+use crate::node::Node;
+use crate::observe::Trace;
+use crate::upstream::{Conversation, Fault};
+use bytes::Bytes;
+use claviger_domain::catalog::Target;
+use claviger_domain::error::{Code, PublicError};
+use claviger_domain::limits;
+use claviger_domain::money::Nano;
+use claviger_domain::request::Attempt;
+use claviger_domain::settlement::{Effect, Event, Mode, Settlement, Terms, Verdict};
+use claviger_domain::time::Timestamp;
+use claviger_storage::Intent;
+use claviger_wire::openai::chat::{ChatReply, ChatStream};
+use claviger_wire::sse::{Frame, SseReader};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::time::Instant;
+
+/// An exchange in hand.
+pub(crate) struct Exchange(Option<Box<Open>>);
+
+/// An exchange that is not settled yet.
+pub(crate) struct Open {
+    pub(crate) node: Arc<Node>,
+    pub(crate) trace: Trace,
+    pub(crate) admitted: Admitted,
+    pub(crate) settlement: Settlement,
+    pub(crate) target: Option<Target>,
+    pub(crate) conversation: Option<Conversation>,
+    /// Whether the upstream's head is known.
+    pub(crate) has_head: bool,
+    pub(crate) stream: Option<ChatStream>,
+    reader: SseReader,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) first_byte_at: Option<Timestamp>,
+    pub(crate) upstream_request_id: Option<String>,
+    pub(crate) alarm: Alarm,
+    /// When the exchange as a whole must be over.
+    pub(crate) total_deadline: Instant,
+    /// When the upstream said something last.
+    heard_at: Instant,
+}
+
+/// What happened next in a stream.
+pub(crate) enum Next {
+    /// An event for the client.
+    Forward(Bytes),
+    /// Nothing for a while: a comment keeps the connection alive.
+    Silence,
+    /// The hold is used up: end the stream.
+    HoldReached,
+    /// It is over; `error` is what an open stream is told.
+    Ended(Verdict, Option<PublicError>),
+}
+
+impl Exchange {
+    pub(crate) fn new(node: &Arc<Node>, trace: Trace, admitted: Admitted) -> Self {
+        let bound = &admitted.bound;
+        let input_bound = bound.input.iter().fold(0_u64, |sum, (_, quantity)| sum.saturating_add(quantity));
+        let settlement = Settlement::new(Terms {
+            mode: if admitted.ask.is_stream { Mode::Sse } else { Mode::Json },
+            input_bound,
+            output_bound: bound.output_per_choice.saturating_mul(bound.choices),
+            input_estimate: admitted.ask.estimated_input_tokens(),
+            upstream_cut: node.settings.upstream_cut,
+        });
+        node.metrics.holds_open.fetch_add(1, Ordering::Relaxed);
+        if admitted.held() > Nano::ZERO {
+            node.charges.intend(Intent {
+                request: trace.request_id,
+                organization: admitted.caller.key.organization,
+                key: admitted.caller.key.id,
+                model: trace.model.clone(),
+                hold: admitted.held(),
+                at: trace.arrived.wall,
+            });
+        }
+        let now = instant_now();
+        Self(Some(Box::new(Open {
+            node: Arc::clone(node),
+            trace,
+            admitted,
+            settlement,
+            target: None,
+            conversation: None,
+            has_head: false,
+            stream: None,
+            reader: SseReader::new(),
+            attempts: Vec::new(),
+            first_byte_at: None,
+            upstream_request_id: None,
+            alarm: Alarm::default(),
+            total_deadline: now,
+            heard_at: now,
+        })))
+    }
+
+    /// Takes it for settlement; from here on dropping means nothing.
+    pub(crate) fn into_open(mut self) -> Option<Box<Open>> {
+        self.0.take()
+    }
+
+    /// The open exchange.
+    pub(crate) fn open(&mut self) -> Option<&mut Open> {
+        self.0.as_deref_mut()
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(open) = self.0.take() {
+            open.abandon();
+        }
+    }
+}
+
+impl Open {
+    /// Hands the exchange to the drain.
+    fn abandon(mut self: Box<Self>) {
+        if let Some(permit) = self.admitted.drain.take() {
+            permit.send(self);
+        }
+    }
+
+    /// A new try: the state of a former one is forgotten, its attempt stays listed.
+    pub(crate) fn begin(&mut self, target: Target, conversation: Conversation) {
+        self.node.metrics.upstream_calls.fetch_add(1, Ordering::Relaxed);
+        self.stream = self.admitted.ask.is_stream.then(|| ChatStream::new(&self.admitted.ask, target.provider.dialect));
+        self.reader = SseReader::new();
+        self.total_deadline = instant_in(target.provider.timeouts.total);
+        self.heard_at = instant_now();
+        self.has_head = false;
+        self.target = Some(target);
+        self.conversation = Some(conversation);
+    }
+
+    /// Tells the rule whether the request has left whole, when that begins to matter.
+    pub(crate) fn note_dispatched(&mut self) {
+        if self.conversation.as_ref().is_some_and(Conversation::is_dispatched) {
+            self.settlement.step(Event::Dispatched);
+        }
+    }
+
+    /// What a whole answer brought.
+    pub(crate) fn note_reply(&mut self, reply: &ChatReply) {
+        if reply.has_content {
+            let chunks = reply.estimated_output_tokens();
+            self.settlement.step(Event::Content { bytes: reply.content_bytes, chunks });
+        }
+        if let Some(usage) = reply.usage {
+            self.settlement.step(Event::Reported { usage, is_final: true });
+        }
+        self.settlement.step(Event::Finished);
+    }
+
+    /// The next thing that happens in the stream. Cancel-safe: nothing is lost when the wait is dropped.
+    pub(crate) async fn next(&mut self, keeps_alive: bool) -> Next {
+        loop {
+            match self.reader.next() {
+                Some(Ok(frame)) => match self.on_event(frame) {
+                    Some(next) => return next,
+                    None => continue,
+                },
+                Some(Err(_)) => return self.failed(Code::UpstreamError),
+                None => {}
+            }
+            match self.read(keeps_alive).await {
+                Read::Piece(bytes) => self.reader.push(bytes),
+                Read::Silence => return Next::Silence,
+                Read::End => {
+                    let last = self.reader.finish();
+                    return last.and_then(|frame| self.on_event(frame)).unwrap_or_else(|| self.upstream_ended());
+                }
+                Read::Failed(fault) => return self.failed(in_stream(fault)),
+            }
+        }
+    }
+
+    fn on_event(&mut self, frame: Frame) -> Option<Next> {
+        let step = self.stream.as_mut()?.event(frame);
+        if step.error.is_some() {
+            return Some(self.failed(Code::UpstreamError));
+        }
+        if step.is_finished {
+            self.settlement.step(Event::Finished);
+        }
+        let mut effect = Effect::Continue;
+        if let Some((usage, is_final)) = step.usage {
+            effect = self.settlement.step(Event::Reported { usage, is_final });
+        }
+        if let Some(content) = step.content
+            && effect == Effect::Continue
+        {
+            effect = self.settlement.step(Event::Content { bytes: content.bytes, chunks: content.chunks });
+        }
+        if step.is_done {
+            return Some(self.upstream_ended());
+        }
+        if effect == Effect::CutAtHold {
+            return Some(Next::HoldReached);
+        }
+        step.forward.map(Next::Forward)
+    }
+
+    /// One piece from the upstream, within its limits of silence and total time.
+    pub(crate) async fn read(&mut self, keeps_alive: bool) -> Read {
+        let Some(conversation) = &mut self.conversation else { return Read::Failed(Fault::Broken) };
+        let idle = self.target.as_ref().map_or(limits::KEEP_ALIVE, |target| target.provider.timeouts.idle);
+        let idle_deadline = self.heard_at.checked_add(idle).unwrap_or(self.heard_at);
+        let hard = idle_deadline.min(self.total_deadline);
+        let soft = if keeps_alive { instant_in(limits::KEEP_ALIVE) } else { hard };
+        match self.alarm.guard(hard.min(soft), conversation.piece()).await {
+            Some(Ok(Some(bytes))) => {
+                self.heard_at = instant_now();
+                Read::Piece(bytes)
+            }
+            Some(Ok(None)) => {
+                self.conversation = None;
+                Read::End
+            }
+            Some(Err(fault)) => Read::Failed(fault),
+            None if instant_now() >= hard => Read::Failed(Fault::TimedOut),
+            None => Read::Silence,
+        }
+    }
+
+    fn upstream_ended(&mut self) -> Next {
+        let is_finished = self.stream.as_ref().is_none_or(ChatStream::is_finished);
+        if is_finished {
+            self.settlement.step(Event::Finished);
+        }
+        let error = (!is_finished).then(|| PublicError::new(Code::StreamTruncated));
+        self.over(Event::UpstreamEnded, error)
+    }
+
+    /// The upstream failed; an open stream is told `code`.
+    pub(crate) fn failed(&mut self, code: Code) -> Next {
+        self.over(Event::UpstreamFailed, Some(PublicError::new(code)))
+    }
+
+    /// We end the stream, because the node stops.
+    pub(crate) fn stopped(&mut self) -> Next {
+        self.over(Event::Stopped, Some(PublicError::new(Code::ServerShutdown)))
+    }
+
+    fn over(&mut self, event: Event, error: Option<PublicError>) -> Next {
+        match self.settlement.step(event) {
+            Effect::Ended(verdict) => Next::Ended(verdict, error),
+            _ => Next::Silence,
+        }
+    }
+}
+
+/// One read of the upstream.
+pub(crate) enum Read {
+    /// Bytes.
+    Piece(Bytes),
+    /// Nothing yet, and a comment is due.
+    Silence,
+    /// The clean end.
+    End,
+    /// It broke or took too long.
+    Failed(Fault),
+}
+
+/// What an open stream is told of a fault.
+const fn in_stream(fault: Fault) -> Code {
+    match fault {
+        Fault::TimedOut => Code::UpstreamTimeout,
+        Fault::Unreachable | Fault::Broken => Code::StreamTruncated,
+    }
+}

@@ -1,0 +1,87 @@
+//! Endpoints answered from this node's memory: the model list, one model, the calling key, its credits.
+
+use crate::authenticated::{Authenticated, Caller};
+use crate::flow::Flow;
+use crate::node::Node;
+use crate::respond::{self, Refusal};
+use bytes::Bytes;
+use claviger_domain::catalog::{Model, Pricing};
+use claviger_domain::error::{Code, PublicError};
+use claviger_domain::money::Nano;
+use claviger_wire::openai::models::{ModelItem, item_body, list_body};
+use http::Response;
+
+/// Whether a caller sees a model: priced or free, and on the right side of the test wall. Test keys see the simulator
+/// alone; live keys see it only if the operator says so.
+pub(crate) fn is_visible(node: &Node, caller: &Caller, model: &Model) -> bool {
+    let is_callable = !matches!(model.pricing, Pricing::Unpriced);
+    let is_on_side = if model.is_simulated {
+        caller.key.is_test || node.settings.has_simulator_for_live_keys
+    } else {
+        !caller.key.is_test
+    };
+    is_callable && is_on_side
+}
+
+pub(crate) fn list_models(node: &Node, from: &Authenticated) -> Response<Flow> {
+    let catalog = node.catalog.load();
+    let items: Vec<ModelItem<'_>> = catalog
+        .list()
+        .filter(|(_, model)| is_visible(node, &from.caller, model))
+        .map(|(id, model)| item(id, model))
+        .collect();
+    respond::json(list_body(&items))
+}
+
+pub(crate) fn find_model(node: &Node, from: &Authenticated) -> Result<Response<Flow>, Refusal> {
+    let id = from.matched.found.captured("id").unwrap_or_default();
+    let catalog = node.catalog.load();
+    match catalog.find_model(id) {
+        Some(model) if is_visible(node, &from.caller, model) => Ok(respond::json(item_body(&item(id, model)))),
+        _ => Err(model_not_found(id)),
+    }
+}
+
+pub(crate) fn model_not_found(id: &str) -> Refusal {
+    let message = format!("The model `{id}` does not exist or you do not have access to it.");
+    PublicError::with_message(Code::ModelNotFound, message).about("model").into()
+}
+
+fn item<'a>(id: &'a str, model: &'a Model) -> ModelItem<'a> {
+    ModelItem { id, created_seconds: model.created_seconds, owned_by: &model.owned_by, endpoints: &model.endpoints }
+}
+
+/// The calling key in OpenRouter's shape (W44), as far as limits and budgets exist.
+pub(crate) fn own_key(node: &Node, from: &Authenticated) -> Response<Flow> {
+    let key = &from.caller.key;
+    let body = format!(
+        "{{\"data\":{{\"id\":\"{}\",\"label\":{},\"name\":{},\"state\":\"{}\",\"test\":{},\"environment_id\":\"{}\",\"source_tag\":{},\"expires_at\":{},\"limit\":null,\"limit_remaining\":null,\"limit_reset\":null,\"is_free_tier\":false,\"is_management_key\":{},\"is_provisioning_key\":false}}}}",
+        key.id,
+        quoted(&key.name),
+        quoted(&key.name),
+        key.state(node.now().wall).name(),
+        key.is_test,
+        key.environment,
+        key.source_tag.as_deref().map_or_else(|| "null".to_owned(), quoted),
+        key.expires_at.map_or_else(|| "null".to_owned(), |at| quoted(&at.rfc3339())),
+        key.class == claviger_domain::key::Class::Admin,
+    );
+    respond::json(Bytes::from(body))
+}
+
+/// The organization's credit (W44): JSON numbers printed from the integers, the exact strings beside them.
+pub(crate) async fn credits(node: &Node, from: &Authenticated) -> Result<Response<Flow>, Refusal> {
+    let organization = from.caller.key.organization;
+    let scope = claviger_domain::tenancy::TenantScope(organization);
+    let wallet = node.store.wallet(scope).await.map_err(|_| Refusal::from(Code::ServiceUnavailable))?;
+    let held = node.wallets.find(organization).map_or(Nano::ZERO, |wallet| wallet.reading().1);
+    let body = format!(
+        "{{\"data\":{{\"total_credits\":{},\"total_usage\":{},\"balance\":\"{}\",\"held\":\"{held}\",\"currency\":\"USD\"}}}}",
+        wallet.funded, wallet.charged, wallet.balance,
+    );
+    Ok(respond::json(Bytes::from(body)))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
+}

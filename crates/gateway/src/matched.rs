@@ -1,0 +1,68 @@
+//! Stage 2: the row of the endpoint table, decided once, on the raw path.
+
+use crate::observe::Trace;
+use crate::received::Received;
+use crate::respond::Refusal;
+use claviger_domain::endpoint::{EndpointTable, Match, Miss, Plane};
+use claviger_domain::error::{Code, PublicError};
+
+/// A request with its row.
+pub(crate) struct Matched {
+    pub(crate) received: Received,
+    pub(crate) found: Match,
+}
+
+/// What a path and method can be.
+pub(crate) enum Destination {
+    /// A row.
+    Row(Matched),
+    /// `OPTIONS` on a path with rows: their methods.
+    Options(String),
+    /// `HEAD /`, which some clients send first (W4).
+    Root,
+}
+
+impl Matched {
+    /// Finds the row.
+    ///
+    /// # Errors
+    /// 404 for a path without rows, 405 with `Allow` for another method; the request is given back.
+    pub(crate) fn find(
+        received: Received,
+        table: &EndpointTable,
+        trace: &mut Trace,
+    ) -> Result<Destination, (Refusal, Box<Received>)> {
+        let (method, path) = (received.head.method.as_str(), received.head.uri.path());
+        match table.find(method, path) {
+            Ok(found) => {
+                trace.operation = Some(found.row.operation);
+                Ok(Destination::Row(Self { received, found }))
+            }
+            Err(Miss::OtherMethod(allowed)) if method == "OPTIONS" => Ok(Destination::Options(allowed.join(", "))),
+            Err(Miss::UnknownPath) if method == "HEAD" && path == "/" => Ok(Destination::Root),
+            Err(Miss::OtherMethod(allowed)) => Err((not_allowed(allowed.join(", ")), Box::new(received))),
+            Err(Miss::UnknownPath) if !is_method_of_ours(method) => {
+                Err((not_allowed("GET, HEAD, POST, DELETE, OPTIONS".to_owned()), Box::new(received)))
+            }
+            Err(Miss::UnknownPath) => {
+                let message = format!("Invalid URL ({method} {path})");
+                Err((PublicError::with_message(Code::UnknownUrl, message).into(), Box::new(received)))
+            }
+        }
+    }
+
+    pub(crate) fn is_inference(&self) -> bool {
+        self.found.row.plane == Plane::Inference
+    }
+}
+
+/// TRACE, CONNECT and lower-case methods are refused as methods, whatever the path.
+fn is_method_of_ours(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS")
+}
+
+fn not_allowed(allow: String) -> Refusal {
+    let mut error = PublicError::new(Code::MethodNotAllowed);
+    error.allow = Some(allow);
+    error.into()
+}

@@ -1,0 +1,232 @@
+//! The running data plane: what it was started with, what it knows, and what ends with it.
+
+use crate::drain::Drains;
+use crate::metrics::Metrics;
+use crate::snapshot::{Follower, Snapshot, load};
+use crate::tasks::Tasks;
+use crate::upstream::Upstreams;
+use crate::wallets::Wallets;
+use arc_swap::ArcSwap;
+use claviger_domain::catalog::Catalog;
+use claviger_domain::endpoint::EndpointTable;
+use claviger_domain::id::{OrganizationId, RequestId};
+use claviger_domain::key::Prefixes;
+use claviger_domain::limits;
+use claviger_domain::money::Nano;
+use claviger_domain::revocation::Epoch;
+use claviger_domain::secret::Pepper;
+use claviger_domain::settlement::UpstreamCut;
+use claviger_domain::time::{Clock, Now, Random, Timestamp};
+use claviger_storage::{Charges, Store};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What the operator decides about the data plane.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The key prefixes that are read.
+    pub prefixes: Prefixes,
+    /// The peppers, oldest first; the last is for new secrets.
+    pub peppers: Vec<Pepper>,
+    /// Whether live keys see the simulator's models.
+    pub has_simulator_for_live_keys: bool,
+    /// Whether keys are refused on plain HTTP from other than loopback addresses.
+    pub is_tls_required: bool,
+    /// Whether one line per request is logged.
+    pub has_access_log: bool,
+    /// What OpenAI-shaped endpoints answer when credit is used up: 429 or 402.
+    pub out_of_credit_status: u16,
+    /// Row 12 of the cut-off rule.
+    pub upstream_cut: UpstreamCut,
+    /// S: how long a node may admit without news from the database.
+    pub validity_lease: Duration,
+    /// How long running answers may go on when the node stops.
+    pub drain: Duration,
+}
+
+/// Why the data plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No pepper: no key could be recognised.
+    #[error("there is no pepper")]
+    NoPepper,
+    /// What this node must know could not be read.
+    #[error("keys and wallets could not be loaded")]
+    Load(#[from] claviger_storage::Error),
+}
+
+/// The data plane of one node.
+#[derive(Clone)]
+pub struct Gateway(pub(crate) Arc<Node>);
+
+/// What every request of this node shares.
+pub(crate) struct Node {
+    pub(crate) store: Store,
+    pub(crate) charges: Charges,
+    pub(crate) catalog: ArcSwap<Catalog>,
+    pub(crate) settings: Settings,
+    pub(crate) endpoints: EndpointTable,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) wallets: Arc<Wallets>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) drains: Drains,
+    pub(crate) tasks: Tasks,
+    pub(crate) metrics: Metrics,
+    clock: Arc<dyn Clock>,
+    random: Mutex<Box<dyn Random>>,
+    /// Set when a charge could not be made durable: nothing is admitted any more.
+    has_lost_ledger: AtomicBool,
+    /// Set when the time for running answers is over: they are ended and settled.
+    is_cutting: AtomicBool,
+    stop: watch::Sender<bool>,
+}
+
+impl Gateway {
+    /// Loads what the node must know and begins to follow the change feed. Ready when it returns.
+    ///
+    /// # Errors
+    /// [`StartError`]: nothing runs.
+    pub async fn start(
+        store: Store,
+        catalog: Arc<Catalog>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        random: Box<dyn Random>,
+    ) -> Result<Self, StartError> {
+        if settings.peppers.is_empty() {
+            return Err(StartError::NoPepper);
+        }
+        let wallets = Arc::new(Wallets::default());
+        let snapshot = Arc::new(load(&store, &wallets).await?);
+        let follower = Follower {
+            store: store.clone(),
+            snapshot: Arc::clone(&snapshot),
+            wallets: Arc::clone(&wallets),
+            clock: Arc::clone(&clock),
+            validity: settings.validity_lease,
+        };
+        follower.poll().await?;
+        let (drains, abandoned) = Drains::new();
+        let node = Arc::new(Node {
+            charges: store.charges(),
+            store,
+            catalog: ArcSwap::new(catalog),
+            settings,
+            endpoints: EndpointTable::new(),
+            snapshot,
+            wallets,
+            upstreams: Upstreams::new(),
+            drains,
+            tasks: Tasks::default(),
+            metrics: Metrics::default(),
+            clock,
+            random: Mutex::new(random),
+            has_lost_ledger: AtomicBool::new(false),
+            is_cutting: AtomicBool::new(false),
+            stop: watch::Sender::new(false),
+        });
+        node.tasks.spawn(follower.run(node.stop.subscribe()));
+        node.tasks.spawn(crate::drain::run(Arc::downgrade(&node), abandoned, node.stop.subscribe()));
+        node.tasks.spawn(Node::write_last_uses(Arc::clone(&node)));
+        Ok(Self(node))
+    }
+
+    /// Puts another catalog in force; requests keep the one they were admitted under.
+    pub fn swap_catalog(&self, catalog: Arc<Catalog>) {
+        self.0.catalog.store(catalog);
+    }
+
+    /// Resolves when this node has applied `epoch`; the caller bounds the wait.
+    pub async fn applied(&self, epoch: Epoch) {
+        self.0.snapshot.applied(epoch).await;
+    }
+
+    /// Balance and open holds of an organization on this node.
+    pub fn credit(&self, organization: OrganizationId) -> Option<(Nano, Nano)> {
+        self.0.wallets.find(organization).map(|wallet| wallet.reading())
+    }
+
+    /// Whether the node admits requests: started, not stopping, own ledger good.
+    pub fn is_ready(&self) -> bool {
+        !self.0.is_stopping() && !self.0.has_lost_ledger.load(Ordering::Relaxed)
+    }
+
+    /// The metrics of the private listener, in Prometheus' text format.
+    pub fn metrics_text(&self) -> String {
+        self.0.metrics.text(&self.0)
+    }
+
+    /// Ends the node's own tasks; call after [`crate::serve`] has returned. Last uses are written once more.
+    pub async fn stop(&self) {
+        self.0.stop.send_replace(true);
+        self.0.tasks.ended().await;
+    }
+}
+
+impl Node {
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    pub(crate) fn new_request_id(&self, at: Timestamp) -> RequestId {
+        RequestId::generate(at, &mut **self.random.lock())
+    }
+
+    /// A number below `limit`, for weighted draws; 0 when `limit` is 0.
+    pub(crate) fn draw_below(&self, limit: u64) -> u64 {
+        let mut bytes = [0_u8; 8];
+        self.random.lock().fill(&mut bytes);
+        u64::from_le_bytes(bytes).checked_rem(limit).unwrap_or(0)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Stops admitting: a charge could not be made durable, and what is served now might be lost too.
+    pub(crate) fn lose_ledger(&self) {
+        if !self.has_lost_ledger.swap(true, Ordering::Relaxed) {
+            tracing::error!("a charge could not be made durable: this node admits nothing until it is restarted");
+        }
+    }
+
+    pub(crate) fn has_lost_ledger(&self) -> bool {
+        self.has_lost_ledger.load(Ordering::Relaxed)
+    }
+
+    /// The drain time is over: streams end with `server_shutdown` at their next step.
+    pub(crate) fn cut(&self) {
+        self.is_cutting.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_cutting(&self) -> bool {
+        self.is_cutting.load(Ordering::Relaxed)
+    }
+
+    /// Writes stamps of use back in batches, forward only, at most 15 s late; once more when the node stops.
+    async fn write_last_uses(self: Arc<Self>) {
+        let mut stopped = self.stop.subscribe();
+        let mut written = self.now().wall;
+        loop {
+            let is_last = tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => true,
+                () = tokio::time::sleep(limits::LAST_USE_FLUSH) => false,
+            };
+            let until = self.now().wall;
+            let used = self.snapshot.keys.used_since(written);
+            if used.is_empty() {
+                written = until;
+            } else if let Err(error) = self.store.stamp_last_uses(&used).await {
+                tracing::warn!(%error, "last uses could not be written; they are tried again");
+            } else {
+                written = until;
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+}

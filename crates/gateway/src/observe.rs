@@ -1,0 +1,79 @@
+//! What is known of one request from its first byte on, and the one line that is logged of it.
+//!
+//! The pipeline owns the [`Trace`] and lends it to every stage, so a refusal at any of them finds id, times, caller and
+//! model where it needs them.
+
+use crate::authenticated::Caller;
+use crate::node::Node;
+use claviger_domain::endpoint::Operation;
+use claviger_domain::error::Code;
+use claviger_domain::id::RequestId;
+use claviger_domain::time::Now;
+use std::net::SocketAddr;
+
+/// One request, as far as it has come.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    pub(crate) request_id: RequestId,
+    pub(crate) request_id_text: String,
+    pub(crate) arrived: Now,
+    pub(crate) client: SocketAddr,
+    pub(crate) client_request_id: Option<String>,
+    pub(crate) operation: Option<Operation>,
+    pub(crate) caller: Option<Caller>,
+    pub(crate) model: String,
+    pub(crate) is_stream: bool,
+}
+
+impl Trace {
+    pub(crate) fn new(node: &Node, client: SocketAddr) -> Self {
+        let arrived = node.now();
+        let request_id = node.new_request_id(arrived.wall);
+        Self {
+            request_id,
+            request_id_text: request_id.to_string(),
+            arrived,
+            client,
+            client_request_id: None,
+            operation: None,
+            caller: None,
+            model: String::new(),
+            is_stream: false,
+        }
+    }
+
+    /// What is needed to answer when the trace itself has gone with the exchange.
+    pub(crate) fn spare(&self) -> Self {
+        Self {
+            request_id_text: self.request_id_text.clone(),
+            client_request_id: None,
+            caller: None,
+            model: String::new(),
+            ..*self
+        }
+    }
+
+    /// Milliseconds since the request arrived.
+    pub(crate) fn elapsed_ms(&self, node: &Node) -> u64 {
+        u64::try_from(node.now().monotonic.since(self.arrived.monotonic).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Counts and logs the end of the request: one line, with its id, and nothing of its content.
+    pub(crate) fn ended(&self, node: &Node, status: u16, code: Option<Code>) {
+        node.metrics.request_ended(self.operation, status, code);
+        if !node.settings.has_access_log {
+            return;
+        }
+        tracing::info!(
+            target: "claviger::access",
+            request_id = %self.request_id_text,
+            operation = self.operation.map_or("", Operation::name),
+            status,
+            code = code.map_or("", Code::text),
+            key = self.caller.as_ref().map(|caller| tracing::field::display(caller.key.id)),
+            model = %self.model,
+            milliseconds = self.elapsed_ms(node),
+            "request"
+        );
+    }
+}

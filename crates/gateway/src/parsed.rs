@@ -1,0 +1,75 @@
+//! Stage 4: the body, read within its limits and scanned once.
+
+use crate::authenticated::{Authenticated, Caller};
+use crate::body::PacedBody;
+use crate::observe::Trace;
+use crate::received::BodyLength;
+use crate::respond::Refusal;
+use claviger_domain::error::{Code, PublicError};
+use claviger_wire::content_type;
+use claviger_wire::openai::chat::ChatAsk;
+use http::{HeaderMap, header};
+
+/// A request whose body is understood.
+pub(crate) struct Parsed {
+    pub(crate) caller: Caller,
+    pub(crate) ask: ChatAsk,
+    /// The client's headers; the dialler passes the closed list of W22 on.
+    pub(crate) headers: HeaderMap,
+}
+
+impl Parsed {
+    /// Reads and scans the body.
+    ///
+    /// # Errors
+    /// 415 and 413 before the first byte; 400, 408, 413 while it comes, which end the connection; 400 by the scan.
+    pub(crate) async fn read(from: Authenticated, trace: &mut Trace) -> Result<Self, Unparsed> {
+        let Authenticated { matched, caller } = from;
+        if let Err(refusal) =
+            check_head(&matched.received.head.headers, matched.received.length, matched.found.row.body_bytes_max)
+        {
+            return Err(Unparsed { refusal, unread: Some(Box::new(matched.received)) });
+        }
+        let body = PacedBody::new(matched.received.body, matched.found.row.body_bytes_max);
+        let bytes = body.read().await.map_err(|error| Unparsed::read(Refusal::closing(Code::from(error))))?;
+        let ask = ChatAsk::parse(bytes).map_err(|error| Unparsed::read(error.into()))?;
+        trace.model.clone_from(&ask.model);
+        trace.is_stream = ask.is_stream;
+        Ok(Self { caller, ask, headers: matched.received.head.headers })
+    }
+}
+
+/// A refusal, and the request if its body is still unread.
+pub(crate) struct Unparsed {
+    pub(crate) refusal: Refusal,
+    pub(crate) unread: Option<Box<crate::received::Received>>,
+}
+
+impl Unparsed {
+    const fn read(refusal: Refusal) -> Self {
+        Self { refusal, unread: None }
+    }
+}
+
+fn check_head(headers: &HeaderMap, length: BodyLength, bytes_max: u64) -> Result<(), Refusal> {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (first, second) = (types.next(), types.next());
+    let is_json = second.is_none() && content_type::is_json(first.and_then(|value| value.to_str().ok()));
+    if !is_json {
+        return Err(Code::UnsupportedMediaType.into());
+    }
+    let is_encoded = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
+    if is_encoded {
+        return Err(Code::UnsupportedContentEncoding.into());
+    }
+    match length {
+        BodyLength::Announced(bytes) if bytes > bytes_max => {
+            let message = format!("The body has {bytes} bytes; this endpoint takes at most {bytes_max}.");
+            Err(PublicError::with_message(Code::RequestTooLarge, message).into())
+        }
+        _ => Ok(()),
+    }
+}

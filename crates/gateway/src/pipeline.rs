@@ -1,0 +1,208 @@
+//! One request, as a list of stages in the order of checks of `wire.md` §1.
+//!
+//! The walk has two halves: up to the dispatch it is straight code here; from the first forwarded byte on the same
+//! straight code lives in the answer's own future (`relayed.rs`), which hyper pulls. Management rows leave after the
+//! match.
+
+use crate::admitted::Admitted;
+use crate::authenticated::Authenticated;
+use crate::body::PacedBody;
+use crate::dispatched::Dispatched;
+use crate::flow::Flow;
+use crate::local;
+use crate::matched::{Destination, Matched};
+use crate::node::Node;
+use crate::observe::Trace;
+use crate::parsed::{Parsed, Unparsed};
+use crate::planned::Planned;
+use crate::received::{BodyLength, Received, RequestContext};
+use crate::relayed::Relayed;
+use crate::respond::{self, Form, Refusal};
+use crate::socket::Phase;
+use bytes::Bytes;
+use claviger_domain::endpoint::{ErrorShape, Match, Operation};
+use claviger_domain::error::Code;
+use claviger_domain::limits;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Where a request comes from.
+pub(crate) struct Connection {
+    pub(crate) client: SocketAddr,
+    pub(crate) phase: Arc<Phase>,
+}
+
+/// Answers one request. Never fails: what goes wrong becomes a reply.
+pub(crate) async fn answer<M, F, B>(
+    node: Arc<Node>,
+    connection: Arc<Connection>,
+    management: M,
+    request: Request<Incoming>,
+) -> Response<Either<Flow, B>>
+where
+    M: Fn(Match, Request<PacedBody>, RequestContext) -> F,
+    F: Future<Output = Response<B>>,
+{
+    connection.phase.busy();
+    let mut trace = Trace::new(&node, connection.client);
+    let walk = Walk { node: &node, connection: &connection };
+    let received = match Received::check(request, &mut trace) {
+        Ok(received) => received,
+        Err((refusal, received)) => return left(walk.refuse(refusal, trace, Some(received)).await),
+    };
+    let is_last = received.is_last() || node.is_stopping();
+    let mut reply = match Matched::find(received, &node.endpoints, &mut trace) {
+        Err((refusal, received)) => left(walk.refuse(refusal, trace, Some(received)).await),
+        Ok(Destination::Options(allow)) => left(walk.whole(no_content(&allow), trace)),
+        Ok(Destination::Root) => left(walk.whole(Response::new(Flow::whole(Bytes::new())), trace)),
+        Ok(Destination::Row(matched)) if matched.is_inference() => left(walk.inference(matched, trace).await),
+        Ok(Destination::Row(matched)) => walk.manage(matched, trace, management).await.map(Either::Right),
+    };
+    if is_last {
+        respond::close(reply.headers_mut());
+    }
+    reply
+}
+
+fn left<B>(reply: Response<Flow>) -> Response<Either<Flow, B>> {
+    reply.map(Either::Left)
+}
+
+fn no_content(allow: &str) -> Response<Flow> {
+    let mut reply = Response::new(Flow::whole(Bytes::new()));
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        reply.headers_mut().insert(header::ALLOW, allow);
+    }
+    reply
+}
+
+/// What every step of the walk needs.
+struct Walk<'a> {
+    node: &'a Arc<Node>,
+    connection: &'a Connection,
+}
+
+impl Walk<'_> {
+    async fn inference(&self, matched: Matched, mut trace: Trace) -> Response<Flow> {
+        let authenticated = match Authenticated::check(matched, self.node, &mut trace) {
+            Ok(authenticated) => authenticated,
+            Err((refusal, matched)) => return self.refuse(refusal, trace, Some(Box::new(matched.received))).await,
+        };
+        let local = match authenticated.matched.found.row.operation {
+            Operation::ChatCompletions => return self.chat(authenticated, trace).await,
+            Operation::ListModels => Ok(local::list_models(self.node, &authenticated)),
+            Operation::GetModel => local::find_model(self.node, &authenticated),
+            Operation::GetOwnKey => Ok(local::own_key(self.node, &authenticated)),
+            Operation::GetCredits => local::credits(self.node, &authenticated).await,
+            _ => Err(Code::InternalError.into()),
+        };
+        match local {
+            Ok(reply) => self.whole(reply, trace),
+            Err(refusal) => self.refuse(refusal, trace, Some(Box::new(authenticated.matched.received))).await,
+        }
+    }
+
+    /// Parsed → Admitted → Planned → Dispatched → Relayed.
+    async fn chat(&self, from: Authenticated, mut trace: Trace) -> Response<Flow> {
+        let parsed = match Parsed::read(from, &mut trace).await {
+            Ok(parsed) => parsed,
+            Err(Unparsed { refusal, unread }) => return self.refuse(refusal, trace, unread).await,
+        };
+        let planned = Admitted::hold(parsed, self.node).and_then(|admitted| Planned::order(admitted, self.node));
+        let planned = match planned {
+            Ok(planned) => planned,
+            Err(refusal) => return self.refuse(refusal, trace, None).await,
+        };
+        let spare = trace.spare();
+        let dispatched = Dispatched::ask(planned, self.node, trace).await;
+        match Relayed::reply(dispatched, self.node).await {
+            Ok(Relayed::Stream(reply)) => reply,
+            Ok(Relayed::Whole(reply, trace)) => self.whole(reply, trace),
+            Ok(Relayed::Refused(refusal, trace)) => self.told(&refusal, &trace),
+            Err(_) => self.told(&Code::InternalError.into(), &spare),
+        }
+    }
+
+    async fn manage<M, F, B>(&self, matched: Matched, trace: Trace, management: M) -> Response<B>
+    where
+        M: Fn(Match, Request<PacedBody>, RequestContext) -> F,
+        F: Future<Output = Response<B>>,
+    {
+        let Matched { received, found } = matched;
+        let is_read = Arc::new(AtomicBool::new(received.length == BodyLength::Announced(0)));
+        let body = PacedBody::new(received.body, found.row.body_bytes_max).noting_end(Arc::clone(&is_read));
+        let context = RequestContext { request_id: trace.request_id, client: trace.client };
+        let mut reply = management(found, Request::from_parts(received.head, body), context).await;
+        respond::common_headers(reply.headers_mut(), &trace.request_id_text, trace.elapsed_ms(self.node));
+        if !is_read.load(Ordering::Relaxed) {
+            respond::close(reply.headers_mut());
+            self.connection.phase.linger();
+        }
+        trace.ended(self.node, reply.status().as_u16(), None);
+        reply
+    }
+
+    /// A reply that is there.
+    fn whole(&self, mut reply: Response<Flow>, trace: Trace) -> Response<Flow> {
+        respond::common_headers(reply.headers_mut(), &trace.request_id_text, trace.elapsed_ms(self.node));
+        trace.ended(self.node, reply.status().as_u16(), None);
+        reply
+    }
+
+    /// Refuses before dispatch: what is unread of the request is taken care of, and a known key's refusal is recorded.
+    async fn refuse(&self, mut refusal: Refusal, trace: Trace, unread: Option<Box<Received>>) -> Response<Flow> {
+        if let Some(received) = unread
+            && refusal.form == Form::Usual
+            && !is_discarded(*received).await
+        {
+            refusal.form = Form::Closing;
+        }
+        if refusal.form != Form::Usual {
+            self.connection.phase.linger();
+        }
+        self.record(&refusal, &trace);
+        self.told(&refusal, &trace)
+    }
+
+    fn told(&self, refusal: &Refusal, trace: &Trace) -> Response<Flow> {
+        let mut reply = respond::refusal(refusal, ErrorShape::OpenAi, trace, self.node.settings.out_of_credit_status);
+        if !matches!(refusal.form, Form::Bare(_)) {
+            respond::common_headers(reply.headers_mut(), &trace.request_id_text, trace.elapsed_ms(self.node));
+        }
+        trace.ended(self.node, reply.status().as_u16(), Some(refusal.error.code));
+        reply
+    }
+
+    /// Refusals of a valid key are records with charge 0; unauthenticated ones are only counted.
+    fn record(&self, refusal: &Refusal, trace: &Trace) {
+        let (Some(caller), Some(Operation::ChatCompletions)) = (&trace.caller, trace.operation) else { return };
+        let Ok(slot) = self.node.charges.try_reserve() else {
+            self.node.metrics.records_lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let mut record = crate::settled::blank_record(self.node, trace, caller);
+        record.status = refusal.error.code.status();
+        record.error_code = Some(refusal.error.code.text());
+        drop(slot.append(record));
+    }
+}
+
+/// Whether the rest of a refused request was read, so that its connection can go on (`traps.md` §1).
+///
+/// Not after `Expect`: reading would send the 100 that a refusal must not send.
+async fn is_discarded(received: Received) -> bool {
+    match received.length {
+        BodyLength::Announced(0) => true,
+        BodyLength::Announced(bytes) if bytes <= limits::DISCARDED_BODY_BYTES && !received.expects_continue => {
+            let body = PacedBody::new(received.body, limits::DISCARDED_BODY_BYTES);
+            matches!(tokio::time::timeout(limits::LINGER, body.read()).await, Ok(Ok(_)))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,220 @@
+//! Stage 8: everything but the last piece goes to the client; the ending is settled; then the last piece.
+//!
+//! A whole JSON answer is settled before its status leaves, so that it goes out in one write and lost durability is an
+//! honest 503 instead of a torn answer. A stream ends with usage and `[DONE]`, or with an error event (W12, W35).
+
+use crate::dispatched::{Dispatched, Failure};
+use crate::exchange::{Exchange, Next};
+use crate::flow::{Cut, Flow, Out};
+use crate::node::Node;
+use crate::observe::Trace;
+use crate::respond::{self, Refusal};
+use crate::settled::{LedgerLost, Settled};
+use bytes::{Bytes, BytesMut};
+use claviger_domain::endpoint::ErrorShape;
+use claviger_domain::error::{Code, PublicError};
+use claviger_domain::meter::Usage;
+use claviger_domain::settlement::{Effect, Event, Verdict};
+use claviger_wire::openai::chat::{ChatReply, DONE};
+use http::{HeaderName, HeaderValue, Response, header};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
+/// How the pipeline goes on behind a dispatch.
+pub(crate) enum Relayed {
+    /// A stream: it will log its own end.
+    Stream(Response<Flow>),
+    /// A whole answer.
+    Whole(Response<Flow>, Trace),
+    /// A refusal in our words.
+    Refused(Refusal, Trace),
+}
+
+impl Relayed {
+    /// Turns what was dispatched into a reply.
+    ///
+    /// # Errors
+    /// Never in practice: an exchange that is not open any more was taken by the drain, and nobody waits for a reply.
+    pub(crate) async fn reply(from: Dispatched, node: &Arc<Node>) -> Result<Self, Cut> {
+        match from {
+            Dispatched::Stream(exchange, first) => stream(exchange, first, node),
+            Dispatched::Whole(exchange, reply) => whole(exchange, reply).await,
+            Dispatched::Failed(exchange, event, failure) => failed(exchange, event, failure),
+        }
+    }
+}
+
+async fn whole(mut exchange: Exchange, reply: ChatReply) -> Result<Relayed, Cut> {
+    let open = exchange.open().ok_or(Cut)?;
+    open.first_byte_at = Some(open.node.now().wall);
+    open.note_reply(&reply);
+    let Effect::Ended(verdict) = open.settlement.step(Event::UpstreamEnded) else { return Err(Cut) };
+    let extra = extra_headers(open);
+    match Settled::by(exchange.into_open().ok_or(Cut)?, &verdict, 200, None).durable().await {
+        Err(LedgerLost(trace)) => Ok(Relayed::Refused(Code::LedgerUnavailable.into(), *trace)),
+        Ok((trace, mark)) => {
+            let (mut parts, body) = respond::json(reply.body).into_parts();
+            parts.headers.extend(extra);
+            Ok(Relayed::Whole(Response::from_parts(parts, body.on_taken(move || mark.delivered())), *trace))
+        }
+    }
+}
+
+fn failed(mut exchange: Exchange, event: Event, failure: Failure) -> Result<Relayed, Cut> {
+    let open = exchange.open().ok_or(Cut)?;
+    let Effect::Ended(verdict) = open.settlement.step(event) else { return Err(Cut) };
+    let (status, code) = match &failure {
+        Failure::Told(error) => (error.code.status(), Some(error.code)),
+        Failure::AsItIs(head, _) => (head.status.as_u16(), None),
+    };
+    // Nothing was forwarded, so nothing is charged and nothing waits.
+    let settled = Settled::by(exchange.into_open().ok_or(Cut)?, &verdict, status, code);
+    let trace = settled.trace;
+    match failure {
+        Failure::Told(error) => Ok(Relayed::Refused(error.into(), trace)),
+        Failure::AsItIs(head, body) => {
+            let mut response = Response::new(Flow::whole(body));
+            *response.status_mut() = head.status;
+            for (name, value) in &head.headers {
+                if claviger_wire::headers::returnable(name) || name == header::RETRY_AFTER {
+                    response.headers_mut().append(name.clone(), value.clone());
+                }
+            }
+            Ok(Relayed::Whole(response, trace))
+        }
+    }
+}
+
+fn stream(mut exchange: Exchange, first: Option<Next>, node: &Arc<Node>) -> Result<Relayed, Cut> {
+    let open = exchange.open().ok_or(Cut)?;
+    open.first_byte_at = Some(node.now().wall);
+    let extra = extra_headers(open);
+    let (id, elapsed) = (open.trace.request_id_text.clone(), open.trace.elapsed_ms(node));
+    let counted = StreamCount::new(node);
+    let flow = Flow::running(|out| async move {
+        let _counted = counted;
+        relay(exchange, first, out).await
+    });
+    let mut response = Response::new(flow);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers.extend(extra);
+    respond::common_headers(headers, &id, elapsed);
+    Ok(Relayed::Stream(response))
+}
+
+/// The stream itself, top to bottom.
+async fn relay(mut exchange: Exchange, first: Option<Next>, out: Out) -> Result<(), Cut> {
+    let mut next = first;
+    loop {
+        let open = exchange.open().ok_or(Cut)?;
+        let now = match next.take() {
+            _ if open.node.is_cutting() => open.stopped(),
+            Some(next) => next,
+            None => open.next(true).await,
+        };
+        match now {
+            Next::Forward(event) => out.send(event).await,
+            Next::Silence => out.send(Bytes::from_static(KEEP_ALIVE)).await,
+            Next::HoldReached => {
+                let usage = open.settlement.usage();
+                let ending = open.stream.as_ref().map(|stream| stream.length_ending(&usage)).unwrap_or_default();
+                let Effect::Ended(verdict) = open.settlement.step(Event::CutAtHold) else { return Err(Cut) };
+                return end(exchange, verdict, None, ending, &out).await;
+            }
+            Next::Ended(verdict, error) => {
+                let usage = verdict.charged.or(verdict.known).unwrap_or_else(|| open.settlement.usage());
+                let ending = usage_piece(open.stream.as_ref(), &usage, error.as_ref());
+                return end(exchange, verdict, error, ending, &out).await;
+            }
+        }
+    }
+}
+
+/// Settles, waits for the disk, lets the last piece go.
+async fn end(
+    mut exchange: Exchange,
+    verdict: Verdict,
+    error: Option<PublicError>,
+    ending: Bytes,
+    out: &Out,
+) -> Result<(), Cut> {
+    let open = exchange.open().ok_or(Cut)?;
+    let leftover = open.conversation.take();
+    let node = Arc::clone(&open.node);
+    let code = error.as_ref().map(|error| error.code);
+    let settled = Settled::by(exchange.into_open().ok_or(Cut)?, &verdict, 200, code);
+    let (trace, mark) = settled.durable().await.map_err(|_| Cut)?;
+    if let (Some(conversation), None) = (leftover, code) {
+        crate::drain::finish_quietly(&node, conversation);
+    }
+    trace.ended(&node, 200, code);
+    out.send(last_piece(ending, error.as_ref())).await;
+    mark.delivered();
+    Ok(())
+}
+
+fn usage_piece(
+    stream: Option<&claviger_wire::openai::chat::ChatStream>,
+    usage: &Usage,
+    error: Option<&PublicError>,
+) -> Bytes {
+    if error.is_some() {
+        return Bytes::new();
+    }
+    stream.and_then(|stream| stream.usage_event(usage)).unwrap_or_default()
+}
+
+fn last_piece(ending: Bytes, error: Option<&PublicError>) -> Bytes {
+    if let Some(error) = error {
+        return claviger_wire::error_body::sse_event(error, ErrorShape::OpenAi);
+    }
+    if ending.is_empty() {
+        return Bytes::from_static(DONE);
+    }
+    let mut last = BytesMut::from(ending.as_ref());
+    last.extend_from_slice(DONE);
+    last.freeze()
+}
+
+/// What was changed about the request, told in headers (W24).
+fn extra_headers(open: &crate::exchange::Open) -> http::HeaderMap {
+    let mut headers = http::HeaderMap::new();
+    if open.admitted.is_clamped
+        && let Some(limit) = open.admitted.output_limit
+    {
+        headers.insert(HeaderName::from_static("x-claviger-max-tokens"), HeaderValue::from(limit));
+    }
+    let removed = open.admitted.ask.removed_tools();
+    if !removed.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&removed.join(", "))
+    {
+        headers.insert(HeaderName::from_static("x-claviger-removed"), value);
+    }
+    if let Some(at) = open.admitted.caller.key.expires_at
+        && let Ok(value) = HeaderValue::from_str(&at.rfc3339())
+    {
+        headers.insert(HeaderName::from_static("x-claviger-key-expires"), value);
+    }
+    headers
+}
+
+/// Counts an open stream for as long as it lives.
+struct StreamCount(Arc<Node>);
+
+impl StreamCount {
+    fn new(node: &Arc<Node>) -> Self {
+        node.metrics.streams_open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(node))
+    }
+}
+
+impl Drop for StreamCount {
+    fn drop(&mut self) {
+        self.0.metrics.streams_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

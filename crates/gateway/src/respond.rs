@@ -1,0 +1,100 @@
+//! The only place of this plane where a cause becomes a public error, and where replies get their common headers.
+
+use crate::flow::Flow;
+use crate::observe::Trace;
+use bytes::Bytes;
+use claviger_domain::endpoint::ErrorShape;
+use claviger_domain::error::{Code, PublicError};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+/// Why a stage refused. It carries no stage: what is known of the request is in its [`Trace`].
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) error: PublicError,
+    pub(crate) form: Form,
+}
+
+/// How a refusal leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A body of the error shape; the connection goes on if the request was read whole.
+    Usual,
+    /// The same, and the connection ends.
+    Closing,
+    /// No request exists: empty body, the status alone, and the connection ends.
+    Bare(StatusCode),
+}
+
+impl Refusal {
+    pub(crate) fn closing(error: impl Into<PublicError>) -> Self {
+        Self { error: error.into(), form: Form::Closing }
+    }
+
+    pub(crate) fn bare(status: StatusCode) -> Self {
+        Self { error: PublicError::new(Code::InvalidHost), form: Form::Bare(status) }
+    }
+}
+
+impl From<PublicError> for Refusal {
+    fn from(error: PublicError) -> Self {
+        Self { error, form: Form::Usual }
+    }
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Self {
+        PublicError::new(code).into()
+    }
+}
+
+/// The reply to a refused request.
+pub(crate) fn refusal(refusal: &Refusal, shape: ErrorShape, trace: &Trace, out_of_credit: u16) -> Response<Flow> {
+    if let Form::Bare(status) = refusal.form {
+        let mut reply = Response::new(Flow::whole(Bytes::new()));
+        *reply.status_mut() = status;
+        close(reply.headers_mut());
+        return reply;
+    }
+    let rendered = claviger_wire::error_body::render(&refusal.error, shape, &trace.request_id_text);
+    let mut reply = Response::new(Flow::whole(rendered.body));
+    let is_out_of_credit = refusal.error.code == Code::InsufficientQuota && shape == ErrorShape::OpenAi;
+    let status = if is_out_of_credit { out_of_credit } else { rendered.status };
+    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = reply.headers_mut();
+    for (name, value) in rendered.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    headers.insert(header::CONTENT_TYPE, JSON);
+    if refusal.error.code == Code::UnsupportedContentEncoding {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    if refusal.form == Form::Closing {
+        close(headers);
+    }
+    reply
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A whole JSON answer.
+pub(crate) fn json(body: Bytes) -> Response<Flow> {
+    let mut reply = Response::new(Flow::whole(body));
+    reply.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    reply
+}
+
+/// The connection ends behind this reply.
+pub(crate) fn close(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+}
+
+/// What every reply says of itself (W24).
+pub(crate) fn common_headers(headers: &mut HeaderMap, request_id: &str, elapsed_ms: u64) {
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    headers.insert(HeaderName::from_static("openai-processing-ms"), HeaderValue::from(elapsed_ms));
+    headers.insert(HeaderName::from_static("openai-version"), HeaderValue::from_static("2020-10-01"));
+}

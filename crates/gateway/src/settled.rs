@@ -1,0 +1,160 @@
+//! Stage 9: the charge, durable; the rest of the hold given back; the request record.
+//!
+//! Only [`Settled::durable`] lets the last piece go. What costs nothing does not wait: a crash may lose such a record,
+//! never a charge.
+
+use crate::exchange::Open;
+use crate::observe::Trace;
+use claviger_domain::error::Code;
+use claviger_domain::meter::{Meters, Usage, UsageSource};
+use claviger_domain::money::Nano;
+use claviger_domain::price::PriceSheet;
+use claviger_domain::request::{Delivery, Outcome, RequestRecord};
+use claviger_domain::settlement::Verdict;
+use claviger_storage::{Delivered, Durable};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A settled request; its charge is on its way to the disk.
+pub(crate) struct Settled {
+    node: Arc<crate::node::Node>,
+    pub(crate) trace: Trace,
+    durable: Option<Durable>,
+}
+
+/// The charge could not be made durable.
+#[derive(Debug)]
+pub(crate) struct LedgerLost(pub(crate) Box<Trace>);
+
+impl Settled {
+    /// Charges by the verdict, gives the rest back and appends the record. `status` is what the client got.
+    pub(crate) fn by(mut open: Box<Open>, verdict: &Verdict, status: u16, code: Option<Code>) -> Self {
+        let held = open.admitted.held();
+        let sheet = open.admitted.sheet.clone();
+        let charge = verdict.charged.map_or(Nano::ZERO, |usage| cost(sheet.as_deref(), &usage).min(held));
+        let known = verdict.known.map_or(Nano::ZERO, |usage| cost(sheet.as_deref(), &usage));
+        let absorbed = Nano(known.saturating_sub(charge).0.max(0));
+        let record = record(&mut open, verdict, status, code, Figures { held, charge, absorbed });
+        let Open { node, trace, admitted, .. } = *open;
+        let metrics = &node.metrics;
+        metrics.holds_open.fetch_sub(1, Ordering::Relaxed);
+        metrics.charged_nanos.fetch_add(charge.0, Ordering::Relaxed);
+        metrics.absorbed_nanos.fetch_add(absorbed.0, Ordering::Relaxed);
+        if let Some(hold) = admitted.hold {
+            #[cfg(feature = "bugs")]
+            let Some(hold) = crate::bugs::hold_not_released_on_cancel(hold, verdict.outcome) else {
+                let durable = Some(admitted.slot.append(record));
+                return Self { node: Arc::clone(&node), trace, durable };
+            };
+            hold.settle(charge);
+        }
+        let durable = admitted.slot.append(record);
+        // A request that cost nothing does not wait for the disk.
+        let durable = (charge > Nano::ZERO).then_some(durable);
+        Self { node, trace, durable }
+    }
+
+    /// Waits until the charge is durable; the mark is for when the last piece has left.
+    ///
+    /// # Errors
+    /// The node stops admitting, and this answer must not end whole.
+    pub(crate) async fn durable(self) -> Result<(Box<Trace>, Mark), LedgerLost> {
+        let trace = Box::new(self.trace);
+        let Some(durable) = self.durable else { return Ok((trace, Mark(None))) };
+        match durable.wait().await {
+            Ok(delivered) => Ok((trace, Mark(Some(delivered)))),
+            Err(_) => {
+                self.node.lose_ledger();
+                Err(LedgerLost(trace))
+            }
+        }
+    }
+}
+
+/// Marks the delivery of the last piece (D3); best effort.
+pub(crate) struct Mark(Option<Delivered>);
+
+impl Mark {
+    /// The last piece was handed to the kernel, or the client is known to be gone.
+    pub(crate) fn delivered(self) {
+        if let Some(delivered) = self.0 {
+            delivered.mark();
+        }
+    }
+}
+
+struct Figures {
+    held: Nano,
+    charge: Nano,
+    absorbed: Nano,
+}
+
+/// What usage costs; beyond the range of money it is at least the hold, which caps it.
+fn cost(sheet: Option<&PriceSheet>, usage: &Usage) -> Nano {
+    sheet.map_or(Nano::ZERO, |sheet| sheet.cost(&usage.meters).unwrap_or(Nano(i64::MAX)))
+}
+
+fn record(open: &mut Open, verdict: &Verdict, status: u16, code: Option<Code>, figures: Figures) -> RequestRecord {
+    let usage = verdict.charged.or(verdict.known);
+    let is_gone = matches!(verdict.outcome, Outcome::ClientClosed | Outcome::Revoked);
+    RequestRecord {
+        status,
+        outcome: verdict.outcome,
+        rule: verdict.rule,
+        error_code: code.map(Code::text),
+        usage_source: usage.map_or(UsageSource::None, |usage| usage.source),
+        is_anomalous: usage.is_some_and(|usage| usage.is_anomalous),
+        meters: usage.map_or(Meters::NONE, |usage| usage.meters),
+        price_version: open.admitted.sheet.as_ref().map(|sheet| sheet.version),
+        hold: figures.held,
+        charge: figures.charge,
+        absorbed: figures.absorbed,
+        upstream_model: open.target.as_ref().map(|target| target.upstream_model.clone()),
+        upstream_request_id: open.upstream_request_id.take(),
+        first_byte_at: open.first_byte_at,
+        attempts: std::mem::take(&mut open.attempts),
+        delivery: if is_gone { Delivery::NotDelivered } else { Delivery::Delivered },
+        ..blank_record(&open.node, &open.trace, &open.admitted.caller)
+    }
+}
+
+/// A record that knows only who called and when it ended: now.
+pub(crate) fn blank_record(
+    node: &crate::node::Node,
+    trace: &Trace,
+    caller: &crate::authenticated::Caller,
+) -> RequestRecord {
+    let key = &caller.key;
+    RequestRecord {
+        id: trace.request_id,
+        organization: key.organization,
+        environment: key.environment,
+        key: key.id,
+        key_name: key.name.to_string(),
+        secret: key.secret,
+        source_tag: key.source_tag.as_deref().map(str::to_owned),
+        endpoint: claviger_domain::endpoint::EndpointName::ChatCompletions,
+        model: trace.model.clone(),
+        upstream_model: None,
+        upstream_request_id: None,
+        client_request_id: trace.client_request_id.clone(),
+        is_stream: trace.is_stream,
+        is_test: key.is_test,
+        admitted_at: trace.arrived.wall,
+        first_byte_at: None,
+        completed_at: node.now().wall,
+        status: 0,
+        outcome: Outcome::Refused,
+        error_code: None,
+        rule: 19,
+        usage_source: UsageSource::None,
+        is_anomalous: false,
+        meters: Meters::NONE,
+        price_version: None,
+        hold: Nano::ZERO,
+        charge: Nano::ZERO,
+        absorbed: Nano::ZERO,
+        attempts: Vec::new(),
+        delivery: Delivery::NotDelivered,
+    }
+}

@@ -1,0 +1,106 @@
+//! Loading the snapshot, and following the change feed (`architecture.md` §8, `reliability.md` §6).
+//!
+//! Events are applied in commit order; what an event names is read again, so an old record never comes back (R5): a
+//! read begins after the event was committed. Rights hold until the *sending* of the last answered poll + S.
+
+use super::{Snapshot, Tenant};
+use crate::wallets::Wallets;
+use claviger_domain::revocation::{Change, RightsEvent, ValidityLease};
+use claviger_domain::time::Clock;
+use claviger_storage::{Engine, Error, Store};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the feed is asked when nothing wakes us; on Postgres this is the promise, on SQLite only a second line.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Reads everything at one consistent point.
+pub(crate) async fn load(store: &Store, wallets: &Wallets) -> Result<Snapshot, Error> {
+    let rights = store.load_rights().await?;
+    let snapshot = Snapshot::new(rights.epoch);
+    for (organization, balance) in rights.organizations {
+        snapshot.learn_organization(Tenant { id: organization.id, state: organization.state });
+        wallets.learn(organization.id, balance);
+    }
+    for key in rights.keys {
+        snapshot.keys.learn(key);
+    }
+    Ok(snapshot)
+}
+
+/// Keeps a snapshot level with the database.
+pub(crate) struct Follower {
+    pub(crate) store: Store,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) wallets: Arc<Wallets>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// S.
+    pub(crate) validity: Duration,
+}
+
+impl Follower {
+    /// Applies what is news, once, and renews the validity lease.
+    ///
+    /// # Errors
+    /// The store's; nothing was renewed, what was applied stays applied.
+    pub(crate) async fn poll(&self) -> Result<(), Error> {
+        let sent_at = self.clock.now().monotonic;
+        loop {
+            let news = self.store.changes_since(self.snapshot.epoch()).await?;
+            if news.is_empty() {
+                break;
+            }
+            for event in news {
+                self.apply(&event).await?;
+                self.snapshot.applied.send_replace(event.epoch);
+            }
+        }
+        let lease = match self.store.engine() {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(ValidityLease::new(sent_at, self.validity)),
+        };
+        self.snapshot.renew(lease);
+        Ok(())
+    }
+
+    async fn apply(&self, event: &RightsEvent) -> Result<(), Error> {
+        match event.change {
+            Change::Key(id) => {
+                if let Some(key) = self.store.find_rights_key(id).await? {
+                    self.snapshot.keys.learn(key);
+                }
+            }
+            Change::Organization => {
+                if let Some(organization) = self.store.find_organization(event.organization).await? {
+                    self.snapshot.learn_organization(Tenant { id: organization.id, state: organization.state });
+                    // A new organization starts with nothing; what it is funded with comes as events of its own.
+                    self.wallets.learn(event.organization, claviger_domain::money::Nano::ZERO);
+                }
+            }
+            Change::Funding(amount) => self.wallets.fund(event.organization, amount),
+        }
+        Ok(())
+    }
+
+    /// Follows until `stopped`: woken by every commit of this process, and by a timer.
+    pub(crate) async fn run(self, mut stopped: tokio::sync::watch::Receiver<bool>) {
+        let mut committed = self.store.committed();
+        let mut is_failing = false;
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => return,
+                _ = committed.changed() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+            match self.poll().await {
+                Ok(()) => is_failing = false,
+                Err(error) if !is_failing => {
+                    is_failing = true;
+                    tracing::error!(%error, "the change feed cannot be read; rights stay valid until their lease ends");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What this node knows: every key, every organization, and how fresh that is.
+//!
+//! The whole key table lives in memory: no cache, no miss storm (`architecture.md` §8). The request path reads it and
+//! nothing else; who changed it is not known here.
+
+mod follow;
+mod keys;
+
+pub(crate) use follow::{Follower, load};
+pub(crate) use keys::{KeyEntry, Keys, Tenant};
+
+use claviger_domain::id::OrganizationId;
+use claviger_domain::revocation::{Epoch, ValidityLease};
+use claviger_domain::time::Monotonic;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
+
+/// Keys, organizations, and the lease under which they may be believed.
+pub(crate) struct Snapshot {
+    pub(crate) keys: Keys,
+    organizations: RwLock<HashMap<OrganizationId, Arc<Tenant>>>,
+    applied: watch::Sender<Epoch>,
+    /// The end of the validity lease in monotonic nanoseconds; `u64::MAX` on SQLite, where the one process that
+    /// writes is the one that reads.
+    valid_until: AtomicU64,
+}
+
+impl Snapshot {
+    fn new(epoch: Epoch) -> Self {
+        Self {
+            keys: Keys::default(),
+            organizations: RwLock::default(),
+            applied: watch::Sender::new(epoch),
+            valid_until: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether what is known here may be believed at `now` (R2).
+    pub(crate) fn is_fresh(&self, now: Monotonic) -> bool {
+        now.0 < self.valid_until.load(Ordering::Acquire)
+    }
+
+    fn renew(&self, lease: Option<ValidityLease>) {
+        self.valid_until.store(lease.map_or(u64::MAX, |lease| lease.ends_at().0), Ordering::Release);
+    }
+
+    /// The organization, if this node knows it.
+    pub(crate) fn find_organization(&self, id: OrganizationId) -> Option<Arc<Tenant>> {
+        self.organizations.read().get(&id).cloned()
+    }
+
+    fn learn_organization(&self, tenant: Tenant) {
+        self.organizations.write().insert(tenant.id, Arc::new(tenant));
+    }
+
+    /// The epoch applied last.
+    pub(crate) fn epoch(&self) -> Epoch {
+        *self.applied.borrow()
+    }
+
+    /// Resolves when this node has applied `epoch`.
+    pub(crate) async fn applied(&self, epoch: Epoch) {
+        // The sender lives in this struct, so waiting cannot fail while we are borrowed.
+        let _ = self.applied.subscribe().wait_for(|applied| *applied >= epoch).await;
+    }
+}

@@ -1,0 +1,197 @@
+//! The only dialler: requests rebuilt from our own struct, over one shared pool (W21, W22, W50).
+//!
+//! No redirects, no decompression, nothing of the client's headers but the closed list of W22. The provider's
+//! credential is added last.
+
+use super::{Conversation, Fault, Head, simulator};
+use bytes::Bytes;
+use claviger_domain::catalog::{Dialect, Provider};
+use claviger_domain::limits;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Idle upstream connections are closed before common servers close them (60 to 75 s).
+const POOL_IDLE: Duration = Duration::from_secs(45);
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, SentBody>;
+type Reply = Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper_util::client::legacy::Error>> + Send>>;
+
+/// The shared pool of connections to all providers.
+pub(crate) struct Upstreams {
+    client: HttpClient,
+}
+
+/// What is asked of a provider.
+pub(crate) struct Call<'a> {
+    pub(crate) provider: &'a Provider,
+    /// Behind the base URL: `/v1/chat/completions`.
+    pub(crate) path: &'static str,
+    pub(crate) request_id: &'a str,
+    /// The client's headers, of which the closed list is passed on.
+    pub(crate) client_headers: &'a HeaderMap,
+    pub(crate) body: Vec<Bytes>,
+    pub(crate) now_seconds: i64,
+}
+
+impl Upstreams {
+    pub(crate) fn new() -> Self {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(claviger_domain::catalog::Timeouts::default().connect));
+        let connector =
+            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .http1_max_buf_size(limits::UPSTREAM_HEAD_BYTES)
+            .build(connector);
+        Self { client }
+    }
+
+    /// Begins a conversation; nothing is awaited here.
+    ///
+    /// # Errors
+    /// `Unreachable` when the provider's address makes no request.
+    pub(crate) fn begin(&self, call: Call<'_>) -> Result<Conversation, Fault> {
+        if call.provider.dialect == Dialect::Simulator {
+            return Ok(Conversation::Simulated(Box::pin(simulator::SimulatedConversation::begin(&call))));
+        }
+        let is_sent = Arc::new(AtomicBool::new(false));
+        let request = request(call, &is_sent)?;
+        Ok(Conversation::Http(HttpConversation {
+            stage: Stage::Asking(Box::pin(self.client.request(request))),
+            is_sent,
+        }))
+    }
+}
+
+fn request(call: Call<'_>, is_sent: &Arc<AtomicBool>) -> Result<Request<SentBody>, Fault> {
+    let uri = Uri::try_from(format!("{}{}", call.provider.base_url, call.path)).map_err(|_| Fault::Unreachable)?;
+    let mut request = Request::new(SentBody::new(call.body, Arc::clone(is_sent)));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    for (name, value) in call.client_headers {
+        if name != header::CONTENT_TYPE && claviger_wire::headers::forwardable(name, call.provider.dialect) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if let Ok(id) = HeaderValue::from_str(call.request_id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    if let Some(credential) = &call.provider.credential {
+        let mut value =
+            HeaderValue::from_str(&format!("Bearer {}", credential.expose())).map_err(|_| Fault::Unreachable)?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    Ok(request)
+}
+
+/// A conversation over the network.
+pub(crate) struct HttpConversation {
+    stage: Stage,
+    is_sent: Arc<AtomicBool>,
+}
+
+enum Stage {
+    Asking(Reply),
+    Answering(Incoming),
+    Over,
+}
+
+impl HttpConversation {
+    pub(super) async fn head(&mut self) -> Result<Head, Fault> {
+        let Stage::Asking(reply) = &mut self.stage else { return Err(Fault::Broken) };
+        match reply.as_mut().await {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                self.stage = Stage::Answering(body);
+                self.is_sent.store(true, Ordering::Relaxed);
+                Ok(Head { status: parts.status, headers: parts.headers })
+            }
+            Err(error) => {
+                self.stage = Stage::Over;
+                Err(if error.is_connect() { Fault::Unreachable } else { Fault::Broken })
+            }
+        }
+    }
+
+    pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, Fault> {
+        loop {
+            let Stage::Answering(body) = &mut self.stage else { return Ok(None) };
+            let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
+            match frame {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(_)) => {
+                    self.stage = Stage::Over;
+                    return Err(Fault::Broken);
+                }
+                None => {
+                    self.stage = Stage::Over;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_dispatched(&self) -> bool {
+        self.is_sent.load(Ordering::Relaxed)
+    }
+}
+
+/// A request body that says when hyper has taken it whole.
+pub(crate) struct SentBody {
+    pieces: std::vec::IntoIter<Bytes>,
+    left: u64,
+    is_sent: Arc<AtomicBool>,
+}
+
+impl SentBody {
+    fn new(pieces: Vec<Bytes>, is_sent: Arc<AtomicBool>) -> Self {
+        let left = pieces.iter().fold(0_u64, |sum, piece| sum.saturating_add(u64::try_from(piece.len()).unwrap_or(0)));
+        Self { pieces: pieces.into_iter(), left, is_sent }
+    }
+}
+
+impl Body for SentBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.pieces.next();
+        let taken = piece.as_ref().map_or(0, |piece| u64::try_from(piece.len()).unwrap_or(0));
+        self.left = self.left.saturating_sub(taken);
+        if self.left == 0 {
+            self.is_sent.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

@@ -1,0 +1,65 @@
+//! The simulator in process: the script of `wire`, played on the runtime's timer.
+
+use super::client::Call;
+use super::{Fault, Head};
+use bytes::{Bytes, BytesMut};
+use claviger_wire::simulator::{Ending, Script, Shape, SimCall, SimEndpoint, Step, simulate};
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::time::Sleep;
+
+/// A conversation with the simulator.
+pub(crate) struct SimulatedConversation {
+    script: Script,
+    next: Option<Step>,
+    /// Survives a cancelled await, so that asking again waits on instead of anew.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl SimulatedConversation {
+    pub(super) fn begin(call: &Call<'_>) -> Self {
+        let mut body = BytesMut::new();
+        for piece in &call.body {
+            body.extend_from_slice(piece);
+        }
+        let script = simulate(&SimCall {
+            endpoint: SimEndpoint::Chat,
+            body: &body,
+            request_id: call.request_id,
+            shape: Shape::OpenAi,
+            now_seconds: call.now_seconds,
+            standalone: None,
+        });
+        Self { script, next: None, timer: None }
+    }
+
+    pub(super) async fn head(&mut self) -> Head {
+        self.wait(self.script.head_wait_ms).await;
+        let status = http::StatusCode::from_u16(self.script.status).unwrap_or(http::StatusCode::OK);
+        Head { status, headers: self.script.headers.clone() }
+    }
+
+    pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, Fault> {
+        if self.next.is_none() {
+            self.next = self.script.steps.next();
+        }
+        let Some(wait_ms) = self.next.as_ref().map(|step| step.wait_ms) else {
+            return match self.script.ending {
+                Ending::Clean => Ok(None),
+                Ending::Cut { .. } => Err(Fault::Broken),
+                Ending::Stall => std::future::pending().await,
+            };
+        };
+        self.wait(wait_ms).await;
+        Ok(self.next.take().map(|step| step.bytes))
+    }
+
+    async fn wait(&mut self, milliseconds: u64) {
+        if milliseconds == 0 {
+            return;
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_millis(milliseconds))));
+        timer.as_mut().await;
+        self.timer = None;
+    }
+}
