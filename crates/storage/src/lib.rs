@@ -48,6 +48,7 @@ pub use epochs::Rights;
 pub use error::{Cause, Error, OpenError};
 pub use keys::{Changed, CreateKeyOutcome, KeyFilter};
 pub use ledger::{Grant, InDoubt, Wallet};
+pub use migrate::schema_fingerprint;
 pub use page::{Order, Page, PageRequest};
 pub use requests::RequestFilter;
 pub use setup::{NewUser, SetUp, SetUpOutcome};

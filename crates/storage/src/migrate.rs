@@ -114,6 +114,11 @@ fn sections(text: &str, engine: Engine) -> String {
     }
 }
 
+/// What the schema of this program is, as one hash: equal programs make equal schemas.
+pub fn schema_fingerprint() -> String {
+    MIGRATIONS.iter().fold(String::new(), |sum, (_, text)| hash_of(&format!("{sum}{text}")))
+}
+
 fn hash_of(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
