@@ -40,6 +40,11 @@ pub fn token_cost(input: u64, input_price: u64, output: u64, output_price: u64) 
     i64::try_from(sum.div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }
 
+/// The moment, for measuring how long something took.
+pub fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// Whether this is the long run.
 pub fn is_long_run() -> bool {
     std::env::var_os("CLAVIGER_TEST_LONG").is_some()

@@ -196,7 +196,7 @@ impl Plan {
 
 fn model_table(id: &str, tiers: &str, line: &str, prices: &[(&str, &str)]) -> String {
     let mut text =
-        format!("\n[[model]]\nid = \"{id}\"\ntiers = {tiers}\ncontext = 131072\nmax_output = 4096\n{line}\n");
+        format!("\n[[model]]\nid = \"{id}\"\ntiers = {tiers}\ncontext = 131072\nmax_output = 16384\n{line}\n");
     for (meter, sell) in prices {
         let _ = write!(text, "[[price]]\nmodel = \"{id}\"\nmeter = \"{meter}\"\nsell = \"{sell}\"\n");
     }

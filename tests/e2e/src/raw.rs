@@ -68,6 +68,17 @@ impl Raw {
         Ok(Self { stream, read: Vec::new() })
     }
 
+    /// Connects with a receive buffer of a few kilobytes, so that not reading is soon felt.
+    ///
+    /// # Errors
+    /// As [`Raw::connect`].
+    pub async fn connect_with_small_buffer(address: &str) -> Result<Self> {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4096)?;
+        let stream = socket.connect(address.parse()?).await?;
+        Ok(Self { stream, read: Vec::new() })
+    }
+
     /// Sends bytes.
     ///
     /// # Errors

@@ -52,7 +52,8 @@ async fn revoked_at_once(world: &World) -> Result<()> {
             connection.answer().await
         });
     }
-    let others = tokio::spawn({
+    let mut others = tokio::task::JoinSet::new();
+    others.spawn({
         let (client, other) = (world.client.clone(), other.clone());
         async move {
             for _ in 0..50 {
@@ -70,7 +71,9 @@ async fn revoked_at_once(world: &World) -> Result<()> {
         refused += 1;
     }
     assert_eq!(refused, CONNECTIONS);
-    others.await??;
+    while let Some(done) = others.join_next().await {
+        done??;
+    }
     assert_eq!(world.upstream.count().await? - before, 50, "only the other key's calls went on");
 
     let list = world.client.get("/v1/organization/api_keys", &world.admin_key).await?.text();
