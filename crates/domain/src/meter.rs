@@ -105,21 +105,28 @@ impl fmt::Display for Meter {
 
 /// A quantity for each meter; `None` is *not reported*, which is never the same as 0.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Meters([Option<u64>; Meter::ALL.len()]);
+pub struct Meters {
+    /// 0 where nothing is reported.
+    quantities: [u64; Meter::ALL.len()],
+    /// One bit a meter.
+    reported: u32,
+}
 
 impl Meters {
     /// No meter reported.
-    pub const NONE: Self = Self([None; Meter::ALL.len()]);
+    pub const NONE: Self = Self { quantities: [0; Meter::ALL.len()], reported: 0 };
 
     /// The reported quantity of a meter.
     pub fn of(&self, meter: Meter) -> Option<u64> {
-        self.0.get(meter as usize).copied().flatten()
+        let is_reported = self.reported & bit(meter) != 0;
+        self.quantities.get(meter as usize).copied().filter(|_| is_reported)
     }
 
     /// Reports a quantity, replacing what was there: running values are never summed.
     pub fn set(&mut self, meter: Meter, quantity: u64) {
-        if let Some(slot) = self.0.get_mut(meter as usize) {
-            *slot = Some(quantity);
+        if let Some(slot) = self.quantities.get_mut(meter as usize) {
+            *slot = quantity;
+            self.reported |= bit(meter);
         }
     }
 
@@ -146,8 +153,12 @@ impl Meters {
 
     /// Whether no meter is reported.
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(Option::is_none)
+        self.reported == 0
     }
+}
+
+const fn bit(meter: Meter) -> u32 {
+    1_u32.wrapping_shl(meter as u32)
 }
 
 impl fmt::Debug for Meters {

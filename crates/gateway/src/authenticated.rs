@@ -30,14 +30,14 @@ impl Authenticated {
     ///
     /// # Errors
     /// 400 key in the URL or a repeated header; 401; 403; 503 when rights are too old to be believed.
-    pub(crate) fn check(matched: Matched, node: &Node, trace: &mut Trace) -> Result<Self, (Refusal, Box<Matched>)> {
+    pub(crate) fn check(matched: Matched, node: &Node, trace: &mut Trace) -> Result<Self, Box<(Refusal, Matched)>> {
         match find_caller(&matched, node, trace) {
             Ok(caller) => {
                 caller.key.used(trace.arrived.wall);
                 trace.caller = Some(caller.clone());
                 Ok(Self { matched, caller })
             }
-            Err(refusal) => Err((refusal, Box::new(matched))),
+            Err(refusal) => Err(Box::new((refusal, matched))),
         }
     }
 }

@@ -39,7 +39,25 @@ pub(crate) enum Dispatched {
     /// A whole answer, read and understood.
     Whole(Exchange, ChatReply),
     /// No target could answer.
-    Failed(Exchange, Event, Failure),
+    Failed(Exchange, Fate, Failure),
+}
+
+/// Which row of the cut-off rule a request without an answer falls under.
+#[derive(Clone, Copy)]
+pub(crate) enum Fate {
+    /// The upstream answered 4xx.
+    Rejected,
+    /// It failed.
+    Failed,
+}
+
+impl From<Fate> for Event {
+    fn from(fate: Fate) -> Self {
+        match fate {
+            Fate::Rejected => Self::UpstreamRejected,
+            Fate::Failed => Self::UpstreamFailed,
+        }
+    }
 }
 
 /// Why no target could answer.
@@ -54,7 +72,7 @@ pub(crate) enum Failure {
 enum Tried {
     Answered(Answer),
     /// Nobody else is asked.
-    Final(Event, Failure),
+    Final(Fate, Failure),
     /// The next target may be asked; `again` = this one once more, after a wait.
     Failed {
         failure: Failure,
@@ -83,7 +101,7 @@ impl Dispatched {
             match open.attempt(&target).await {
                 Tried::Answered(Answer::Stream(first)) => return Self::Stream(exchange, first),
                 Tried::Answered(Answer::Whole(reply)) => return Self::Whole(exchange, reply),
-                Tried::Final(event, failure) => return Self::Failed(exchange, event, failure),
+                Tried::Final(fate, failure) => return Self::Failed(exchange, fate, failure),
                 Tried::Failed { failure: why, again } => {
                     failure = why;
                     let is_wait_due = again.is_some_and(|wait| wait.is_zero() || queue.is_empty());
@@ -98,7 +116,7 @@ impl Dispatched {
                 crate::bugs::charge_on_retry(open);
             }
         }
-        Self::Failed(exchange, Event::UpstreamFailed, failure)
+        Self::Failed(exchange, Fate::Failed, failure)
     }
 }
 
@@ -170,11 +188,13 @@ impl Open {
         let mut alarm = crate::alarm::Alarm::default();
         match alarm.guard(commit, self.next(false)).await {
             None => Tried::Answered(Answer::Stream(None)),
-            Some(Next::Ended(verdict, Some(error))) if !self.settlement.has_content() => {
-                let _ = verdict;
-                let code = if error.code == Code::StreamTruncated { Code::UpstreamError } else { error.code };
-                Tried::Failed { failure: Failure::Told(PublicError::new(code)), again: None }
-            }
+            Some(Next::Ended(end)) if !self.settlement.has_content() => match &end.error {
+                Some(error) => {
+                    let code = if error.code == Code::StreamTruncated { Code::UpstreamError } else { error.code };
+                    Tried::Failed { failure: Failure::Told(PublicError::new(code)), again: None }
+                }
+                None => Tried::Answered(Answer::Stream(Some(Next::Ended(end)))),
+            },
             Some(next) => Tried::Answered(Answer::Stream(Some(next))),
         }
     }
@@ -207,7 +227,7 @@ impl Open {
         let body = self.error_body().await;
         let status = head.status;
         if target.provider.dialect == Dialect::Simulator {
-            let event = if status.is_client_error() { Event::UpstreamRejected } else { Event::UpstreamFailed };
+            let event = if status.is_client_error() { Fate::Rejected } else { Fate::Failed };
             return Tried::Final(event, Failure::AsItIs(head, body));
         }
         let told = |code: Code| Failure::Told(PublicError::new(code));
@@ -215,7 +235,7 @@ impl Open {
             400 | 409 | 413 | 415 | 422 | 451 => {
                 let credential = target.provider.credential.as_ref().map(|credential| credential.expose().as_str());
                 let error = upstream_error(target.provider.dialect, status.as_u16(), &body, credential);
-                Tried::Final(Event::UpstreamRejected, Failure::Told(error))
+                Tried::Final(Fate::Rejected, Failure::Told(error))
             }
             401..=403 => {
                 tracing::error!(provider = %target.provider.name, status = status.as_u16(), "the provider refuses our credential");

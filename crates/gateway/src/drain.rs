@@ -117,7 +117,7 @@ async fn read_on(open: &mut Open) -> Option<Verdict> {
 async fn rest_of_stream(open: &mut Open) -> Option<Verdict> {
     loop {
         match open.next(false).await {
-            Next::Ended(verdict, _) => return Some(verdict),
+            Next::Ended(end) => return Some(end.verdict),
             Next::HoldReached => return ended(open, Event::CutAtHold),
             Next::Forward(_) | Next::Silence => {}
         }

@@ -57,8 +57,15 @@ pub(crate) enum Next {
     Silence,
     /// The hold is used up: end the stream.
     HoldReached,
-    /// It is over; `error` is what an open stream is told.
-    Ended(Verdict, Option<PublicError>),
+    /// It is over.
+    Ended(Box<End>),
+}
+
+/// How an exchange ended.
+pub(crate) struct End {
+    pub(crate) verdict: Verdict,
+    /// What an open stream is told; `None` when it ended well.
+    pub(crate) error: Option<PublicError>,
 }
 
 impl Exchange {
@@ -253,7 +260,7 @@ impl Open {
 
     fn over(&mut self, event: Event, error: Option<PublicError>) -> Next {
         match self.settlement.step(event) {
-            Effect::Ended(verdict) => Next::Ended(verdict, error),
+            Effect::Ended(verdict) => Next::Ended(Box::new(End { verdict, error })),
             _ => Next::Silence,
         }
     }

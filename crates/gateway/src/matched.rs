@@ -15,7 +15,7 @@ pub(crate) struct Matched {
 /// What a path and method can be.
 pub(crate) enum Destination {
     /// A row.
-    Row(Matched),
+    Row(Box<Matched>),
     /// `OPTIONS` on a path with rows: their methods.
     Options(String),
     /// `HEAD /`, which some clients send first (W4).
@@ -31,22 +31,22 @@ impl Matched {
         received: Received,
         table: &EndpointTable,
         trace: &mut Trace,
-    ) -> Result<Destination, (Refusal, Box<Received>)> {
+    ) -> Result<Destination, Box<(Refusal, Received)>> {
         let (method, path) = (received.head.method.as_str(), received.head.uri.path());
         match table.find(method, path) {
             Ok(found) => {
                 trace.operation = Some(found.row.operation);
-                Ok(Destination::Row(Self { received, found }))
+                Ok(Destination::Row(Box::new(Self { received, found })))
             }
             Err(Miss::OtherMethod(allowed)) if method == "OPTIONS" => Ok(Destination::Options(allowed.join(", "))),
             Err(Miss::UnknownPath) if method == "HEAD" && path == "/" => Ok(Destination::Root),
-            Err(Miss::OtherMethod(allowed)) => Err((not_allowed(allowed.join(", ")), Box::new(received))),
+            Err(Miss::OtherMethod(allowed)) => Err(Box::new((not_allowed(allowed.join(", ")), received))),
             Err(Miss::UnknownPath) if !is_method_of_ours(method) => {
-                Err((not_allowed("GET, HEAD, POST, DELETE, OPTIONS".to_owned()), Box::new(received)))
+                Err(Box::new((not_allowed("GET, HEAD, POST, DELETE, OPTIONS".to_owned()), received)))
             }
             Err(Miss::UnknownPath) => {
                 let message = format!("Invalid URL ({method} {path})");
-                Err((PublicError::with_message(Code::UnknownUrl, message).into(), Box::new(received)))
+                Err(Box::new((PublicError::with_message(Code::UnknownUrl, message).into(), received)))
             }
         }
     }

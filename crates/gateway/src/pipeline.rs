@@ -53,15 +53,15 @@ where
     let walk = Walk { node: &node, connection: &connection };
     let received = match Received::check(request, &mut trace) {
         Ok(received) => received,
-        Err((refusal, received)) => return left(walk.refuse(refusal, trace, Some(received)).await),
+        Err(refused) => return left(walk.refuse_unread(*refused, trace).await),
     };
     let is_last = received.is_last() || node.is_stopping();
     let mut reply = match Matched::find(received, &node.endpoints, &mut trace) {
-        Err((refusal, received)) => left(walk.refuse(refusal, trace, Some(received)).await),
+        Err(refused) => left(walk.refuse_unread(*refused, trace).await),
         Ok(Destination::Options(allow)) => left(walk.whole(no_content(&allow), trace)),
         Ok(Destination::Root) => left(walk.whole(Response::new(Flow::whole(Bytes::new())), trace)),
-        Ok(Destination::Row(matched)) if matched.is_inference() => left(walk.inference(matched, trace).await),
-        Ok(Destination::Row(matched)) => walk.manage(matched, trace, management).await.map(Either::Right),
+        Ok(Destination::Row(matched)) if matched.is_inference() => left(walk.inference(*matched, trace).await),
+        Ok(Destination::Row(matched)) => walk.manage(*matched, trace, management).await.map(Either::Right),
     };
     if is_last {
         respond::close(reply.headers_mut());
@@ -92,7 +92,10 @@ impl Walk<'_> {
     async fn inference(&self, matched: Matched, mut trace: Trace) -> Response<Flow> {
         let authenticated = match Authenticated::check(matched, self.node, &mut trace) {
             Ok(authenticated) => authenticated,
-            Err((refusal, matched)) => return self.refuse(refusal, trace, Some(Box::new(matched.received))).await,
+            Err(refused) => {
+                let (refusal, matched) = *refused;
+                return self.refuse_unread((refusal, matched.received), trace).await;
+            }
         };
         let local = match authenticated.matched.found.row.operation {
             Operation::ChatCompletions => return self.chat(authenticated, trace).await,
@@ -104,7 +107,7 @@ impl Walk<'_> {
         };
         match local {
             Ok(reply) => self.whole(reply, trace),
-            Err(refusal) => self.refuse(refusal, trace, Some(Box::new(authenticated.matched.received))).await,
+            Err(refusal) => self.refuse_unread((refusal, authenticated.matched.received), trace).await,
         }
     }
 
@@ -153,6 +156,10 @@ impl Walk<'_> {
         respond::common_headers(reply.headers_mut(), &trace.request_id_text, trace.elapsed_ms(self.node));
         trace.ended(self.node, reply.status().as_u16(), None);
         reply
+    }
+
+    async fn refuse_unread(&self, (refusal, received): (Refusal, Received), trace: Trace) -> Response<Flow> {
+        self.refuse(refusal, trace, Some(Box::new(received))).await
     }
 
     /// Refuses before dispatch: what is unread of the request is taken care of, and a known key's refusal is recorded.

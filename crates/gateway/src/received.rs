@@ -42,7 +42,7 @@ impl Received {
     ///
     /// # Errors
     /// A refusal that ends the connection, with the request for what can still be known of it.
-    pub(crate) fn check(request: Request<Incoming>, trace: &mut Trace) -> Result<Self, (Refusal, Box<Self>)> {
+    pub(crate) fn check(request: Request<Incoming>, trace: &mut Trace) -> Result<Self, Box<(Refusal, Self)>> {
         let (head, body) = request.into_parts();
         let is_chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
         let length = match body.size_hint().exact() {
@@ -55,7 +55,7 @@ impl Received {
         let received = Self { head, body, length, expects_continue };
         match checked {
             Ok(()) => Ok(received),
-            Err(refusal) => Err((refusal, Box::new(received))),
+            Err(refusal) => Err(Box::new((refusal, received))),
         }
     }
 

@@ -3,8 +3,8 @@
 //! A whole JSON answer is settled before its status leaves, so that it goes out in one write and lost durability is an
 //! honest 503 instead of a torn answer. A stream ends with usage and `[DONE]`, or with an error event (W12, W35).
 
-use crate::dispatched::{Dispatched, Failure};
-use crate::exchange::{Exchange, Next};
+use crate::dispatched::{Dispatched, Failure, Fate};
+use crate::exchange::{End, Exchange, Next};
 use crate::flow::{Cut, Flow, Out};
 use crate::node::Node;
 use crate::observe::Trace;
@@ -41,7 +41,7 @@ impl Relayed {
         match from {
             Dispatched::Stream(exchange, first) => stream(exchange, first, node),
             Dispatched::Whole(exchange, reply) => whole(exchange, reply).await,
-            Dispatched::Failed(exchange, event, failure) => failed(exchange, event, failure),
+            Dispatched::Failed(exchange, fate, failure) => failed(exchange, fate, failure),
         }
     }
 }
@@ -62,9 +62,9 @@ async fn whole(mut exchange: Exchange, reply: ChatReply) -> Result<Relayed, Cut>
     }
 }
 
-fn failed(mut exchange: Exchange, event: Event, failure: Failure) -> Result<Relayed, Cut> {
+fn failed(mut exchange: Exchange, fate: Fate, failure: Failure) -> Result<Relayed, Cut> {
     let open = exchange.open().ok_or(Cut)?;
-    let Effect::Ended(verdict) = open.settlement.step(event) else { return Err(Cut) };
+    let Effect::Ended(verdict) = open.settlement.step(fate.into()) else { return Err(Cut) };
     let (status, code) = match &failure {
         Failure::Told(error) => (error.code.status(), Some(error.code)),
         Failure::AsItIs(head, _) => (head.status.as_u16(), None),
@@ -126,7 +126,8 @@ async fn relay(mut exchange: Exchange, first: Option<Next>, out: Out) -> Result<
                 let Effect::Ended(verdict) = open.settlement.step(Event::CutAtHold) else { return Err(Cut) };
                 return end(exchange, verdict, None, ending, &out).await;
             }
-            Next::Ended(verdict, error) => {
+            Next::Ended(ended) => {
+                let End { verdict, error } = *ended;
                 let usage = verdict.charged.or(verdict.known).unwrap_or_else(|| open.settlement.usage());
                 let ending = usage_piece(open.stream.as_ref(), &usage, error.as_ref());
                 return end(exchange, verdict, error, ending, &out).await;
