@@ -1,2 +1,26 @@
-//! Claviger.
-fn main() {}
+//! `claviger`: server, operator's instrument and user's client in one program.
+//!
+//! This crate wires: it reads flags, variables and files, opens the store, joins the planes. Rules live elsewhere.
+
+mod cli;
+mod clock;
+mod config;
+mod data_directory;
+mod doctor;
+mod first_run;
+mod instance;
+mod private;
+mod random;
+mod serve;
+mod simulate;
+mod socket;
+mod telemetry;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run()
+}

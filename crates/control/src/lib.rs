@@ -1,1 +1,28 @@
-//! Claviger.
+//! The management plane: authenticate, authorise, one handler per operation, one renderer of refusals.
+//!
+//! It answers rows that the listener matched and never matches a path itself; it speaks to nodes only through rows and
+//! the epoch, so it has no request in flight and no outbound socket. The binary gives it a store, a clock, randomness
+//! and a way to wait until a node knows a change.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod authenticate;
+mod authorize;
+mod body;
+mod environments;
+mod keys;
+mod operator;
+mod page;
+mod password;
+mod ports;
+mod query;
+mod requests;
+mod respond;
+mod serve;
+mod usage;
+mod wallet;
+
+#[cfg(test)]
+mod tests;
+
+pub use ports::{AwaitRights, Confirmed, NoNodes, NodeAnswer};
+pub use serve::{Control, ControlBody, Origin, Settings};

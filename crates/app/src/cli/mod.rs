@@ -1,0 +1,117 @@
+//! The command line: what was asked ([`arguments`]), by which way it reaches the management endpoints ([`transport`]),
+//! what is printed ([`output`]).
+//!
+//! Every command but `serve`, `simulate` and `doctor` is an HTTP request to a management endpoint; there is no second
+//! way to do anything.
+
+mod arguments;
+mod civil;
+mod connection;
+mod credits;
+mod explain;
+mod failure;
+mod help;
+mod keys;
+mod ledger;
+mod output;
+mod requests;
+mod secret_out;
+mod setup;
+mod transport;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use failure::{Failure, Kind};
+
+use crate::config::Variables;
+use arguments::{Cli, Command, KeysCommand, LedgerCommand};
+use clap::Parser as _;
+use output::Output;
+use std::process::ExitCode;
+use transport::Transport;
+
+/// Reads the arguments, does what they say, and gives the exit code of `cli.md` §5.
+pub(crate) fn run() -> ExitCode {
+    let variables = Variables::of_process();
+    let arguments = arguments::with_json_fields(std::env::args_os());
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help and version to standard output, everything else to standard error.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match dispatch(cli, &variables) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, variables: &Variables) -> Result<ExitCode, Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Serve(options) => {
+            crate::serve::run(&global.flags_for(&options), variables).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Simulate(options) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Failure::new(Kind::Failed, format!("no runtime: {error}")))?;
+            runtime.block_on(crate::simulate::run(options))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor => crate::doctor::run(&global.flags(), variables),
+        Command::Version => {
+            println!("claviger {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Help { topic } => help::run(&topic).map(|()| ExitCode::SUCCESS),
+        other => {
+            crate::telemetry::start_quiet();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Failure::new(Kind::Failed, format!("no runtime: {error}")))?;
+            runtime.block_on(act(global, other, variables))
+        }
+    }
+}
+
+async fn act(mut global: arguments::Global, command: Command, variables: &Variables) -> Result<ExitCode, Failure> {
+    // For set-up alone the flag is the name that the organization shall have, not one to look for.
+    let setup_name = if matches!(command, Command::Setup(_)) { global.organization.take() } else { None };
+    let output = Output::new(&global);
+    let may_make = matches!(command, Command::Setup(_));
+    let transport = Transport::choose(&global, variables, may_make).await?;
+    let done = match command {
+        Command::Setup(options) => setup::run(&transport, &output, &options, setup_name.as_deref()).await,
+        Command::Keys(KeysCommand::Create(options)) => keys::create(&transport, &output, &options).await,
+        Command::Keys(KeysCommand::List(options)) => keys::list(&transport, &output, &options).await,
+        Command::Keys(KeysCommand::Get { key }) => keys::get(&transport, &output, &key).await,
+        Command::Keys(KeysCommand::Revoke(options)) => keys::revoke(&transport, &output, &global, &options).await,
+        Command::Keys(KeysCommand::Disable { key }) => keys::turn(&transport, &output, &key, "disable").await,
+        Command::Keys(KeysCommand::Enable { key }) => keys::turn(&transport, &output, &key, "enable").await,
+        Command::Grants(arguments::GrantsCommand::Create(options)) => {
+            credits::grant(&transport, &output, &options).await
+        }
+        Command::Credits => credits::show(&transport, &output).await,
+        Command::Usage(options) => usage::run(&transport, &output, &options).await,
+        Command::Explain { request } => explain::run(&transport, &output, &request).await,
+        Command::Requests(arguments::RequestsCommand::List(options)) => {
+            requests::list(&transport, &output, &options).await
+        }
+        Command::Requests(arguments::RequestsCommand::Get { request }) => {
+            requests::get(&transport, &output, &request).await
+        }
+        Command::Ledger(LedgerCommand::Verify) => ledger::verify(&transport, &output).await,
+        Command::Ledger(LedgerCommand::InDoubt) => ledger::in_doubt(&transport, &output).await,
+        Command::Serve(_) | Command::Simulate(_) | Command::Doctor | Command::Version | Command::Help { .. } => {
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    transport.close().await;
+    done
+}

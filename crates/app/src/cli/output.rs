@@ -1,0 +1,156 @@
+//! What is printed: tables for people, TSV or JSON for programs, ids alone. Data on standard output, words on standard
+//! error.
+
+use super::arguments::Global;
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
+use std::io::IsTerminal as _;
+
+/// How this command prints.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    json: Option<Vec<String>>,
+    is_plain: bool,
+    pub(super) is_quiet: bool,
+    /// Whether a person looks.
+    pub(super) is_terminal: bool,
+}
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column {
+    pub(super) title: &'static str,
+    pub(super) is_number: bool,
+}
+
+/// A column of words.
+pub(super) const fn words(title: &'static str) -> Column {
+    Column { title, is_number: false }
+}
+
+/// A column of figures.
+pub(super) const fn figures(title: &'static str) -> Column {
+    Column { title, is_number: true }
+}
+
+impl Output {
+    /// As the flags say.
+    pub(super) fn new(global: &Global) -> Self {
+        let fields = |text: &String| text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        Self {
+            json: global.json.as_ref().map(fields),
+            is_plain: global.plain,
+            is_quiet: global.quiet,
+            is_terminal: std::io::stdout().is_terminal(),
+        }
+    }
+
+    /// Whether JSON is wanted.
+    pub(super) fn is_json(&self) -> bool {
+        self.json.is_some()
+    }
+
+    /// Prints a value as JSON if that is wanted, with only the fields asked for; whether it did.
+    pub(super) fn json(&self, value: &Value) -> bool {
+        let Some(fields) = &self.json else { return false };
+        println!("{}", selected(value, fields));
+        true
+    }
+
+    /// Prints rows as ids, JSON, TSV or a table.
+    pub(super) fn rows(&self, objects: &[Value], columns: &[Column], cells: impl Fn(&Value) -> Vec<String>) {
+        if self.is_quiet {
+            for object in objects {
+                println!("{}", object["id"].as_str().unwrap_or_default());
+            }
+        } else if !self.json(&Value::Array(objects.to_vec())) {
+            self.table(columns, objects.iter().map(cells).collect());
+        }
+    }
+
+    /// Prints a table, or TSV.
+    pub(super) fn table(&self, columns: &[Column], rows: Vec<Vec<String>>) {
+        if self.is_plain {
+            for row in rows {
+                let cells: Vec<String> = row.iter().map(|cell| cell.replace(['\t', '\n', '\r'], " ")).collect();
+                println!("{}", cells.join("\t"));
+            }
+            return;
+        }
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        table.set_header(columns.iter().map(|column| column.title));
+        for row in rows {
+            table.add_row(row.iter().map(|cell| printable(cell)));
+        }
+        for (index, column) in columns.iter().enumerate() {
+            if let Some(shown) = table.column_mut(index) {
+                shown.set_padding((if index == 0 { 0 } else { 1 }, 1));
+                if column.is_number {
+                    shown.set_cell_alignment(CellAlignment::Right);
+                }
+            }
+        }
+        for line in table.to_string().lines() {
+            println!("{}", line.trim_end());
+        }
+    }
+}
+
+/// Names are what tenants wrote: nothing in them may move the cursor.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{FFFD}' } else { character }).collect()
+}
+
+/// A text member; empty when absent.
+pub(super) fn text<'a>(object: &'a Value, name: &str) -> &'a str {
+    object[name].as_str().unwrap_or_default()
+}
+
+/// Seconds since 1970 as people read them; `–` when absent.
+pub(super) fn time(value: &Value) -> String {
+    value
+        .as_i64()
+        .map_or_else(|| "–".to_owned(), |seconds| claviger_domain::time::Timestamp::from_seconds(seconds).rfc3339())
+}
+
+/// 22310 → `22,310`.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn selected(value: &Value, fields: &[String]) -> Value {
+    match value {
+        _ if fields.is_empty() => value.clone(),
+        Value::Array(items) => items.iter().map(|item| selected(item, fields)).collect(),
+        Value::Object(members) => Value::Object(
+            fields.iter().map(|field| (field.clone(), members.get(field).cloned().unwrap_or_default())).collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(thousands(number), text);
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_move_the_cursor() {
+        assert_eq!(printable("a\u{1b}[2Jb"), "a\u{FFFD}[2Jb");
+    }
+}

@@ -1,0 +1,80 @@
+//! `claviger setup`: the first organization, its owner, an admin key; unattended.
+
+use super::arguments::SetupOptions;
+use super::output::{Output, text};
+use super::secret_out::Place;
+use super::transport::Transport;
+use super::{Failure, Kind};
+use serde_json::{Value, json};
+use std::io::Read as _;
+use std::process::ExitCode;
+
+/// The most a password file may hold.
+const PASSWORD_BYTES_MAX: u64 = 4096;
+
+/// Sets up and prints what must be kept.
+pub(super) async fn run(
+    transport: &Transport,
+    output: &Output,
+    options: &SetupOptions,
+    organization: Option<&str>,
+) -> Result<ExitCode, Failure> {
+    let organization = organization.ok_or_else(|| Failure::new(Kind::Usage, "setup needs --organization NAME"))?;
+    let password = password(&options.password_file)?;
+    let mut place = Place::open(options.to_file.as_deref(), None)?;
+    let mut body = json!({ "organization": organization, "email": options.email, "password": password });
+    for (name, value) in [("credit", &options.credit), ("key_name", &options.key_name)] {
+        if let Some(value) = value {
+            body[name] = json!(value);
+        }
+    }
+    let mut reply = transport.post("/api/operator/setup", &body).await?.body;
+    if place.is_file() {
+        place.take(text(&reply["key"], "value"))?;
+        if let Some(key) = reply["key"].as_object_mut() {
+            key.remove("value");
+        }
+    }
+    if let Some(members) = reply.as_object_mut() {
+        members.remove("object");
+    }
+    if !output.json(&reply) {
+        print(&reply, place.path());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(reply: &Value, file: Option<&std::path::Path>) {
+    println!("Organization  {}  {}", text(&reply["organization"], "id"), text(&reply["organization"], "slug"));
+    println!("Owner         {}  {}", text(&reply["owner"], "id"), text(&reply["owner"], "email"));
+    println!("Admin key     {}   (shown once)", text(&reply["admin_key"], "value"));
+    match (reply["key"].is_object(), file) {
+        (true, None) => println!("Key           {}   (shown once)", text(&reply["key"], "value")),
+        (true, Some(file)) => println!("Key           {}, in {}", text(&reply["key"], "id"), file.display()),
+        (false, _) => {}
+    }
+    if let Some(credit) = reply["credit"].as_str() {
+        println!("Credit        {credit}");
+    }
+}
+
+/// The first line of the file, or of standard input for `-`.
+fn password(file: &std::path::Path) -> Result<String, Failure> {
+    let cannot =
+        |error: std::io::Error| Failure::new(Kind::Usage, format!("{} cannot be read: {error}", file.display()));
+    let mut bytes = String::new();
+    if file.as_os_str() == "-" {
+        std::io::stdin().take(PASSWORD_BYTES_MAX).read_to_string(&mut bytes).map_err(cannot)?;
+    } else {
+        std::fs::File::open(file)
+            .map_err(cannot)?
+            .take(PASSWORD_BYTES_MAX)
+            .read_to_string(&mut bytes)
+            .map_err(cannot)?;
+    }
+    let line = bytes.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(Failure::new(Kind::Usage, format!("{} holds no password", file.display())));
+    }
+    Ok(line.to_owned())
+}

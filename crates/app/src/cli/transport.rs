@@ -1,0 +1,155 @@
+//! How a command reaches the management endpoints: the socket of a running server, this very process when none runs, or
+//! TCP with an admin key. The requests are the same on all three.
+
+use super::arguments::Global;
+use super::connection;
+use super::{Failure, Kind};
+use crate::config::{self, Variables};
+use crate::data_directory::DataDirectory;
+use crate::instance::Instance;
+use bytes::Bytes;
+use claviger_control::{Control, NoNodes, Origin};
+use claviger_domain::endpoint::EndpointTable;
+use claviger_domain::id::RequestId;
+use claviger_domain::secret::Secret;
+use claviger_domain::time::Clock;
+use claviger_storage::Store;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt as _, Full};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A way to the endpoints.
+pub(super) struct Transport {
+    way: Way,
+    organization: Option<String>,
+}
+
+enum Way {
+    Socket(PathBuf),
+    InProcess { control: Control, table: EndpointTable, clock: Arc<dyn Clock>, store: Store },
+    Tcp { url: String, key: Secret<String> },
+}
+
+/// A reply that is no refusal.
+pub(super) struct Reply {
+    pub(super) body: Value,
+}
+
+impl Transport {
+    /// `--url` decides for TCP; else a server on the data directory is asked; else the store is opened, under its lock.
+    pub(super) async fn choose(global: &Global, variables: &Variables, may_make: bool) -> Result<Self, Failure> {
+        let organization = global.organization.clone();
+        if let Some(url) = &global.url {
+            let file = global.admin_key_file.as_ref().ok_or_else(|| {
+                Failure::new(Kind::Usage, "--url needs --admin-key-file FILE: no flag takes a key itself")
+            })?;
+            let key = config::read_secret(file)?;
+            return Ok(Self { way: Way::Tcp { url: connection::checked_url(url)?, key }, organization });
+        }
+        let config = config::load(&global.flags(), variables)?;
+        let directory = match DataDirectory::find(&config.data)? {
+            Some(directory) => directory,
+            None if may_make => DataDirectory::open_or_make(&config.data)?,
+            None => {
+                let what = format!("there is no data directory {}", config.data.display());
+                return Err(Failure::new(Kind::NotFound, what).next("claviger serve, or --data DIR"));
+            }
+        };
+        let socket = directory.socket();
+        if connection::is_served(&socket).await {
+            return Ok(Self { way: Way::Socket(socket), organization });
+        }
+        let instance = Instance::open(&config, &directory).await?;
+        let url =
+            if config.public_url.is_empty() { "http://127.0.0.1:8080".to_owned() } else { config.public_url.clone() };
+        let control = instance.control(&config, Arc::new(NoNodes), url);
+        let way = Way::InProcess { control, table: EndpointTable::new(), clock: instance.clock, store: instance.store };
+        Ok(Self { way, organization })
+    }
+
+    /// Reads.
+    pub(super) async fn get(&self, target: &str) -> Result<Reply, Failure> {
+        self.send(Method::GET, target, None).await
+    }
+
+    /// Acts.
+    pub(super) async fn post(&self, target: &str, body: &Value) -> Result<Reply, Failure> {
+        self.send(Method::POST, target, Some(body)).await
+    }
+
+    /// Lets go of the store, if this process holds it.
+    pub(super) async fn close(self) {
+        if let Way::InProcess { control, store, .. } = self.way {
+            drop(control);
+            store.close().await;
+        }
+    }
+
+    async fn send(&self, method: Method, target: &str, body: Option<&Value>) -> Result<Reply, Failure> {
+        let mut request = Request::builder().method(method).uri(target).header(header::HOST, "claviger");
+        if let Some(organization) = &self.organization {
+            request = request.header("x-claviger-organization", organization);
+        }
+        let bytes = match body {
+            None => Bytes::new(),
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Bytes::from(body.to_string())
+            }
+        };
+        let request = request
+            .body(Full::new(bytes))
+            .map_err(|error| Failure::new(Kind::Usage, format!("this cannot be asked: {error}")))?;
+        let (status, request_id, body) = match &self.way {
+            Way::Socket(path) => connection::over_socket(path, request).await?,
+            Way::Tcp { url, key } => connection::over_tcp(url, key, request).await?,
+            Way::InProcess { control, table, clock, .. } => in_process(control, table, clock.as_ref(), request).await?,
+        };
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if status >= 400 {
+            return Err(Failure::of_reply(status, &body, request_id.as_deref()));
+        }
+        Ok(Reply { body })
+    }
+}
+
+async fn in_process(
+    control: &Control,
+    table: &EndpointTable,
+    clock: &dyn Clock,
+    request: Request<Full<Bytes>>,
+) -> Result<connection::Raw, Failure> {
+    let matched = table
+        .find(request.method().as_str(), request.uri().path())
+        .map_err(|_miss| Failure::new(Kind::NotFound, format!("there is no endpoint {}", request.uri().path())))?;
+    let id = RequestId::generate(clock.now().wall, &mut crate::random::SystemRandom);
+    let response = control.answer(Origin::LocalOperator, matched, request, id).await;
+    let (head, body) = response.into_parts();
+    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    Ok((head.status.as_u16(), Some(id.to_string()), bytes))
+}
+
+/// Percent-encodes one part of a target.
+pub(super) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// A target with the parameters that are given.
+pub(super) fn target(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+    let mut target = path.to_owned();
+    for (name, value) in parameters.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+        target.push(if target.contains('?') { '&' } else { '?' });
+        target.push_str(&format!("{name}={}", encoded(value)));
+    }
+    target
+}

@@ -1,0 +1,1 @@
+//! Configuration as operators write it.

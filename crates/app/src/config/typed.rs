@@ -1,0 +1,296 @@
+//! What the operator writes, one struct per topic. What it means is `resolve.rs`.
+//!
+//! Only keys that do something exist: a key of a later release is refused like a misspelt one, because a setting that
+//! is read and ignored is a lie.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A whole `claviger.toml`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Document {
+    pub(super) server: Server,
+    pub(super) storage: Storage,
+    pub(super) keys: Keys,
+    pub(super) prices: Prices,
+    pub(super) telemetry: Telemetry,
+    pub(super) billing: Billing,
+    pub(super) console: Console,
+    pub(super) provider: Vec<Provider>,
+    pub(super) model: Vec<Model>,
+    pub(super) price: Vec<Price>,
+}
+
+/// `[server]`: where the program listens and lies.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Server {
+    /// Directory of database, pepper, socket. Default `./claviger-data`.
+    pub(super) data_dir: String,
+    /// Address of the API. Default `127.0.0.1:8080`.
+    pub(super) listen: String,
+    /// Address of health and metrics. Default `127.0.0.1:8081`.
+    pub(super) private_listen: String,
+    /// What clients use as base, `https://host/path`; the first is printed.
+    pub(super) public_urls: Vec<String>,
+    /// `loopback`: plain HTTP elsewhere is refused; `warn`; `allow`: something in front ends TLS.
+    pub(super) plain_http: String,
+    /// How long running answers may go on after SIGTERM. Default `30s`.
+    pub(super) drain: String,
+    /// 429 or 402. Default 429.
+    pub(super) out_of_credit_status: u16,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            data_dir: "./claviger-data".to_owned(),
+            listen: "127.0.0.1:8080".to_owned(),
+            private_listen: "127.0.0.1:8081".to_owned(),
+            public_urls: Vec::new(),
+            plain_http: "loopback".to_owned(),
+            drain: "30s".to_owned(),
+            out_of_credit_status: 429,
+        }
+    }
+}
+
+/// `[storage]`: which engine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Storage {
+    /// `postgres://user@host/database`; empty = SQLite in the data directory. Never with a password.
+    pub(super) database_url: String,
+    /// A 0600 file with the database's password.
+    pub(super) database_password_file: String,
+    /// How long a node may admit without news, 1 to 60 s. Default `10s`.
+    pub(super) validity_lease: String,
+    /// Where charges become durable on Postgres; only `database` exists yet.
+    pub(super) journal: String,
+    /// Whether the schema is brought level at start; only `true` exists yet.
+    pub(super) auto_migrate: bool,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            database_url: String::new(),
+            database_password_file: String::new(),
+            validity_lease: "10s".to_owned(),
+            journal: "database".to_owned(),
+            auto_migrate: true,
+        }
+    }
+}
+
+/// `[keys]`: how keys look.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Keys {
+    /// Prefix of new keys. Default `clv_`.
+    pub(super) prefix: String,
+    /// Further prefixes that are read.
+    pub(super) also_accept: Vec<String>,
+    /// The pepper's file; empty = `pepper` in the data directory.
+    pub(super) pepper_file: String,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { prefix: "clv_".to_owned(), also_accept: Vec::new(), pepper_file: String::new() }
+    }
+}
+
+/// `[prices]`: the currency and where price lists lie.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Prices {
+    /// ISO 4217. Default `USD`.
+    pub(super) currency: String,
+    /// Price files, each taken in whole or not at all.
+    pub(super) files: Vec<String>,
+}
+
+impl Default for Prices {
+    fn default() -> Self {
+        Self { currency: "USD".to_owned(), files: Vec::new() }
+    }
+}
+
+/// `[telemetry]`: the log.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Telemetry {
+    /// `auto` (text on a terminal, else JSON), `text` or `json`.
+    pub(super) log: String,
+    /// `error`, `warn`, `info`, `debug` or `trace`. Default `info`.
+    pub(super) level: String,
+    /// One line per request. Default true.
+    pub(super) access_log: bool,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log: "auto".to_owned(), level: "info".to_owned(), access_log: true }
+    }
+}
+
+/// `[billing]`: the choices that the cut-off rule leaves to the operator.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Billing {
+    /// What an answer costs that the upstream cut: `reported`, `counted` or `zero`.
+    pub(super) upstream_cut: String,
+}
+
+impl Default for Billing {
+    fn default() -> Self {
+        Self { upstream_cut: "reported".to_owned() }
+    }
+}
+
+/// `[console]`: what does not wait for the console.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Console {
+    /// Whether live keys see the simulator's models.
+    pub(super) simulator_for_live_keys: bool,
+}
+
+/// `[[provider]]`: an upstream.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Provider {
+    /// Unique; shown in receipts.
+    pub(super) name: String,
+    /// How it speaks: `openai`, `vllm`, `sglang`, `llamacpp`, `ollama`, `compatible`.
+    pub(super) dialect: String,
+    /// `http://host:port` or `https://host/path`, with or without `/v1`.
+    pub(super) base_url: String,
+    /// A 0600 file with its credential.
+    #[serde(default)]
+    pub(super) key_file: String,
+    /// Requests in flight; 0 = no limit of its own.
+    #[serde(default)]
+    pub(super) max_concurrency: u32,
+    /// Until the connection stands. Default `5s`.
+    pub(super) connect: Option<String>,
+    /// Until content begins. Default `600s`.
+    pub(super) first_byte: Option<String>,
+    /// Between two bytes. Default `300s`.
+    pub(super) idle: Option<String>,
+    /// The whole exchange. Default `3600s`.
+    pub(super) total: Option<String>,
+    /// How long a dead client's answer is read for its usage, at most 600 s. Default `10s`.
+    pub(super) drain: Option<String>,
+    /// Default true.
+    #[serde(default = "yes")]
+    pub(super) enabled: bool,
+}
+
+/// `[[model]]`: a public model id and its route.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Model {
+    /// The public id.
+    pub(super) id: String,
+    /// Endpoints; empty = all that exist.
+    #[serde(default)]
+    pub(super) endpoints: Vec<String>,
+    /// Further ids of the same model.
+    #[serde(default)]
+    pub(super) aliases: Vec<String>,
+    /// Tiers in order, each a list of weighted targets. Absent: the only provider there is.
+    #[serde(default)]
+    pub(super) tiers: Vec<Vec<Target>>,
+    /// Context length in tokens.
+    pub(super) context: Option<u64>,
+    /// The most output tokens of one choice.
+    pub(super) max_output: Option<u64>,
+    /// Costs nothing, on purpose.
+    #[serde(default)]
+    pub(super) free: bool,
+}
+
+/// One place that serves a model.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Target {
+    pub(super) provider: String,
+    /// The name there; absent = the public id.
+    pub(super) model: Option<String>,
+    /// Share within the tier; 0 = drained. Default 1.
+    #[serde(default = "one")]
+    pub(super) weight: u32,
+}
+
+/// `[[price]]`: one price, the short form of a price file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Price {
+    pub(super) model: String,
+    pub(super) meter: String,
+    /// A decimal text.
+    pub(super) sell: String,
+    /// Units; default 1,000,000 for tokens and characters, else 1.
+    pub(super) per: Option<u64>,
+}
+
+/// A price file (`money.md` §3), TOML or the same tree in JSON.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PriceFile {
+    pub(super) format: String,
+    pub(super) currency: String,
+    #[serde(default)]
+    pub(super) list: Option<String>,
+    #[serde(default)]
+    pub(super) mode: Option<String>,
+    #[serde(default)]
+    pub(super) model: Vec<PricedModel>,
+}
+
+/// One model of a price file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PricedModel {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) free: bool,
+    /// Meter → price text, per the default number of units.
+    #[serde(default)]
+    pub(super) price: BTreeMap<String, String>,
+    /// Rows with their own number of units.
+    #[serde(default)]
+    pub(super) row: Vec<PriceRow>,
+    /// `whole` or `marginal`.
+    pub(super) tiers: Option<String>,
+    #[serde(default)]
+    pub(super) tier: Vec<PriceTier>,
+}
+
+/// One row.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PriceRow {
+    pub(super) meter: String,
+    pub(super) price: String,
+    pub(super) per: Option<u64>,
+}
+
+/// Prices above a threshold of total input.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PriceTier {
+    pub(super) input_over: u64,
+    pub(super) price: BTreeMap<String, String>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn one() -> u32 {
+    1
+}

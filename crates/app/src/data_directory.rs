@@ -1,0 +1,185 @@
+//! What lies in the data directory besides the database: pepper, audit key, socket. All of it is its owner's alone.
+//!
+//! Pepper file: lines of `<version> <64 lower-case hex>`. Audit key file: one line of 64 hex.
+
+use crate::config::Config;
+use anyhow::{Context as _, bail};
+use claviger_domain::secret::Pepper;
+use claviger_domain::time::Random;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// A directory that exists and is private.
+#[derive(Clone, Debug)]
+pub(crate) struct DataDirectory {
+    path: PathBuf,
+}
+
+impl DataDirectory {
+    /// Opens it, or makes it with mode 0700.
+    pub(crate) fn open_or_make(path: &Path) -> anyhow::Result<Self> {
+        if !path.exists() {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .with_context(|| format!("cannot make the data directory {}", path.display()))?;
+        }
+        Self::find(path)?.with_context(|| format!("{} is not a directory", path.display()))
+    }
+
+    /// Opens it if it exists.
+    pub(crate) fn find(path: &Path) -> anyhow::Result<Option<Self>> {
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot look at {}", path.display())),
+        };
+        if !metadata.is_dir() {
+            bail!("{} is not a directory", path.display());
+        }
+        if metadata.permissions().mode() & 0o077 != 0 {
+            // The pepper, the socket and the database lie here; a stranger's look must end at the door.
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+                .with_context(|| format!("{} is open to others and cannot be made private", path.display()))?;
+        }
+        Ok(Some(Self { path: path.to_path_buf() }))
+    }
+
+    /// Where a server that runs on this directory listens for the command line.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path.join("claviger.sock")
+    }
+
+    /// The peppers of the file; made with version 1 if there is no file and `may_make`.
+    pub(crate) fn peppers(
+        &self,
+        config: &Config,
+        random: &mut dyn Random,
+        may_make: bool,
+    ) -> anyhow::Result<Vec<Pepper>> {
+        let file = &config.pepper_file;
+        if !file.exists() {
+            if !may_make {
+                bail!(
+                    "the pepper file {} is missing: without it no key of this database can be recognised; restore it from its backup",
+                    file.display()
+                );
+            }
+            write_private(file, &format!("1 {}\n", hex(&draw(random))))?;
+        }
+        let text = read_private(file)?;
+        let mut peppers = Vec::new();
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let pepper = parse_pepper(line).with_context(|| {
+                format!(
+                    "{}:{}: not a pepper: expected a version and 64 lower-case hex digits",
+                    file.display(),
+                    index + 1
+                )
+            })?;
+            if peppers.iter().any(|known: &Pepper| known.version == pepper.version) {
+                bail!("{}:{}: version {} stands twice", file.display(), index + 1, pepper.version);
+            }
+            peppers.push(pepper);
+        }
+        if peppers.is_empty() {
+            bail!("{} holds no pepper", file.display());
+        }
+        Ok(peppers)
+    }
+
+    /// The key of the audit chain; made if there is none.
+    pub(crate) fn audit_key(&self, random: &mut dyn Random) -> anyhow::Result<[u8; 32]> {
+        let file = self.path.join("audit-key");
+        if !file.exists() {
+            write_private(&file, &format!("{}\n", hex(&draw(random))))?;
+        }
+        let text = read_private(&file)?;
+        unhex(text.trim()).with_context(|| format!("{}: expected 64 lower-case hex digits", file.display()))
+    }
+}
+
+/// The text of a file that must be its owner's alone.
+fn read_private(file: &Path) -> anyhow::Result<String> {
+    let mode = fs::metadata(file).with_context(|| format!("cannot look at {}", file.display()))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        bail!(
+            "{} is readable by others (mode {:04o}): run `chmod 600 {}`",
+            file.display(),
+            mode & 0o777,
+            file.display()
+        );
+    }
+    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// Makes a file with mode 0600 that did not exist, and syncs it: what it holds cannot be made again.
+pub(crate) fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
+    let write = || -> std::io::Result<()> {
+        let mut made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+        made.write_all(text.as_bytes())?;
+        made.sync_all()?;
+        if let Some(directory) = file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            fs::File::open(directory)?.sync_all()?;
+        }
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn parse_pepper(line: &str) -> Option<Pepper> {
+    let (version, digits) = line.trim().split_once(' ')?;
+    let version: u16 = version.parse().ok().filter(|version| *version > 0)?;
+    Some(Pepper::new(version, unhex(digits.trim())?))
+}
+
+fn draw(random: &mut dyn Random) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    random.fill(&mut bytes);
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let is_hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if !is_hex {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (slot, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *slot = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pepper_line_is_read_strictly() {
+        let digits = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+        assert_eq!(parse_pepper(&format!("1 {digits}")).map(|pepper| pepper.version), Some(1));
+        for bad in [
+            format!("0 {digits}"),
+            digits.to_owned(),
+            format!("1 {}", digits.to_uppercase()),
+            format!("1 {}", &digits[2..]),
+        ] {
+            assert!(parse_pepper(&bad).is_none(), "{bad}");
+        }
+        let bytes = unhex(digits).unwrap_or_default();
+        assert_eq!(hex(&bytes), digits);
+    }
+}

@@ -1,0 +1,239 @@
+//! `claviger serve`: opens the instance, joins the planes, listens, and ends in good order.
+
+use crate::cli::{Failure, Kind};
+use crate::config::{self, Flags, PlainHttp, ServeConfig, Variables};
+use crate::data_directory::DataDirectory;
+use crate::first_run;
+use crate::instance::Instance;
+use crate::private::{self, Condition};
+use crate::random::SystemRandom;
+use crate::socket::LocalDoor;
+use anyhow::Context as _;
+use claviger_control::{AwaitRights, Confirmed, Control, ControlBody, NodeAnswer, Origin};
+use claviger_domain::endpoint::Match;
+use claviger_domain::id::OrganizationId;
+use claviger_domain::money::Nano;
+use claviger_domain::revocation::Epoch;
+use claviger_gateway::{BodyError, Gateway, PacedBody, RequestContext};
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// Serves until SIGTERM or SIGINT. A second signal skips the wait for running answers.
+pub(crate) fn run(flags: &Flags, variables: &Variables) -> Result<(), Failure> {
+    let config = config::load_for_serving(flags, variables)?;
+    check_listen(&config)?;
+    crate::telemetry::start(&config.config);
+    wake_bug(variables)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Kind::Failed, format!("no runtime: {error}")))?;
+    runtime.block_on(serve(config)).map_err(Failure::from)
+}
+
+/// Keys must not cross a network in the clear, unless the operator says that something in front ends TLS.
+fn check_listen(config: &ServeConfig) -> Result<(), Failure> {
+    if config.listen.ip().is_loopback() || config.plain_http != PlainHttp::Loopback {
+        return Ok(());
+    }
+    let what = format!(
+        "{} is not a loopback address, and without TLS every key would cross the network in the clear",
+        config.listen
+    );
+    Err(Failure::new(Kind::Usage, what).next("put a TLS proxy in front and add --plain-http, or listen on 127.0.0.1"))
+}
+
+async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+    let directory = DataDirectory::open_or_make(&config.config.data)?;
+    // Bound first: an address that is taken ends the start before anything is made.
+    let listener = listen(config.listen)?;
+    let private = TcpListener::bind(config.private_listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.private_listen))?;
+    let (api, private_address) = (listener.local_addr()?, private.local_addr()?);
+    let instance = Instance::open(&config.config, &directory).await?;
+    let began = instance.clock.now().monotonic;
+    instance.store.save_price_versions(&config.sheets, instance.clock.now()).await?;
+    let is_for_trial = instance.is_fresh && (api.ip().is_loopback() || config.is_quickstart);
+    let test_key = if is_for_trial { Some(instance.make_test_key(&config.config).await?) } else { None };
+
+    let mut config = config;
+    let catalog = Arc::new(std::mem::take(&mut config.catalog));
+    let settings = gateway_settings(&config, &instance);
+    let gateway =
+        Gateway::start(instance.store.clone(), catalog, settings, instance.clock.clone(), Box::new(SystemRandom))
+            .await?;
+    let public_url = if config.config.public_url.is_empty() { url_of(api) } else { config.config.public_url.clone() };
+    let rights: Arc<dyn AwaitRights> = Arc::new(ThisNode(gateway.clone()));
+    let control = instance.control(&config.config, rights, public_url.clone());
+
+    let (stop, stopping) = watch::channel(false);
+    let mut sides = JoinSet::new();
+    let door = LocalDoor::bind(&directory.socket()).context("cannot make the local socket")?;
+    sides.spawn(door.serve(control.clone(), instance.clock.clone(), stopping.clone()));
+    sides.spawn(private::serve(private, Arc::new(ThisNode(gateway.clone())), stopping));
+
+    let start = first_run::Start {
+        serve: &config,
+        engine: instance.store.engine(),
+        is_fresh: instance.is_fresh,
+        api,
+        private: private_address,
+        public_url: &public_url,
+        took: instance.clock.now().monotonic.since(began),
+        test_key: test_key.as_ref(),
+    };
+    // A closed standard output is no reason not to serve.
+    let _ = std::io::stdout().write_all(first_run::block(&start).as_bytes());
+    let _ = std::io::stdout().flush();
+    tracing::info!(listen = %api, private = %private_address, engine = instance.store.engine().name(), "serving");
+
+    let management = move |matched: Match, request: Request<PacedBody>, context: RequestContext| {
+        let control = control.clone();
+        async move { manage(&control, matched, request, context).await }
+    };
+    let mut signals = Signals::new()?;
+    claviger_gateway::serve(listener, gateway.clone(), management, async move { signals.next().await }).await;
+
+    stop.send_replace(true);
+    gateway.stop().await;
+    while sides.join_next().await.is_some() {}
+    instance.store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// A listener whose connections inherit a bounded send buffer, so that "handed to the kernel" stays close to what the
+/// client has.
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bind = || -> std::io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.set_send_buffer_size(claviger_domain::limits::SEND_BUFFER_BYTES)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().with_context(|| format!("cannot listen on {address}"))
+}
+
+fn gateway_settings(config: &ServeConfig, instance: &Instance) -> claviger_gateway::Settings {
+    let mut peppers = instance.peppers.clone();
+    peppers.sort_by_key(|pepper| pepper.version);
+    claviger_gateway::Settings {
+        prefixes: config.config.prefixes.clone(),
+        peppers,
+        has_simulator_for_live_keys: config.simulator_for_live_keys,
+        is_tls_required: config.plain_http == PlainHttp::Loopback,
+        has_access_log: config.access_log,
+        out_of_credit_status: config.out_of_credit_status,
+        upstream_cut: config.upstream_cut,
+        validity_lease: config.validity_lease,
+        drain: config.drain,
+    }
+}
+
+/// What to print for clients on this machine: never an address that means "all".
+fn url_of(address: SocketAddr) -> String {
+    let shown = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),
+        _ => address,
+    };
+    format!("http://{shown}")
+}
+
+/// The management plane behind the listener: its bodies come paced, and say so when they fail.
+async fn manage(
+    control: &Control,
+    matched: Match,
+    request: Request<PacedBody>,
+    context: RequestContext,
+) -> Response<ControlBody> {
+    let request = request.map(|body| {
+        body.map_err(|error: BodyError| {
+            let kind = match error {
+                BodyError::TooSlow => std::io::ErrorKind::TimedOut,
+                BodyError::TooLarge => std::io::ErrorKind::FileTooLarge,
+                BodyError::Incomplete => std::io::ErrorKind::UnexpectedEof,
+            };
+            std::io::Error::new(kind, error)
+        })
+    });
+    control.answer(Origin::Network { address: context.client }, matched, request, context.request_id).await
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The node of this process, as the other rooms see it.
+struct ThisNode(Gateway);
+
+impl AwaitRights for ThisNode {
+    fn applied(&self, epoch: Epoch) -> Pin<Box<dyn Future<Output = Confirmed> + Send + '_>> {
+        Box::pin(async move {
+            self.0.applied(epoch).await;
+            Confirmed { nodes: vec![NodeAnswer { id: "local".to_owned(), how: "acknowledged" }] }
+        })
+    }
+
+    fn held(&self, organization: OrganizationId) -> Option<Nano> {
+        self.0.credit(organization).map(|(_, held)| held)
+    }
+}
+
+impl Condition for ThisNode {
+    fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+
+    fn metrics(&self) -> String {
+        self.0.metrics_text()
+    }
+}
+
+/// Wakes one seeded bug of a test build.
+#[cfg(feature = "bugs")]
+fn wake_bug(variables: &Variables) -> Result<(), Failure> {
+    match variables.find("CLAVIGER_BUG").unwrap_or_default() {
+        "" => Ok(()),
+        "ack_before_commit" => {
+            claviger_storage::bugs::ack_before_commit(true);
+            Ok(())
+        }
+        other => claviger_gateway::bugs::wake(other)
+            .then_some(())
+            .ok_or_else(|| Failure::new(Kind::Usage, format!("there is no seeded bug `{other}`"))),
+    }
+}
+
+/// Builds without seeded bugs have nothing to wake.
+#[cfg(not(feature = "bugs"))]
+#[expect(clippy::unnecessary_wraps, reason = "the build with seeded bugs can refuse")]
+fn wake_bug(_variables: &Variables) -> Result<(), Failure> {
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Who calls, asked of the store: management needs the current truth, not a node's memory.
+//!
+//! What they may do is not decided here.
+
+use crate::respond::Refusal;
+use crate::serve::{Control, Origin};
+use claviger_domain::audit::{Actor, Attribution};
+use claviger_domain::credential::{self, Presented};
+use claviger_domain::error::Code;
+use claviger_domain::id::RequestId;
+use claviger_domain::key::{Class, Key, KeyState, KeyText, Prefixes, mask};
+use claviger_domain::limits;
+use claviger_domain::secret::Digest;
+use claviger_domain::tenancy::{Organization, OrganizationState};
+use claviger_domain::time::{Now, Timestamp};
+use http::{HeaderMap, header};
+
+/// A caller whose credential is good.
+pub(crate) enum Caller {
+    /// Whoever can read the data directory.
+    LocalOperator {
+        /// For the audit record.
+        attribution: Attribution,
+    },
+    /// An admin key.
+    Key {
+        /// The key as the store has it now.
+        key: Box<Key>,
+        /// Its organization.
+        organization: Box<Organization>,
+        /// For the audit record.
+        attribution: Attribution,
+    },
+}
+
+/// Unknown, wrong secret: the same bytes for the same work.
+const UNKNOWN: &str = "No key of this server matches it.";
+
+/// Decides who calls, in the order of `keys.md` §2.1.
+pub(crate) async fn authenticate(
+    control: &Control,
+    origin: Origin,
+    headers: &HeaderMap,
+    request_id: RequestId,
+    now: Now,
+) -> Result<Caller, Refusal> {
+    let attribution =
+        |actor, address: String| Attribution { actor, address, request_id: request_id.to_string(), at: now.wall };
+    let address = match origin {
+        Origin::LocalOperator => {
+            return Ok(Caller::LocalOperator { attribution: attribution(Actor::LocalOperator, String::new()) });
+        }
+        Origin::Network { address } => address,
+    };
+    let text = presented(headers)?;
+    let prefixes = &control.settings().prefixes;
+    let parsed =
+        KeyText::parse(text, prefixes).map_err(|diagnosis| incorrect(text, prefixes, &diagnosis.sentence()))?;
+    let unknown = || incorrect(text, prefixes, UNKNOWN);
+    let Some((key, organization)) = control.store().find_presented_key(parsed.id).await? else {
+        // A miss does the work of a hit, so that the time says nothing.
+        let _ = control.pepper()?.digest(text).matches(&Digest::from_bytes([0; 32]));
+        return Err(unknown());
+    };
+    let pepper = control.settings().peppers.iter().find(|pepper| pepper.version == key.secret.pepper_version);
+    let Some(pepper) = pepper else {
+        tracing::error!(key = %key.id, version = key.secret.pepper_version, "a key's pepper is not in the pepper file");
+        return Err(Code::InternalError.into());
+    };
+    if !pepper.digest(text).matches(&key.secret.digest) {
+        return Err(unknown());
+    }
+    check_state(&key, text, prefixes, now.wall)?;
+    if organization.state == OrganizationState::Suspended || organization.state == OrganizationState::Closed {
+        return Err(Code::OrganizationSuspended.into());
+    }
+    if key.class != Class::Admin {
+        return Err(Code::AdminKeyRequired.into());
+    }
+    stamp(control, &key, now.wall).await;
+    let attribution = attribution(Actor::Key(key.id.to_string()), address.ip().to_string());
+    Ok(Caller::Key { key: Box::new(key), organization: Box::new(organization), attribution })
+}
+
+/// Writes the last use, at most once in the interval that last uses may be late by.
+async fn stamp(control: &Control, key: &Key, now: Timestamp) {
+    if key.last_used_at.is_some_and(|at| now < at.plus(limits::LAST_USE_FLUSH)) {
+        return;
+    }
+    if let Err(error) = control.store().stamp_last_uses(&[(key.id, now)]).await {
+        // A stamp is worth less than the answer; the next use stamps again.
+        tracing::warn!(error = %error, key = %key.id, "a last use could not be written");
+    }
+}
+
+fn presented(headers: &HeaderMap) -> Result<&[u8], Refusal> {
+    let all = |name: &str| headers.get_all(name).iter().count();
+    let first = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
+    let x_api_key = "x-api-key";
+    let authorization = header::AUTHORIZATION.as_str();
+    let presented = Presented {
+        x_api_key: first(x_api_key),
+        authorization: first(authorization),
+        is_repeated: all(x_api_key) > 1 || all(authorization) > 1,
+    };
+    Ok(credential::choose(&presented)?)
+}
+
+fn check_state(key: &Key, text: &[u8], prefixes: &Prefixes, now: Timestamp) -> Result<(), Refusal> {
+    let beginning = format!("Incorrect API key provided: {}.", mask(text, prefixes));
+    let (code, reason) = match key.state.at(now, key.expires_at) {
+        KeyState::Active => return Ok(()),
+        KeyState::Revoked { at } => (Code::KeyRevoked, format!("This key was revoked on {}.", at.date())),
+        KeyState::Expired { at } => (Code::KeyExpired, format!("This key expired at {at}.")),
+        KeyState::Disabled => {
+            let reason = "This key is disabled; an administrator of its organization can enable it.";
+            (Code::KeyDisabled, reason.to_owned())
+        }
+    };
+    Err(Refusal::because(code, format!("{beginning} {reason}")))
+}
+
+fn incorrect(text: &[u8], prefixes: &Prefixes, sentence: &str) -> Refusal {
+    Refusal::because(Code::InvalidApiKey, format!("Incorrect API key provided: {}. {sentence}", mask(text, prefixes)))
+}

@@ -1,0 +1,196 @@
+//! The JSON body of a management request, read strictly.
+//!
+//! Fields are taken by name and kind; what nobody took is refused as unknown or read-only. Duplicate and ambiguous keys
+//! are refused by the same scanner that reads inference bodies.
+
+use crate::respond::Refusal;
+use crate::serve::Call;
+use axum::body::Body;
+use axum::extract::FromRequest;
+use bytes::Bytes;
+use claviger_domain::error::{Code, PublicError};
+use claviger_wire::scan::{Place, Sink, Value as Span, scan_strict};
+use http::{HeaderMap, Request, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+
+/// The scanner only has to refuse here; the values are read by serde behind it.
+static ANY_OBJECT: Place<()> = Place { tag: None, fields: &[], elements: None };
+
+struct Unread;
+
+impl Sink<()> for Unread {
+    fn found(&mut self, (): (), _span: Span) {}
+}
+
+/// The members of the body that no handler has taken yet. `null` counts as absent.
+#[derive(Debug, Default)]
+pub(crate) struct Fields(Map<String, Value>);
+
+/// As [`Fields`], for operations whose body may be left out.
+#[derive(Debug, Default)]
+pub(crate) struct OptionalFields(pub(crate) Fields);
+
+impl Fields {
+    /// Parses a body.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Refusal> {
+        scan_strict(body, &ANY_OBJECT, &mut Unread).map_err(PublicError::from)?;
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(members)) => Ok(Self(members)),
+            Ok(_) => Err(Code::BodyNotObject.into()),
+            Err(_) => Err(Code::InvalidJson.into()),
+        }
+    }
+
+    /// Takes a text.
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Refusal::invalid(name, "a string")),
+        }
+    }
+
+    /// Takes a text that must be there.
+    pub(crate) fn required_text(&mut self, name: &str) -> Result<String, Refusal> {
+        self.text(name)?.ok_or_else(|| {
+            Refusal::because(Code::MissingRequiredParameter, format!("Missing required parameter: '{name}'."))
+                .about(name)
+        })
+    }
+
+    /// Takes a whole number.
+    pub(crate) fn integer(&mut self, name: &str) -> Result<Option<i64>, Refusal> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Number(number)) => {
+                number.as_i64().map(Some).ok_or_else(|| Refusal::invalid(name, "a whole number"))
+            }
+            Some(_) => Err(Refusal::invalid(name, "a whole number")),
+        }
+    }
+
+    /// Takes a truth value; absent is false.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<bool, Refusal> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(Refusal::invalid(name, "true or false")),
+        }
+    }
+
+    /// Refuses what nobody took; names in `read_only` are known, but not the caller's to set.
+    pub(crate) fn finish(self, read_only: &[&str]) -> Result<(), Refusal> {
+        let Some((name, _)) = self.0.into_iter().next() else { return Ok(()) };
+        if read_only.contains(&name.as_str()) {
+            return Err(Refusal::because(Code::ReadOnlyField, format!("'{name}' cannot be set.")).about(name));
+        }
+        Err(Refusal::because(Code::UnknownField, format!("Unknown field: '{name}'.")).about(name))
+    }
+}
+
+impl<A: Send + Sync> FromRequest<Call<A>> for Fields {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request<Body>, call: &Call<A>) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let body = read(body, call.body_bytes_max()).await?;
+        check_type(&parts.headers)?;
+        Self::parse(&body)
+    }
+}
+
+impl<A: Send + Sync> FromRequest<Call<A>> for OptionalFields {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request<Body>, call: &Call<A>) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let body = read(body, call.body_bytes_max()).await?;
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        check_type(&parts.headers)?;
+        Fields::parse(&body).map(Self)
+    }
+}
+
+async fn read(body: Body, bytes_max: u64) -> Result<Bytes, Refusal> {
+    let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    match Limited::new(body, limit).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(cause) => Err(code_of(cause.as_ref()).into()),
+    }
+}
+
+/// A body can be too long, too slow or cut short.
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Code {
+    let mut next = Some(cause);
+    while let Some(error) = next {
+        if error.is::<LengthLimitError>() {
+            return Code::RequestTooLarge;
+        }
+        match error.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+            Some(std::io::ErrorKind::TimedOut) => return Code::RequestTimeout,
+            Some(std::io::ErrorKind::FileTooLarge) => return Code::RequestTooLarge,
+            _ => {}
+        }
+        next = error.source();
+    }
+    Code::IncompleteBody
+}
+
+/// `application/json`, in UTF-8, uncompressed, said once.
+fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let is_coded = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if is_coded {
+        return Err(Code::UnsupportedContentEncoding.into());
+    }
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(only), None) = (types.next(), types.next()) else { return Err(Code::UnsupportedMediaType.into()) };
+    let text = only.to_str().unwrap_or_default();
+    let (kind, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let charset = parameters
+        .split(';')
+        .filter_map(|part| part.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    let is_utf8 = charset.is_none_or(|(_, value)| value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"));
+    if kind.trim().eq_ignore_ascii_case("application/json") && is_utf8 {
+        Ok(())
+    } else {
+        Err(Code::UnsupportedMediaType.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(result: Result<(), Refusal>) -> Option<Code> {
+        result.err().map(|refusal| refusal.public().code)
+    }
+
+    #[test]
+    fn a_body_says_what_it_is() {
+        for (text, is_good) in [
+            ("application/json", true),
+            ("Application/JSON; charset=UTF-8", true),
+            ("application/json; charset=utf-16", false),
+            ("text/plain", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(text));
+            assert_eq!(check_type(&headers).is_ok(), is_good, "{text}");
+        }
+        assert_eq!(code(check_type(&HeaderMap::new())), Some(Code::UnsupportedMediaType));
+    }
+
+    #[test]
+    fn unknown_and_read_only_fields_are_told_apart() {
+        let fields = || Fields::parse(br#"{"id":"key_0"}"#).unwrap_or_default();
+        assert_eq!(code(fields().finish(&["id"])), Some(Code::ReadOnlyField));
+        assert_eq!(code(fields().finish(&[])), Some(Code::UnknownField));
+    }
+}

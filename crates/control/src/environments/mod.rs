@@ -1,0 +1,3 @@
+//! Environments, which OpenAI's administration API calls projects.
+
+pub(crate) mod list;

@@ -1,0 +1,65 @@
+//! List keys: every role. Active and disabled ones unless other states are asked for.
+
+use super::{KeyObject, fixed_environment};
+use crate::authorize::Member;
+use crate::page::List;
+use crate::query::Query;
+use crate::respond::Refusal;
+use crate::serve::Call;
+use axum::Json;
+use axum::extract::State;
+use claviger_domain::error::Code;
+use claviger_domain::id::EnvironmentId;
+use claviger_domain::key::Class;
+use claviger_storage::KeyFilter;
+
+const STATES: [&str; 4] = ["active", "disabled", "expired", "revoked"];
+
+pub(crate) async fn handler(
+    State(call): State<Call<Member>>,
+    mut query: Query,
+) -> Result<Json<List<KeyObject>>, Refusal> {
+    let page = query.page()?;
+    let mut filter = read(&mut query, &call)?;
+    // OpenAI's filter. Every key here belongs to the organization itself, so its access is never inactive.
+    let access = query.text("owner_project_access")?;
+    query.finish()?;
+    if let Some(environment) = fixed_environment(&call).await? {
+        filter.environment = Some(environment);
+    }
+    match access.as_deref() {
+        None | Some("active" | "any") => {}
+        Some("inactive") => return Ok(Json(List::empty())),
+        Some(_) => return Err(Refusal::invalid("owner_project_access", "'active', 'inactive' or 'any'")),
+    }
+    let found = call.control.store().list_keys(call.actor.scope(), &filter, &page).await?;
+    let found = found.ok_or(Code::InvalidCursor)?;
+    Ok(Json(List::of(found, |key| key.id.to_string(), |key| KeyObject::new(key, call.now.wall))))
+}
+
+fn read(query: &mut Query, call: &Call<Member>) -> Result<KeyFilter, Refusal> {
+    let mut states = Vec::new();
+    for asked in query.list("state") {
+        let known = STATES.iter().copied().find(|state| *state == asked);
+        states.push(known.ok_or_else(|| Refusal::invalid("state", "active, disabled, expired or revoked"))?);
+    }
+    if states.is_empty() {
+        states = vec!["active", "disabled"];
+    }
+    let class = query
+        .text("class")?
+        .map(|text| Class::from_name(&text).ok_or_else(|| Refusal::invalid("class", "'inference' or 'admin'")));
+    let environment: Option<EnvironmentId> = match query.text("environment_id")? {
+        None => None,
+        // An id that names nothing would show an empty list as if there were no keys.
+        Some(text) => Some(text.parse().map_err(|_| Refusal::not_found())?),
+    };
+    Ok(KeyFilter {
+        states,
+        class: class.transpose()?,
+        environment,
+        source_tag: query.text("source_tag")?,
+        search: query.text("q")?,
+        now: call.now.wall,
+    })
+}

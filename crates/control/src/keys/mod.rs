@@ -1,0 +1,76 @@
+//! Keys: one file per operation, and the object that all of them show.
+
+pub(crate) mod create;
+pub(crate) mod disable;
+pub(crate) mod enable;
+pub(crate) mod get;
+pub(crate) mod list;
+mod object;
+pub(crate) mod revoke;
+
+pub(crate) use object::{Confirmation, KeyObject};
+
+use crate::authorize::Member;
+use crate::respond::Refusal;
+use crate::serve::{Call, Control};
+use claviger_domain::error::Code;
+use claviger_domain::id::{EnvironmentId, KeyId};
+use claviger_domain::key::{Class, Key};
+use claviger_domain::limits;
+use claviger_domain::revocation::Epoch;
+use claviger_domain::right::Permission;
+use claviger_domain::time::Monotonic;
+use serde::Serialize;
+
+/// A key after a change of rights, and the proof that the change is in force.
+#[derive(Serialize)]
+pub(crate) struct Confirmed {
+    #[serde(flatten)]
+    key: KeyObject,
+    confirmation: Confirmation,
+}
+
+/// The environment that the path fixes, if it names one; it must be the caller's.
+async fn fixed_environment(call: &Call<Member>) -> Result<Option<EnvironmentId>, Refusal> {
+    if call.matched.captured("project").is_none() {
+        return Ok(None);
+    }
+    let id: EnvironmentId = call.id("project")?;
+    let environments = call.control.store().list_environments(call.actor.scope()).await?;
+    if environments.iter().any(|environment| environment.id == id) { Ok(Some(id)) } else { Err(Refusal::not_found()) }
+}
+
+/// The key of the path, in the environment of the path.
+async fn find(call: &Call<Member>) -> Result<Key, Refusal> {
+    let id: KeyId = call.id("key")?;
+    let environment = fixed_environment(call).await?;
+    let key = call.control.store().find_key(call.actor.scope(), id).await?.ok_or_else(Refusal::not_found)?;
+    if environment.is_some_and(|environment| environment != key.environment) {
+        return Err(Refusal::not_found());
+    }
+    Ok(key)
+}
+
+/// Admin keys need a permission of their own, whatever is done to them.
+fn require_for(actor: &Member, class: Class) -> Result<(), Refusal> {
+    match class {
+        Class::Admin => actor.require(Permission::AdminKeysManage),
+        Class::Inference => Ok(()),
+    }
+}
+
+/// Waits until nobody admits by the old rights any more (`keys.md` §6). `since` is when the request was taken up.
+async fn narrowed(control: &Control, epoch: Epoch, since: Monotonic) -> Result<Confirmation, Refusal> {
+    let wait = tokio::time::timeout(limits::EPOCH_APPLIED, control.rights().applied(epoch)).await;
+    match wait {
+        Ok(confirmed) => Ok(Confirmation::new(epoch, control.clock().now().monotonic.since(since), confirmed)),
+        // The change is written; only the proof is missing. Repeating the request is safe and asks for it again.
+        Err(_elapsed) => Err(Code::RevocationPending.into()),
+    }
+}
+
+/// Waits, bounded, until a new right can be used; not knowing is no failure here.
+async fn widened(control: &Control, epoch: Epoch, since: Monotonic) -> Confirmation {
+    let wait = tokio::time::timeout(limits::EPOCH_APPLIED, control.rights().applied(epoch)).await;
+    Confirmation::new(epoch, control.clock().now().monotonic.since(since), wait.unwrap_or_default())
+}

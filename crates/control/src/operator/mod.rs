@@ -1,0 +1,6 @@
+//! What only the operator of the instance does.
+
+pub(crate) mod grants;
+pub(crate) mod in_doubt;
+pub(crate) mod set_up;
+pub(crate) mod verify_ledger;

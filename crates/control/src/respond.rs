@@ -1,0 +1,94 @@
+//! Causes become public errors here, and only here.
+//!
+//! The bytes are made by `wire::error_body`. What a cause says inside goes to the log, once, and never leaves.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use claviger_domain::endpoint::ErrorShape;
+use claviger_domain::error::{Code, PublicError};
+use claviger_storage as storage;
+use claviger_wire::error_body;
+use http::StatusCode;
+
+/// Why an operation is refused.
+#[derive(Debug)]
+pub(crate) struct Refusal(PublicError);
+
+impl Refusal {
+    /// The catalogue's entry with a message made for this case.
+    pub(crate) fn because(code: Code, message: impl Into<String>) -> Self {
+        Self(PublicError::with_message(code, message))
+    }
+
+    /// Names the field or parameter it is about.
+    pub(crate) fn about(self, param: impl Into<String>) -> Self {
+        Self(self.0.about(param))
+    }
+
+    /// A value that a field or parameter cannot have.
+    pub(crate) fn invalid(param: &str, expected: impl std::fmt::Display) -> Self {
+        Self::because(Code::InvalidValue, format!("Invalid value for '{param}': expected {expected}.")).about(param)
+    }
+
+    /// Foreign, unknown or malformed: the same bytes (`keys.md` §2.3).
+    pub(crate) fn not_found() -> Self {
+        Self(PublicError::new(Code::NotFound))
+    }
+
+    /// A change that failed in the store: nothing was written, or it is not known.
+    pub(crate) fn of_write(cause: storage::Error) -> Self {
+        match cause {
+            storage::Error::Unavailable(_) => {
+                tracing::error!(error = %cause, "a change could not be written");
+                Self(PublicError::new(Code::AuditUnavailable))
+            }
+            other => other.into(),
+        }
+    }
+
+    /// The public error.
+    #[cfg(test)]
+    pub(crate) fn public(&self) -> &PublicError {
+        &self.0
+    }
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Self {
+        Self(PublicError::new(code))
+    }
+}
+
+impl From<PublicError> for Refusal {
+    fn from(error: PublicError) -> Self {
+        Self(error)
+    }
+}
+
+impl From<storage::Error> for Refusal {
+    fn from(cause: storage::Error) -> Self {
+        tracing::error!(error = %cause, "the store refused an operation");
+        match cause {
+            storage::Error::Unavailable(_) => {
+                Self::because(Code::ServiceUnavailable, "The database cannot be reached now. Please try again.")
+            }
+            storage::Error::OutcomeUnknown(_) => Self(PublicError::new(Code::RevocationPending)),
+            _ => Self(PublicError::new(Code::InternalError)),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        // Every management row has OpenAI's shape, which carries no request id in its body.
+        let reply = error_body::render(&self.0, ErrorShape::OpenAi, "");
+        let mut response = Response::new(Body::from(reply.body));
+        *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in reply.headers {
+            if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), http::HeaderValue::try_from(value)) {
+                response.headers_mut().append(name, value);
+            }
+        }
+        response
+    }
+}

@@ -1,0 +1,225 @@
+//! Matched row → handler, by a match that knows every operation.
+//!
+//! There is no router: the row was matched in the listener, and what a handler needs travels in the per-call state of
+//! `axum::handler::Handler`. An operation without an arm does not compile.
+
+use crate::authenticate::{Caller, authenticate};
+use crate::authorize::{self, Member, Operator};
+use crate::ports::AwaitRights;
+use crate::respond::Refusal;
+use crate::{environments, keys, operator, requests, usage, wallet};
+use axum::body::Body;
+use axum::handler::Handler;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use claviger_domain::endpoint::{Match, Operation};
+use claviger_domain::error::{Code, PublicError};
+use claviger_domain::id::RequestId;
+use claviger_domain::key::Prefixes;
+use claviger_domain::secret::Pepper;
+use claviger_domain::time::{Clock, Now, Random};
+use claviger_storage::Store;
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The body of every management reply: whole, so its length is announced.
+pub type ControlBody = Full<Bytes>;
+
+/// What the operator decided for the management plane.
+#[derive(Debug)]
+pub struct Settings {
+    /// Prefixes of keys.
+    pub prefixes: Prefixes,
+    /// Every pepper this instance knows; the one with the highest version is used for new secrets. Never empty.
+    pub peppers: Vec<Pepper>,
+    /// ISO 4217 code of the instance's currency.
+    pub currency: String,
+    /// Where people reach the console, without a trailing slash.
+    pub public_url: String,
+}
+
+/// Who stands behind a request, as far as the transport knows.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin {
+    /// A client on the network; its credential decides.
+    Network {
+        /// The peer.
+        address: SocketAddr,
+    },
+    /// Somebody who can read the data directory: the socket in it, or this very process.
+    LocalOperator,
+}
+
+/// The management plane. A clone is a handle.
+#[derive(Clone)]
+pub struct Control(Arc<Parts>);
+
+struct Parts {
+    store: Store,
+    rights: Arc<dyn AwaitRights>,
+    clock: Arc<dyn Clock>,
+    random: Mutex<Box<dyn Random>>,
+    settings: Settings,
+}
+
+/// What one call carries: axum's state. `A` is what `authorize` has made of the caller.
+#[derive(Clone)]
+pub(crate) struct Call<A> {
+    pub(crate) control: Control,
+    pub(crate) matched: Match,
+    pub(crate) actor: A,
+    pub(crate) now: Now,
+}
+
+impl<A> Call<A> {
+    /// The largest body of this call's row.
+    pub(crate) fn body_bytes_max(&self) -> u64 {
+        self.matched.row.body_bytes_max
+    }
+
+    /// A captured id; malformed ids are publicly the same as unknown ones.
+    pub(crate) fn id<I: std::str::FromStr>(&self, name: &str) -> Result<I, Refusal> {
+        self.matched.captured(name).and_then(|text| text.parse().ok()).ok_or_else(Refusal::not_found)
+    }
+}
+
+impl Control {
+    /// Joins the plane to its store, the node's ears, time and chance.
+    pub fn new(
+        store: Store,
+        rights: Arc<dyn AwaitRights>,
+        clock: Arc<dyn Clock>,
+        random: Box<dyn Random>,
+        settings: Settings,
+    ) -> Self {
+        Self(Arc::new(Parts { store, rights, clock, random: Mutex::new(random), settings }))
+    }
+
+    /// Answers one request of a management row. Never fails: a refusal is an answer.
+    pub async fn answer<B>(
+        &self,
+        origin: Origin,
+        matched: Match,
+        request: Request<B>,
+        request_id: RequestId,
+    ) -> http::Response<ControlBody>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let request = request.map(Body::new);
+        let response = match self.dispatch(origin, matched, request, request_id).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.into_response(),
+        };
+        let (mut parts, body) = response.into_parts();
+        if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
+            parts.headers.insert("x-request-id", id);
+        }
+        match body.collect().await {
+            Ok(whole) => http::Response::from_parts(parts, Full::new(whole.to_bytes())),
+            Err(cause) => {
+                tracing::error!(error = %cause, "a management reply could not be made");
+                parts.status = StatusCode::INTERNAL_SERVER_ERROR;
+                http::Response::from_parts(parts, Full::default())
+            }
+        }
+    }
+
+    /// Who, then whether they may, then what: in this order, so that a refusal never tells about an object.
+    async fn dispatch(
+        &self,
+        origin: Origin,
+        matched: Match,
+        request: Request<Body>,
+        request_id: RequestId,
+    ) -> Result<Response, Refusal> {
+        let now = self.0.clock.now();
+        let caller = authenticate(self, origin, request.headers(), request_id, now).await?;
+        let call = Unauthorized { control: self.clone(), matched, caller, now };
+        Ok(match call.matched.row.operation {
+            Operation::CreateKey => call.member(keys::create::handler, request).await?,
+            Operation::ListKeys => call.member(keys::list::handler, request).await?,
+            Operation::GetKey => call.member(keys::get::handler, request).await?,
+            Operation::RevokeKey => call.member(keys::revoke::handler, request).await?,
+            Operation::DisableKey => call.member(keys::disable::handler, request).await?,
+            Operation::EnableKey => call.member(keys::enable::handler, request).await?,
+            Operation::ListEnvironments => call.member(environments::list::handler, request).await?,
+            Operation::GetWallet => call.member(wallet::get::handler, request).await?,
+            Operation::GetUsage => call.member(usage::get::handler, request).await?,
+            Operation::GetRequest => call.member(requests::get::handler, request).await?,
+            Operation::ListRequests => call.member(requests::list::handler, request).await?,
+            Operation::GetReceipt => call.member(requests::receipt::handler, request).await?,
+            Operation::SetUp => call.operator(operator::set_up::handler, request).await?,
+            Operation::CreateGrant => call.operator(operator::grants::handler, request).await?,
+            Operation::VerifyLedger => call.operator(operator::verify_ledger::handler, request).await?,
+            Operation::ListInDoubt => call.operator(operator::in_doubt::handler, request).await?,
+            // Rows of the data plane never leave the gateway.
+            Operation::ChatCompletions
+            | Operation::ListModels
+            | Operation::GetModel
+            | Operation::GetOwnKey
+            | Operation::GetCredits => return Err(Code::UnknownUrl.into()),
+        })
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub(crate) fn rights(&self) -> &dyn AwaitRights {
+        self.0.rights.as_ref()
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.0.clock.as_ref()
+    }
+
+    /// Draws with the one source of chance; never across an await.
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut dyn Random) -> T) -> T {
+        draw(self.0.random.lock().as_mut())
+    }
+
+    /// The pepper for new secrets.
+    pub(crate) fn pepper(&self) -> Result<&Pepper, Refusal> {
+        let newest = self.0.settings.peppers.iter().max_by_key(|pepper| pepper.version);
+        newest.ok_or_else(|| PublicError::new(Code::InternalError).into())
+    }
+}
+
+/// A call whose caller is known, before anybody asked whether they may.
+struct Unauthorized {
+    control: Control,
+    matched: Match,
+    caller: Caller,
+    now: Now,
+}
+
+impl Unauthorized {
+    async fn member<T, H>(self, handler: H, request: Request<Body>) -> Result<Response, Refusal>
+    where
+        T: 'static,
+        H: Handler<T, Call<Member>>,
+    {
+        let actor = authorize::member(&self.control, self.caller, self.matched.row, request.headers()).await?;
+        let Self { control, matched, now, .. } = self;
+        Ok(handler.call(request, Call { control, matched, actor, now }).await)
+    }
+
+    async fn operator<T, H>(self, handler: H, request: Request<Body>) -> Result<Response, Refusal>
+    where
+        T: 'static,
+        H: Handler<T, Call<Operator>>,
+    {
+        let actor = authorize::operator(self.caller, self.matched.row)?;
+        let Self { control, matched, now, .. } = self;
+        Ok(handler.call(request, Call { control, matched, actor, now }).await)
+    }
+}

@@ -1,0 +1,1 @@
+//! The management plane over a real SQLite store.

@@ -1,0 +1,3 @@
+//! The organization's prepaid credit.
+
+pub(crate) mod get;
