@@ -16,6 +16,11 @@ struct Edit {
     is_member: bool,
 }
 
+enum Piece {
+    Kept(Range<usize>),
+    New(Bytes),
+}
+
 impl Splice {
     /// No edits.
     pub fn new() -> Self {
@@ -43,19 +48,12 @@ impl Splice {
     }
 
     /// The edited document in pieces; none is empty.
-    pub fn apply(mut self, document: &Bytes) -> Vec<Bytes> {
-        self.edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-        self.widen_removals(document);
+    pub fn apply(self, document: &Bytes) -> Vec<Bytes> {
         let mut pieces = Vec::with_capacity(self.edits.len() * 2 + 1);
-        let mut at = 0_usize;
-        for edit in self.edits {
-            let end = edit.span.end.clamp(at, document.len());
-            let start = edit.span.start.clamp(at, document.len());
-            pieces.push(document.slice(at..start));
-            pieces.push(edit.text);
-            at = end;
-        }
-        pieces.push(document.slice(at..));
+        self.walk(document, |piece| match piece {
+            Piece::Kept(span) => pieces.push(document.slice(span)),
+            Piece::New(text) => pieces.push(text),
+        });
         pieces.retain(|piece| !piece.is_empty());
         pieces
     }
@@ -65,12 +63,35 @@ impl Splice {
         if self.is_empty() {
             return document.clone();
         }
-        let pieces = self.apply(document);
-        let mut whole = Vec::with_capacity(pieces.iter().map(Bytes::len).sum());
-        for piece in &pieces {
-            whole.extend_from_slice(piece);
-        }
+        self.apply_between(b"", document, b"")
+    }
+
+    /// The edited document between two texts, in one piece.
+    pub fn apply_between(self, before: &[u8], document: &[u8], behind: &[u8]) -> Bytes {
+        let inserted: usize = self.edits.iter().map(|edit| edit.text.len()).sum();
+        let mut whole = Vec::with_capacity(before.len() + document.len() + inserted + behind.len());
+        whole.extend_from_slice(before);
+        self.walk(document, |piece| match piece {
+            Piece::Kept(span) => whole.extend_from_slice(document.get(span).unwrap_or_default()),
+            Piece::New(text) => whole.extend_from_slice(&text),
+        });
+        whole.extend_from_slice(behind);
         whole.into()
+    }
+
+    fn walk(mut self, document: &[u8], mut piece: impl FnMut(Piece)) {
+        self.edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+        if self.edits.iter().any(|edit| edit.is_member) {
+            self.widen_removals(document);
+        }
+        let mut at = 0_usize;
+        for edit in self.edits {
+            let start = edit.span.start.clamp(at, document.len());
+            piece(Piece::Kept(at..start));
+            piece(Piece::New(edit.text));
+            at = edit.span.end.clamp(start, document.len());
+        }
+        piece(Piece::Kept(at..document.len()));
     }
 
     /// Joins removed neighbours and takes one comma with each run: the one behind it, else the one before it.
@@ -113,4 +134,110 @@ fn is_one_comma(document: &[u8], between: Range<usize>) -> bool {
     let between = document.get(between).unwrap_or_default();
     between.iter().filter(|byte| **byte == b',').count() == 1
         && between.iter().all(|byte| is_space(*byte) || *byte == b',')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn edited(document: &'static str, edit: impl FnOnce(&mut Splice)) -> String {
+        let document = Bytes::from_static(document.as_bytes());
+        let mut splice = Splice::new();
+        edit(&mut splice);
+        String::from_utf8(splice.apply(&document).concat()).unwrap()
+    }
+
+    #[test]
+    fn untouched_bytes_are_slices_of_the_document() {
+        let document = Bytes::from_static(b"0123456789");
+        let mut splice = Splice::new();
+        splice.replace(2..4, "xy");
+        let pieces = splice.apply(&document);
+        assert_eq!(pieces.concat(), b"01xy456789");
+        assert!(std::ptr::eq(pieces[0].as_ptr(), document.as_ptr()));
+        assert!(std::ptr::eq(pieces[2].as_ptr(), document[4..].as_ptr()));
+    }
+
+    #[test]
+    fn no_edit_gives_the_very_buffer() {
+        let document = Bytes::from_static(b"{}");
+        assert!(std::ptr::eq(Splice::new().apply_whole(&document).as_ptr(), document.as_ptr()));
+    }
+
+    #[test]
+    fn insertions_at_one_place_keep_their_order() {
+        assert_eq!(
+            edited("{1}", |splice| {
+                splice.insert(1, "a");
+                splice.insert(1, "b");
+            }),
+            "{ab1}"
+        );
+    }
+
+    #[test]
+    fn a_member_takes_one_comma_with_it() {
+        for (document, spans, expected) in [
+            ("{a,b,c}", vec![1..2], "{b,c}"),
+            ("{a,b,c}", vec![3..4], "{a,c}"),
+            ("{a,b,c}", vec![5..6], "{a,b}"),
+            ("{a}", vec![1..2], "{}"),
+            ("{a , b , c}", vec![1..2], "{b , c}"),
+            ("{a , b , c}", vec![9..10], "{a , b }"),
+            ("{a,b,c}", vec![3..4, 5..6], "{a}"),
+            ("{a,b,c}", vec![1..2, 3..4], "{c}"),
+            ("{a,b,c}", vec![1..2, 5..6], "{b}"),
+            ("{a,b,c}", vec![1..2, 3..4, 5..6], "{}"),
+            ("[ a ,\n b ]", vec![2..3, 7..8], "[  ]"),
+        ] {
+            let edit = |splice: &mut Splice| spans.iter().rev().for_each(|span| splice.remove_member(span.clone()));
+            assert_eq!(edited(document, edit), expected, "{document} without {spans:?}");
+        }
+    }
+
+    #[test]
+    fn a_removal_beside_an_insertion_and_a_replacement() {
+        assert_eq!(
+            edited("{a,b,c}", |splice| {
+                splice.remove_member(5..6);
+                splice.insert(1, "x,");
+                splice.replace(3..4, "B");
+            }),
+            "{x,a,B}"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn an_object_without_some_members_is_still_one(
+            count in 1_usize..12, removed in any::<u16>(), space in "[ \n]{0,2}",
+        ) {
+            let mut document = "{".to_owned();
+            let mut spans = Vec::new();
+            for number in 0..count {
+                if number > 0 {
+                    document.push_str(&format!("{space},{space}"));
+                }
+                let start = document.len();
+                document.push_str(&format!("\"k{number}\":{number}"));
+                spans.push(start..document.len());
+            }
+            document.push('}');
+            let mut splice = Splice::new();
+            let mut kept = serde_json::Map::new();
+            for (number, span) in spans.into_iter().enumerate() {
+                if removed >> number & 1 == 1 {
+                    splice.remove_member(span);
+                } else {
+                    kept.insert(format!("k{number}"), number.into());
+                }
+            }
+            let left = splice.apply_between(b"", document.as_bytes(), b"");
+            let left: serde_json::Value = serde_json::from_slice(&left).unwrap();
+            prop_assert_eq!(left, serde_json::Value::Object(kept));
+        }
+    }
 }

@@ -90,6 +90,9 @@ impl ChatStream {
             return StreamStep { is_done: true, is_finished: self.is_finished(), ..StreamStep::default() };
         }
         let data = if frame.is_plain { frame.data.clone() } else { on_one_line(&frame.data) };
+        if data.trim_ascii().is_empty() {
+            return StreamStep::default();
+        }
         if frame.event.as_deref() == Some(b"error") {
             return self.fail(UpstreamFault::reported(&data));
         }
@@ -165,18 +168,22 @@ impl ChatStream {
     }
 
     fn chunk(&mut self, answer: &Answer<'_>, data: &Bytes, frame: &Frame) -> StreamStep {
-        self.identify(answer, data);
         self.seen |= answer.seen;
         self.finished |= answer.finished;
         self.content.bytes = self.content.bytes.saturating_add(answer.content_bytes);
         self.content.chunks = self.content.chunks.saturating_add(answer.content_chunks);
         let is_finished = self.is_finished();
-        let usage = self.take_usage(answer, answer.has_no_choice() || is_finished);
-        let content = (answer.content_chunks > 0)
+        let usage = self.take_usage(answer, answer.seen == 0 || is_finished);
+        let mut step = StreamStep { usage, is_finished, ..StreamStep::default() };
+        if answer.choices.is_none() {
+            // Not a chunk: a ping, or usage by itself.
+            return step;
+        }
+        self.identify(answer, data);
+        step.content = (answer.content_chunks > 0)
             .then_some(Content { bytes: answer.content_bytes, chunks: answer.content_chunks });
         let mut splice = Splice::new();
         answer.edit(&self.model_json, &mut splice);
-        let mut step = StreamStep { forward: None, content, usage, is_finished, is_done: false, error: None };
         if answer.has_no_choice() && answer.has_usage() {
             self.usage_chunk = Some(event_of(splice, data, frame));
             return step;
@@ -245,13 +252,7 @@ fn event_of(splice: Splice, data: &Bytes, frame: &Frame) -> Bytes {
     if splice.is_empty() && frame.is_plain {
         return frame.raw.clone();
     }
-    let mut event = Vec::with_capacity(data.len() + 64);
-    event.extend_from_slice(b"data: ");
-    for piece in splice.apply(data) {
-        event.extend_from_slice(&piece);
-    }
-    event.extend_from_slice(b"\n\n");
-    event.into()
+    splice.apply_between(b"data: ", data, b"\n\n")
 }
 
 /// JSON of several `data:` lines on one: between its tokens a line feed and a space are the same.
