@@ -138,6 +138,12 @@ impl Settlement {
         }
     }
 
+    /// The same terms for another attempt: what a failed one brought is not charged (row 18).
+    #[must_use]
+    pub const fn restarted(&self) -> Self {
+        Self::new(self.terms)
+    }
+
     /// Whether content came.
     pub const fn has_content(&self) -> bool {
         self.content_bytes > 0 || self.content_chunks > 0

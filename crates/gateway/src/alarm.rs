@@ -53,3 +53,17 @@ impl Alarm {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_deadline_ends_a_wait_and_the_alarm_serves_again() {
+        let mut alarm = Alarm::default();
+        let soon = Duration::from_millis(20);
+        assert_eq!(alarm.guard(instant_in(Duration::from_secs(60)), async { 7 }).await, Some(7));
+        assert_eq!(alarm.guard(instant_in(soon), std::future::pending::<u8>()).await, None);
+        assert_eq!(alarm.guard(instant_in(soon), std::future::pending::<u8>()).await, None, "moved later after firing");
+    }
+}

@@ -262,9 +262,9 @@ impl Open {
     }
 }
 
-/// A connection that never stood is tried once more at once: nothing of the request arrived.
+/// A connection that never stood, or went away before any reply, is tried once more at once (W53).
 fn failed(fault: Fault) -> Tried {
-    let again = (fault == Fault::Unreachable).then_some(Duration::ZERO);
+    let again = matches!(fault, Fault::Unreachable | Fault::Dropped).then_some(Duration::ZERO);
     Tried::Failed { failure: Failure::Told(PublicError::new(fault.code())), again }
 }
 

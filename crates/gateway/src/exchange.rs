@@ -22,6 +22,7 @@ use claviger_wire::openai::chat::{ChatReply, ChatStream};
 use claviger_wire::sse::{Frame, SseReader};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// An exchange in hand.
@@ -47,6 +48,8 @@ pub(crate) struct Open {
     pub(crate) total_deadline: Instant,
     /// When the upstream said something last.
     heard_at: Instant,
+    /// How long it may be silent now: until its first byte, then between two.
+    silence_max: Duration,
 }
 
 /// What happened next in a stream.
@@ -107,6 +110,7 @@ impl Exchange {
             alarm: Alarm::default(),
             total_deadline: now,
             heard_at: now,
+            silence_max: Duration::ZERO,
         })))
     }
 
@@ -145,6 +149,8 @@ impl Open {
         self.total_deadline = instant_in(target.provider.timeouts.total);
         self.heard_at = instant_now();
         self.has_head = false;
+        self.settlement = self.settlement.restarted();
+        self.silence_max = target.provider.timeouts.first_byte;
         self.target = Some(target);
         self.conversation = Some(conversation);
     }
@@ -220,13 +226,14 @@ impl Open {
     /// One piece from the upstream, within its limits of silence and total time.
     pub(crate) async fn read(&mut self, keeps_alive: bool) -> Read {
         let Some(conversation) = &mut self.conversation else { return Read::Failed(Fault::Broken) };
-        let idle = self.target.as_ref().map_or(limits::KEEP_ALIVE, |target| target.provider.timeouts.idle);
-        let idle_deadline = self.heard_at.checked_add(idle).unwrap_or(self.heard_at);
-        let hard = idle_deadline.min(self.total_deadline);
+        let silent_until = self.heard_at.checked_add(self.silence_max).unwrap_or(self.heard_at);
+        let hard = silent_until.min(self.total_deadline);
         let soft = if keeps_alive { instant_in(limits::KEEP_ALIVE) } else { hard };
         match self.alarm.guard(hard.min(soft), conversation.piece()).await {
             Some(Ok(Some(bytes))) => {
                 self.heard_at = instant_now();
+                self.silence_max =
+                    self.target.as_ref().map_or(self.silence_max, |target| target.provider.timeouts.idle);
                 Read::Piece(bytes)
             }
             Some(Ok(None)) => {
@@ -282,6 +289,6 @@ pub(crate) enum Read {
 const fn in_stream(fault: Fault) -> Code {
     match fault {
         Fault::TimedOut => Code::UpstreamTimeout,
-        Fault::Unreachable | Fault::Broken => Code::StreamTruncated,
+        Fault::Unreachable | Fault::Dropped | Fault::Broken => Code::StreamTruncated,
     }
 }

@@ -124,3 +124,61 @@ impl Body for Flow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn pull(flow: &mut Flow) -> Poll<Option<Result<Bytes, ()>>> {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        Pin::new(flow)
+            .poll_frame(&mut context)
+            .map(|frame| frame.map(|frame| frame.map(|frame| frame.into_data().unwrap()).map_err(|_| ())))
+    }
+
+    #[test]
+    fn pieces_come_one_by_one_and_the_code_between_runs_when_asked() {
+        let steps = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&steps);
+        let mut flow = Flow::running(|out| async move {
+            out.send(Bytes::from_static(b"a")).await;
+            counted.fetch_add(1, Ordering::Relaxed);
+            out.send(Bytes::new()).await;
+            out.send(Bytes::from_static(b"b")).await;
+            Ok(())
+        });
+        assert_eq!(pull(&mut flow), Poll::Ready(Some(Ok(Bytes::from_static(b"a")))));
+        assert_eq!(steps.load(Ordering::Relaxed), 0, "nothing runs ahead of the reader");
+        assert_eq!(pull(&mut flow), Poll::Ready(Some(Ok(Bytes::from_static(b"b")))));
+        assert_eq!(steps.load(Ordering::Relaxed), 1);
+        assert_eq!(pull(&mut flow), Poll::Ready(None));
+        assert!(flow.is_end_stream());
+    }
+
+    #[test]
+    fn a_cut_answer_ends_with_an_error_behind_its_pieces() {
+        let mut flow = Flow::running(|out| async move {
+            out.send(Bytes::from_static(b"a")).await;
+            Err(Cut)
+        });
+        assert!(matches!(pull(&mut flow), Poll::Ready(Some(Ok(_)))));
+        assert_eq!(pull(&mut flow), Poll::Ready(Some(Err(()))));
+        assert_eq!(pull(&mut flow), Poll::Ready(None));
+    }
+
+    #[test]
+    fn a_whole_answer_that_nobody_took_was_not_taken() {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let flow = || {
+            let taken = Arc::clone(&taken);
+            Flow::whole(Bytes::from_static(b"a")).on_taken(move || {
+                taken.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        drop(flow());
+        assert_eq!(taken.load(Ordering::Relaxed), 0);
+        assert!(matches!(pull(&mut flow()), Poll::Ready(Some(Ok(_)))));
+        assert_eq!(taken.load(Ordering::Relaxed), 1);
+    }
+}

@@ -71,6 +71,7 @@ pub async fn serve<M, F, B>(
             }
         }
     }
+    node.begin_draining();
     drop(listener);
     drop(ended);
     ending.send_replace(Ending::Finishing);

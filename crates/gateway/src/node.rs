@@ -81,6 +81,8 @@ pub(crate) struct Node {
     has_lost_ledger: AtomicBool,
     /// Set when the time for running answers is over: they are ended and settled.
     is_cutting: AtomicBool,
+    /// Set when the node no longer accepts connections.
+    is_draining: AtomicBool,
     stop: watch::Sender<bool>,
 }
 
@@ -126,6 +128,7 @@ impl Gateway {
             random: Mutex::new(random),
             has_lost_ledger: AtomicBool::new(false),
             is_cutting: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         });
         node.tasks.spawn(follower.run(node.stop.subscribe()));
@@ -183,7 +186,12 @@ impl Node {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.stop.borrow()
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// No new connections: running answers finish.
+    pub(crate) fn begin_draining(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
     }
 
     /// Stops admitting: a charge could not be made durable, and what is served now might be lost too.

@@ -42,3 +42,32 @@ fn position_of(targets: &[&Target], drawn: u64) -> usize {
     });
     position.unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use claviger_domain::catalog::{Dialect, Provider, Timeouts};
+    use std::sync::Arc;
+
+    fn target(weight: u32) -> Target {
+        let provider = Provider {
+            name: "p".to_owned(),
+            dialect: Dialect::Compatible,
+            base_url: String::new(),
+            credential: None,
+            concurrency_max: 0,
+            timeouts: Timeouts::default(),
+            drain: std::time::Duration::ZERO,
+        };
+        Target { provider: Arc::new(provider), upstream_model: "m".to_owned(), weight }
+    }
+
+    #[test]
+    fn a_draw_falls_on_the_target_whose_share_it_lies_in() {
+        let (one, three) = (target(1), target(3));
+        let all = [&one, &three];
+        assert_eq!(position_of(&all, 0), 0);
+        assert_eq!((1..4).map(|drawn| position_of(&all, drawn)).collect::<Vec<_>>(), [1, 1, 1]);
+        assert_eq!(position_of(&all, 99), 0, "a draw beyond the total still names a target");
+    }
+}

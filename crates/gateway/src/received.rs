@@ -145,3 +145,62 @@ fn client_request_id(headers: &HeaderMap) -> Option<String> {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     is_plain.then(|| text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::respond::Form;
+
+    fn head(lines: &[(&str, &str)]) -> http::request::Parts {
+        let mut request = Request::builder().uri("/v1/models");
+        for (name, value) in lines {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn refusal(lines: &[(&str, &str)]) -> Option<(Form, Code)> {
+        check_head(&head(lines)).err().map(|refusal| (refusal.form, refusal.error.code))
+    }
+
+    #[test]
+    fn exactly_one_sound_host_is_needed() {
+        assert_eq!(refusal(&[("host", "a.example:8080")]), None);
+        assert_eq!(refusal(&[("host", "[::1]:8080")]), None);
+        for lines in
+            [&[][..], &[("host", "a"), ("host", "a")], &[("host", "a/admin?x=")], &[("host", "")], &[("host", "u@a")]]
+        {
+            assert_eq!(refusal(lines), Some((Form::Closing, Code::InvalidHost)), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn chunked_is_the_only_transfer_coding() {
+        let with = |coding: &'static str| refusal(&[("host", "a"), ("transfer-encoding", coding)]);
+        assert_eq!(with("chunked"), None);
+        assert_eq!(with("gzip, chunked"), Some((Form::Closing, Code::UnsupportedTransferCoding)));
+        for coding in ["xchunked", "chunked, identity", "chunked, chunked", "identity, chunked"] {
+            assert!(matches!(with(coding), Some((Form::Bare(StatusCode::BAD_REQUEST), _))), "{coding}");
+        }
+    }
+
+    #[test]
+    fn headers_we_decide_by_are_not_hop_by_hop() {
+        assert_eq!(
+            refusal(&[("host", "a"), ("connection", "keep-alive, X-Api-Key")]),
+            Some((Form::Closing, Code::InvalidConnectionHeader))
+        );
+        assert_eq!(refusal(&[("host", "a"), ("connection", "keep-alive, x-other")]), None);
+        assert_eq!(refusal(&[("host", "a"), ("expect", "200-maybe")]), Some((Form::Closing, Code::ExpectationFailed)));
+        assert_eq!(refusal(&[("host", "a"), ("expect", "100-Continue")]), None);
+    }
+
+    #[test]
+    fn a_callers_request_id_is_kept_if_it_is_plain() {
+        let id = |text: &'static str| client_request_id(&head(&[("x-request-id", text)]).headers);
+        assert_eq!(id("abc_1-2"), Some("abc_1-2".to_owned()));
+        for text in ["", "a b", "<script>", "é"] {
+            assert_eq!(id(text), None, "{text}");
+        }
+    }
+}

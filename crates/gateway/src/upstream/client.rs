@@ -103,6 +103,14 @@ fn request(call: Call<'_>, is_sent: &Arc<AtomicBool>) -> Result<Request<SentBody
     Ok(request)
 }
 
+fn fault_of(error: &hyper_util::client::legacy::Error) -> Fault {
+    if error.is_connect() {
+        return Fault::Unreachable;
+    }
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<hyper::Error>());
+    if source.is_some_and(hyper::Error::is_incomplete_message) { Fault::Dropped } else { Fault::Broken }
+}
+
 /// A conversation over the network.
 pub(crate) struct HttpConversation {
     stage: Stage,
@@ -127,7 +135,7 @@ impl HttpConversation {
             }
             Err(error) => {
                 self.stage = Stage::Over;
-                Err(if error.is_connect() { Fault::Unreachable } else { Fault::Broken })
+                Err(fault_of(&error))
             }
         }
     }

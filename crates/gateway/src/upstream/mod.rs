@@ -18,6 +18,8 @@ use std::pin::Pin;
 pub(crate) enum Fault {
     /// No connection: nothing of the request arrived.
     Unreachable,
+    /// The connection went away before any byte of a reply: usually an idle one that the server had just closed.
+    Dropped,
     /// The connection broke, or what came is not HTTP.
     Broken,
     /// A time limit of the provider passed.
@@ -29,7 +31,7 @@ impl Fault {
     pub(crate) const fn code(self) -> Code {
         match self {
             Self::Unreachable => Code::ServiceUnavailable,
-            Self::Broken => Code::UpstreamError,
+            Self::Dropped | Self::Broken => Code::UpstreamError,
             Self::TimedOut => Code::UpstreamTimeout,
         }
     }
