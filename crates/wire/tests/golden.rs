@@ -1,0 +1,188 @@
+//! Protocol cases as files, one checker (`style.md` rule 26).
+//!
+//! ```text
+//! tests/golden/<dialect>/<case>/
+//!   request.json           what the caller sends
+//!   settings.txt           optional lines: upstream_model, output_limit, status (an upstream's error)
+//!   upstream.json|.sse     what the upstream answers; of an error, upstream.txt in any form
+//!   upstream-request.json  expected: what the upstream is sent
+//!   reply.json|.sse        expected: what the caller gets, last piece included
+//!   outcome.txt            expected: meters, source, content, ending
+//! ```
+//! Streams are fed at every split in two. With `UPDATE_GOLDEN=1` the expected files are written instead of compared:
+//! read the difference before committing it.
+
+use bytes::Bytes;
+use claviger_domain::catalog::Dialect;
+use claviger_domain::endpoint::ErrorShape;
+use claviger_domain::error::{Code, PublicError};
+use claviger_domain::meter::{Meters, Usage, UsageSource};
+use claviger_wire::error_body::{render, sse_event};
+use claviger_wire::openai::chat::{ChatAsk, ChatStream, DONE, Edits, read_reply};
+use claviger_wire::sse::SseReader;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn every_golden_case_comes_out_as_written() {
+    let mut cases = 0;
+    for dialect in folders(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")) {
+        let name = dialect.file_name().unwrap().to_str().unwrap().to_owned();
+        let dialect_of = |word: &str| Dialect::ALL.iter().copied().find(|dialect| dialect.name() == word);
+        for case in folders(&dialect) {
+            Case::load(&case, dialect_of(&name).expect("a folder per dialect")).check();
+            cases += 1;
+        }
+    }
+    assert!(cases >= 20, "the cases are found: {cases}");
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    all.retain(|path| path.is_dir());
+    all.sort();
+    all
+}
+
+struct Case {
+    path: PathBuf,
+    dialect: Dialect,
+    request: Bytes,
+    upstream_model: Option<String>,
+    output_limit: Option<u64>,
+    status: u16,
+}
+
+impl Case {
+    fn load(path: &Path, dialect: Dialect) -> Self {
+        let settings = std::fs::read_to_string(path.join("settings.txt")).unwrap_or_default();
+        let setting = |name: &str| {
+            let mut lines = settings.lines().filter_map(|line| line.split_once(": "));
+            lines.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+        };
+        Self {
+            path: path.to_owned(),
+            dialect,
+            request: file(&path.join("request.json")).expect("request.json").into(),
+            upstream_model: setting("upstream_model"),
+            output_limit: setting("output_limit").map(|limit| limit.parse().unwrap()),
+            status: setting("status").map_or(200, |status| status.parse().unwrap()),
+        }
+    }
+
+    fn check(&self) {
+        let ask =
+            ChatAsk::parse(self.request.clone()).unwrap_or_else(|error| panic!("{}: {error:?}", self.path.display()));
+        ask.check_dialect(self.dialect).unwrap();
+        let model = self.upstream_model.as_deref().unwrap_or(&ask.model);
+        let edits = Edits { upstream_model: model, output_limit: self.output_limit, dialect: self.dialect };
+        self.expect("upstream-request.json", &ask.upstream_body(&edits).concat());
+        if let Some(body) = file(&self.path.join("upstream.txt")) {
+            self.check_error(&body);
+        } else if let Some(body) = file(&self.path.join("upstream.json")) {
+            self.check_whole(&ask, body);
+        } else {
+            self.check_stream(&ask, &file(&self.path.join("upstream.sse")).expect("an answer").into());
+        }
+    }
+
+    fn check_error(&self, body: &[u8]) {
+        let error = claviger_wire::dialect::upstream_error(self.dialect, self.status, body, None);
+        let reply = render(&error, ErrorShape::OpenAi, "req_01");
+        self.expect("reply.json", &reply.body);
+        self.expect("outcome.txt", format!("status: {}\ncode: {:?}\n", reply.status, error.code).as_bytes());
+    }
+
+    fn check_whole(&self, ask: &ChatAsk, body: Vec<u8>) {
+        let mut outcome = removed(ask);
+        match read_reply(body.into(), ask, self.dialect) {
+            Ok(reply) => {
+                tell_usage(&mut outcome, reply.usage);
+                writeln!(outcome, "content bytes: {}", reply.content_bytes).unwrap();
+                writeln!(outcome, "has content: {}\nfinished: {}", reply.has_content, reply.is_finished).unwrap();
+                self.expect("reply.json", &reply.body);
+            }
+            Err(fault) => writeln!(outcome, "fault: {:?}: {}", fault.kind, fault.message).unwrap(),
+        }
+        self.expect("outcome.txt", outcome.as_bytes());
+    }
+
+    fn check_stream(&self, ask: &ChatAsk, upstream: &Bytes) {
+        let (reply, outcome) = self.relay(ask, [upstream.clone()]);
+        self.expect("reply.sse", reply.as_bytes());
+        self.expect("outcome.txt", outcome.as_bytes());
+        for at in 0..=upstream.len() {
+            let cut = self.relay(ask, [upstream.slice(..at), upstream.slice(at..)]);
+            assert_eq!(cut, (reply.clone(), outcome.clone()), "{} cut at {at}", self.path.display());
+        }
+    }
+
+    /// What the data plane does with a stream, without its clocks and holds.
+    fn relay(&self, ask: &ChatAsk, pieces: impl IntoIterator<Item = Bytes>) -> (String, String) {
+        let (mut reader, mut stream) = (SseReader::new(), ChatStream::new(ask, self.dialect));
+        let (mut reply, mut outcome, mut fault) = (Vec::new(), removed(ask), None);
+        let mut take = |stream: &mut ChatStream, frame| {
+            let step = stream.event(frame);
+            reply.extend_from_slice(step.forward.as_deref().unwrap_or_default());
+            fault = fault.take().or(step.error);
+        };
+        for piece in pieces {
+            reader.push(piece);
+            while let Some(frame) = reader.next() {
+                take(&mut stream, frame.unwrap());
+            }
+        }
+        if let Some(frame) = reader.finish() {
+            take(&mut stream, frame);
+        }
+        let code = match &fault {
+            Some(_) => Some(Code::UpstreamError),
+            None => (!stream.is_finished()).then_some(Code::StreamTruncated),
+        };
+        tell_usage(&mut outcome, stream.usage());
+        writeln!(outcome, "estimated output: {}", stream.estimated_output_tokens()).unwrap();
+        writeln!(outcome, "ending: {}", code.map_or("complete", Code::text)).unwrap();
+        if let Some(fault) = fault {
+            writeln!(outcome, "fault: {:?}: {}", fault.kind, fault.message).unwrap();
+        }
+        match code {
+            Some(code) => reply.extend_from_slice(&sse_event(&PublicError::new(code), ErrorShape::OpenAi)),
+            None => {
+                let none = Usage { meters: Meters::NONE, source: UsageSource::None, is_anomalous: false };
+                let usage = stream.usage_event(&stream.usage().unwrap_or(none));
+                reply.extend_from_slice(usage.as_deref().unwrap_or_default());
+                reply.extend_from_slice(DONE);
+            }
+        }
+        (String::from_utf8(reply).unwrap(), outcome)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a switch for whoever edits cases, not configuration")]
+    fn expect(&self, name: &str, actual: &[u8]) {
+        let path = self.path.join(name);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, actual).unwrap();
+        }
+        let expected = file(&path).unwrap_or_else(|| panic!("{} is missing", path.display()));
+        let (actual, expected) = (String::from_utf8_lossy(actual), String::from_utf8_lossy(&expected));
+        assert_eq!(actual, expected, "{}", path.display());
+    }
+}
+
+fn file(path: &Path) -> Option<Vec<u8>> {
+    std::fs::read(path).ok()
+}
+
+fn removed(ask: &ChatAsk) -> String {
+    match ask.removed_tools() {
+        [] => String::new(),
+        names => format!("removed: {}\n", names.join(", ")),
+    }
+}
+
+fn tell_usage(outcome: &mut String, usage: Option<Usage>) {
+    let Some(usage) = usage else { return outcome.push_str("usage: none\n") };
+    let meters: Vec<String> = usage.meters.iter().map(|(meter, n)| format!("{meter} {n}")).collect();
+    let anomaly = if usage.is_anomalous { ", anomalous" } else { "" };
+    writeln!(outcome, "usage: {} ({}{anomaly})", meters.join(", "), usage.source.name()).unwrap();
+}
