@@ -331,11 +331,12 @@ async fn serve_at(folder: &Path, plan: &Plan, listen: &str, private: &str) -> Re
 /// A new, empty database in the run's Postgres.
 async fn new_database() -> Result<String> {
     let base = std::env::var_os("CLAVIGER_TEST_POSTGRES").context("no Postgres: `cargo xtask test` starts one")?;
-    let base = base.into_string().map_err(|_| anyhow::anyhow!("CLAVIGER_TEST_POSTGRES is not UTF-8"))?;
-    let (server, _) = base.rsplit_once('/').context("CLAVIGER_TEST_POSTGRES names no database")?;
+    let server = base.into_string().map_err(|_| anyhow::anyhow!("CLAVIGER_TEST_POSTGRES is not UTF-8"))?;
+    let server = server.trim_end_matches('/');
     let name = format!("e2e_{}_{}", std::process::id(), ports::free()?);
     let mut psql = Command::new("psql");
-    psql.args(["--quiet", "--no-psqlrc", "--dbname", &base, "--command", &format!("CREATE DATABASE {name}")]);
+    psql.args(["--quiet", "--no-psqlrc", "--dbname", &format!("{server}/postgres"), "--command"]);
+    psql.arg(format!("CREATE DATABASE {name}"));
     let output = psql.output().await.context("psql did not start")?;
     ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
     Ok(format!("{server}/{name}"))

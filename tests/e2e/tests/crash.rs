@@ -68,7 +68,7 @@ async fn the_checker_catches_a_hold_that_is_not_released_on_cancel() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_checker_catches_a_charge_on_retry() -> Result<()> {
-    caught("charge_on_retry", "was charged", 0).await
+    caught("charge_on_retry", "the wallet lost", 0).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

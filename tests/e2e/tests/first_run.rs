@@ -17,7 +17,7 @@ async fn the_block_of_the_first_start_works_as_pasted() -> Result<()> {
         Ok(output.contains("sim-echo").then_some(output))
     })
     .await?;
-    assert!(block.contains("API  http://127.0.0.1:19381/v1"), "{block}");
+    assert!(block.contains(" http://127.0.0.1:19381/v1 "), "{block}");
     let export = block.lines().find(|line| line.trim().starts_with("export ")).unwrap_or_default().trim();
     assert!(
         export.contains("OPENAI_BASE_URL=http://127.0.0.1:19381/v1") && export.contains("OPENAI_API_KEY=clv_test_")

@@ -61,9 +61,9 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// A database to make further databases from.
+    /// The cluster, without a database: tests make their own.
     pub(super) fn url(&self) -> String {
-        format!("postgres://claviger@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://claviger@127.0.0.1:{}", self.port)
     }
 
     fn wait_until_ready(&self) -> Outcome<()> {

@@ -3,7 +3,7 @@
 use super::Fault;
 use crate::workspace::{self, Outcome};
 
-const DRAWERS: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "types", "shared", "stuff"];
+const DRAWERS: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "types"];
 
 /// Lines of the longest header; behind that it is a page and belongs into docs/.
 const HEADER_LINES_MAX: usize = 40;
