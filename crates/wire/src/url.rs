@@ -1,6 +1,6 @@
 //! Credentials that must not be in a URL (W2): URLs end up in logs.
 
-use claviger_domain::key::{KeyText, Prefixes};
+use claviger_domain::key::{Diagnosis, KeyText, Prefixes};
 use std::borrow::Cow;
 
 /// Parameter names under which clients send keys.
@@ -21,7 +21,8 @@ pub fn credential_in_query(query: &[u8], prefixes: &Prefixes) -> bool {
 
 fn is_key(text: &[u8], prefixes: &Prefixes) -> bool {
     let text = text.strip_prefix(b"Bearer ").unwrap_or(text);
-    KeyText::parse(text, prefixes).is_ok()
+    // A mistyped key is still one: whoever finds it in a log needs to try only a few.
+    matches!(KeyText::parse(text, prefixes), Ok(_) | Err(Diagnosis::Checksum))
 }
 
 /// `+` and percent-encoding resolved once; what is no encoding stays as it is.
@@ -76,6 +77,7 @@ mod tests {
         assert!(found(&format!("q={}", KEY.replace('_', "%5F"))));
         assert!(found(&format!("q=Bearer+{KEY}")));
         assert!(found(KEY));
+        assert!(found(&format!("q={}9", &KEY[..KEY.len() - 1])), "mistyped");
     }
 
     #[test]

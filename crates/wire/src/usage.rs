@@ -221,7 +221,7 @@ impl Split {
     }
 }
 
-/// A plain integer of at most [`ABSURD_QUANTITY`]; `12.0` and `1e3` are numbers some servers print for integers.
+/// A plain integer of at most [`ABSURD_QUANTITY`]; some servers print it as `12.0`.
 fn count(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
     let whole = text.strip_suffix(".0").unwrap_or(text);

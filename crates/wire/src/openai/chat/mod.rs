@@ -43,6 +43,10 @@ impl UpstreamFault {
 
     fn reported(document: &[u8]) -> Self {
         let said = crate::dialect::read_message(document);
-        Self { kind: FaultKind::Reported, message: crate::error_body::cut_message(&said.message).to_owned() }
+        let message = match crate::error_body::cut_message(&said.message) {
+            "" => "A choice ended with an error.",
+            message => message,
+        };
+        Self { kind: FaultKind::Reported, message: message.to_owned() }
     }
 }
