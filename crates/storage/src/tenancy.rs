@@ -29,7 +29,7 @@ statements! {
 }
 
 /// The name of the environment that every organization begins with.
-const DEFAULT_ENVIRONMENT: &str = "default";
+const DEFAULT_ENVIRONMENT: &str = "production";
 
 /// An organization to be made, with its default environment and its wallet.
 #[derive(Clone, Debug)]
