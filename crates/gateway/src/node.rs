@@ -140,6 +140,7 @@ impl Gateway {
     /// Puts another catalog in force; requests keep the one they were admitted under.
     pub fn swap_catalog(&self, catalog: Arc<Catalog>) {
         self.0.catalog.store(catalog);
+        self.0.upstreams.forget();
     }
 
     /// Resolves when this node has applied `epoch`; the caller bounds the wait.

@@ -14,6 +14,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::RwLock;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -31,11 +33,36 @@ type Reply = Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper_util::
 /// The shared pool of connections to all providers.
 pub(crate) struct Upstreams {
     client: HttpClient,
+    /// By path and the address of the provider, which the entry keeps alive.
+    prepared: RwLock<HashMap<(usize, &'static str), Arc<Prepared>>>,
+}
+
+/// What every request to a provider has in common.
+struct Prepared {
+    uri: Uri,
+    credential: Option<HeaderValue>,
+    _provider: Arc<Provider>,
+}
+
+impl Prepared {
+    /// `None` when address or credential make no request; configuration has checked both.
+    fn of(provider: &Arc<Provider>, path: &str) -> Option<Self> {
+        let credential = match &provider.credential {
+            None => None,
+            Some(credential) => {
+                let mut value = HeaderValue::from_str(&format!("Bearer {}", credential.expose())).ok()?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        let uri = Uri::try_from(format!("{}{path}", provider.base_url)).ok()?;
+        Some(Self { uri, credential, _provider: Arc::clone(provider) })
+    }
 }
 
 /// What is asked of a provider.
 pub(crate) struct Call<'a> {
-    pub(crate) provider: &'a Provider,
+    pub(crate) provider: &'a Arc<Provider>,
     /// Behind the base URL: `/v1/chat/completions`.
     pub(crate) path: &'static str,
     pub(crate) request_id: &'a str,
@@ -58,7 +85,7 @@ impl Upstreams {
             .pool_idle_timeout(POOL_IDLE)
             .http1_max_buf_size(limits::UPSTREAM_HEAD_BYTES)
             .build(connector);
-        Self { client }
+        Self { client, prepared: RwLock::default() }
     }
 
     /// Begins a conversation; nothing is awaited here.
@@ -70,7 +97,8 @@ impl Upstreams {
             return Ok(Conversation::Simulated(Box::pin(simulator::SimulatedConversation::begin(&call))));
         }
         let is_sent = Arc::new(AtomicBool::new(false));
-        let request = request(call, &is_sent)?;
+        let prepared = self.prepared(call.provider, call.path)?;
+        let request = request(call, &prepared, &is_sent);
         Ok(Conversation::Http(HttpConversation {
             stage: Stage::Asking(Box::pin(self.client.request(request))),
             is_sent,
@@ -78,11 +106,27 @@ impl Upstreams {
     }
 }
 
-fn request(call: Call<'_>, is_sent: &Arc<AtomicBool>) -> Result<Request<SentBody>, Fault> {
-    let uri = Uri::try_from(format!("{}{}", call.provider.base_url, call.path)).map_err(|_| Fault::Unreachable)?;
+impl Upstreams {
+    fn prepared(&self, provider: &Arc<Provider>, path: &'static str) -> Result<Arc<Prepared>, Fault> {
+        let place = (Arc::as_ptr(provider).addr(), path);
+        if let Some(prepared) = self.prepared.read().get(&place) {
+            return Ok(Arc::clone(prepared));
+        }
+        let prepared = Arc::new(Prepared::of(provider, path).ok_or(Fault::Unreachable)?);
+        self.prepared.write().insert(place, Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    /// Forgets the providers of a catalog that is no longer in force.
+    pub(crate) fn forget(&self) {
+        self.prepared.write().clear();
+    }
+}
+
+fn request(call: Call<'_>, prepared: &Prepared, is_sent: &Arc<AtomicBool>) -> Request<SentBody> {
     let mut request = Request::new(SentBody::new(call.body, Arc::clone(is_sent)));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = prepared.uri.clone();
     let headers = request.headers_mut();
     for (name, value) in call.client_headers {
         if name != header::CONTENT_TYPE && claviger_wire::headers::forwardable(name, call.provider.dialect) {
@@ -94,13 +138,10 @@ fn request(call: Call<'_>, is_sent: &Arc<AtomicBool>) -> Result<Request<SentBody
     if let Ok(id) = HeaderValue::from_str(call.request_id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-    if let Some(credential) = &call.provider.credential {
-        let mut value =
-            HeaderValue::from_str(&format!("Bearer {}", credential.expose())).map_err(|_| Fault::Unreachable)?;
-        value.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, value);
+    if let Some(credential) = &prepared.credential {
+        headers.insert(header::AUTHORIZATION, credential.clone());
     }
-    Ok(request)
+    request
 }
 
 fn fault_of(error: &hyper_util::client::legacy::Error) -> Fault {
