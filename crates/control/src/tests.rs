@@ -1,1 +1,0 @@
-//! The management plane over a real SQLite store.
