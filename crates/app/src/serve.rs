@@ -14,6 +14,7 @@ use claviger_domain::endpoint::Match;
 use claviger_domain::id::OrganizationId;
 use claviger_domain::money::Nano;
 use claviger_domain::revocation::Epoch;
+use claviger_domain::time::Monotonic;
 use claviger_gateway::{BodyError, Gateway, PacedBody, RequestContext};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
@@ -61,7 +62,6 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", config.private_listen))?;
     let (api, private_address) = (listener.local_addr()?, private.local_addr()?);
     let instance = Instance::open(&config.config, &directory).await?;
-    let began = instance.clock.now().monotonic;
     instance.store.save_price_versions(&config.sheets, instance.clock.now()).await?;
     let is_for_trial = instance.is_fresh && (api.ip().is_loopback() || config.is_quickstart);
     let test_key = if is_for_trial { Some(instance.make_test_key(&config.config).await?) } else { None };
@@ -89,7 +89,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         api,
         private: private_address,
         public_url: &public_url,
-        took: instance.clock.now().monotonic.since(began),
+        // The clock's monotonic zero is the opening of the instance.
+        took: instance.clock.now().monotonic.since(Monotonic(0)),
         test_key: test_key.as_ref(),
     };
     // A closed standard output is no reason not to serve.
@@ -101,8 +102,16 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         let control = control.clone();
         async move { manage(&control, matched, request, context).await }
     };
-    let mut signals = Signals::new()?;
-    claviger_gateway::serve(listener, gateway.clone(), management, async move { signals.next().await }).await;
+    let (mut first, mut second) = (Signals::new()?, Signals::new()?);
+    let served = claviger_gateway::serve(listener, gateway.clone(), management, async move { first.next().await });
+    tokio::select! {
+        () = served => {}
+        () = async { second.next().await; second.next().await } => {
+            // A second signal skips the wait for running answers; the next start settles them as after a kill.
+            tracing::warn!("stopped without waiting for running answers");
+            return Ok(());
+        }
+    }
 
     stop.send_replace(true);
     gateway.stop().await;
@@ -220,15 +229,13 @@ impl Condition for ThisNode {
 #[cfg(feature = "bugs")]
 fn wake_bug(variables: &Variables) -> Result<(), Failure> {
     match variables.find("CLAVIGER_BUG").unwrap_or_default() {
-        "" => Ok(()),
-        "ack_before_commit" => {
-            claviger_storage::bugs::ack_before_commit(true);
-            Ok(())
-        }
-        other => claviger_gateway::bugs::wake(other)
-            .then_some(())
-            .ok_or_else(|| Failure::new(Kind::Usage, format!("there is no seeded bug `{other}`"))),
+        "" => {}
+        "no_fsync_before_last_byte" => claviger_storage::bugs::ack_before_commit(true),
+        "hold_not_released_on_cancel" => claviger_gateway::bugs::plant_hold_not_released_on_cancel(),
+        "charge_on_retry" => claviger_gateway::bugs::plant_charge_on_retry(),
+        other => return Err(Failure::new(Kind::Usage, format!("there is no seeded bug `{other}`"))),
     }
+    Ok(())
 }
 
 /// Builds without seeded bugs have nothing to wake.

@@ -13,12 +13,17 @@ use claviger_domain::endpoint::EndpointTable;
 use claviger_domain::id::RequestId;
 use claviger_domain::secret::Secret;
 use claviger_domain::time::Clock;
-use claviger_storage::Store;
+use claviger_storage::{OpenError, Store};
 use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a server that holds the lock is waited for: 2 s.
+const STARTING_PROBES: usize = 20;
+const STARTING_PROBE: Duration = Duration::from_millis(100);
 
 /// A way to the endpoints.
 pub(super) struct Transport {
@@ -61,7 +66,12 @@ impl Transport {
         if connection::is_served(&socket).await {
             return Ok(Self { way: Way::Socket(socket), organization });
         }
-        let instance = Instance::open(&config, &directory).await?;
+        let instance = match Instance::open(&config, &directory).await {
+            Ok(instance) => instance,
+            // A server that is just starting holds the lock before it opens its socket.
+            Err(error) if is_locked(&error) && is_starting(&socket).await => return Ok(Self { way: Way::Socket(socket), organization }),
+            Err(error) => return Err(error.into()),
+        };
         let url =
             if config.public_url.is_empty() { "http://127.0.0.1:8080".to_owned() } else { config.public_url.clone() };
         let control = instance.control(&config, Arc::new(NoNodes), url);
@@ -113,6 +123,21 @@ impl Transport {
         }
         Ok(Reply { body })
     }
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::DirectoryInUse { .. }))
+}
+
+/// Whether a server opens the socket within a moment.
+async fn is_starting(socket: &Path) -> bool {
+    for _ in 0..STARTING_PROBES {
+        if connection::is_served(socket).await {
+            return true;
+        }
+        tokio::time::sleep(STARTING_PROBE).await;
+    }
+    false
 }
 
 async fn in_process(

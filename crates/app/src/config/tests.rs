@@ -1,1 +1,222 @@
-//! Configuration as operators write it.
+//! Configuration as operators write it: what is understood, and how what is not is told.
+
+use super::{Flags, Variables, load, load_for_serving};
+use claviger_domain::catalog::Pricing;
+use claviger_domain::meter::{Meter, Meters};
+use claviger_domain::money::Price;
+use claviger_storage::DatabaseUrl;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use tempfile::TempDir;
+
+const PROVIDER: &str = "[[provider]]\nname = \"up\"\ndialect = \"vllm\"\nbase_url = \"http://127.0.0.1:9000/v1/\"\n";
+
+struct Case {
+    folder: TempDir,
+    flags: Flags,
+    variables: Vec<(String, String)>,
+}
+
+impl Case {
+    fn new(toml: &str) -> Self {
+        let folder = TempDir::new().expect("a temporary directory");
+        let file = folder.path().join("claviger.toml");
+        fs::write(&file, toml).expect("written");
+        Self { folder, flags: Flags { config: Some(file), ..Flags::default() }, variables: Vec::new() }
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn file(self, name: &str, text: &str, mode: u32) -> Self {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("mode set");
+        self
+    }
+
+    fn serve(&self) -> Result<super::ServeConfig, String> {
+        load_for_serving(&self.flags, &Variables::new(self.variables.clone())).map_err(|error| error.to_string())
+    }
+
+    fn error(&self) -> String {
+        let error = self.serve().err().unwrap_or_else(|| "it was accepted".to_owned());
+        error.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_file_line_and_the_nearest_name() {
+    assert_eq!(
+        Case::new("[server]\nlisten = \"127.0.0.1:1\"\nlisen = \"x\"\n").error(),
+        "claviger.toml:3: unknown key `lisen` (did you mean `listen`?)"
+    );
+    assert_eq!(
+        Case::new(&format!("{PROVIDER}ky_file = \"k\"\n")).error(),
+        "claviger.toml:5: unknown key `ky_file` (did you mean `key_file`?)"
+    );
+    assert!(Case::new("[server\n").error().starts_with("claviger.toml:1: "));
+}
+
+#[test]
+fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
+    let toml = "[server]\nlisten = \"127.0.0.1:1\"\nprivate_listen = \"127.0.0.1:2\"\ndrain = \"5s\"\n";
+    let mut case =
+        Case::new(toml).variable("CLAVIGER_SERVER_LISTEN", "127.0.0.1:3").variable("CLAVIGER_SERVER_DRAIN", "6s");
+    case.flags.listen = Some("127.0.0.1:4".to_owned());
+    let serve = case.serve().expect("it is good");
+    assert_eq!((serve.listen.port(), serve.private_listen.port(), serve.drain.as_secs()), (4, 2, 6));
+    assert_eq!(serve.out_of_credit_status, 429);
+}
+
+#[test]
+fn a_variable_that_names_no_setting_of_a_topic_is_refused() {
+    let case = Case::new("").variable("CLAVIGER_SERVER_LISEN", "x");
+    assert_eq!(
+        case.error(),
+        "variable CLAVIGER_SERVER_LISEN: no such setting (did you mean `CLAVIGER_SERVER_LISTEN`?)"
+    );
+    let case = Case::new("").variable("CLAVIGER_SERVER_OUT_OF_CREDIT_STATUS", "many");
+    assert_eq!(case.error(), "variable CLAVIGER_SERVER_OUT_OF_CREDIT_STATUS: `many` is not a whole number");
+    assert!(Case::new("").variable("CLAVIGER_TEST_LONG", "1").serve().is_ok());
+}
+
+#[test]
+fn no_password_stands_in_a_url() {
+    for url in ["postgres://li:secret@db/claviger", "postgres://db/claviger?password=secret", "postgres://li:@db/c"] {
+        let case = Case::new(&format!("[storage]\ndatabase_url = \"{url}\"\n"));
+        assert!(case.error().starts_with("storage.database_url: holds a password"), "{url}: {}", case.error());
+    }
+    let toml = "[storage]\ndatabase_url = \"postgres://li@db/claviger\"\ndatabase_password_file = \"pw\"\n";
+    let case = Case::new(toml).file("pw", "p/w@1\n", 0o600);
+    let config = load(&case.flags, &Variables::default()).expect("it is good");
+    assert_eq!(config.database, DatabaseUrl::Postgres("postgres://li:p%2Fw%401@db/claviger".to_owned()));
+    let case = Case::new(toml).file("pw", "p\n", 0o644);
+    assert!(case.error().contains("has mode 0644: run `chmod 600"), "{}", case.error());
+}
+
+#[test]
+fn a_provider_key_lies_in_a_file_of_its_owner() {
+    let toml = format!("{PROVIDER}key_file = \"key\"\n");
+    assert!(Case::new(&toml).file("key", "sk-1\n", 0o640).error().contains("chmod 600"));
+    assert!(Case::new(&toml).error().contains("cannot be read"));
+    assert!(Case::new(&toml).file("key", "sk-1\n", 0o600).serve().is_ok());
+}
+
+#[test]
+fn a_model_is_priced_free_or_unpriced_and_never_two_of_them() {
+    let model = |more: &str| format!("{PROVIDER}[[model]]\nid = \"a/b\"\n{more}");
+    let price = "[[price]]\nmodel = \"a/b\"\nmeter = \"input_token\"\nsell = \"0.15\"\n";
+    let pricing = |toml: &str| {
+        let catalog = Case::new(toml).serve().expect("it is good").catalog;
+        catalog.find_model("a/b").expect("it is offered").pricing.clone()
+    };
+    assert!(matches!(pricing(&model("")), Pricing::Unpriced));
+    assert!(matches!(pricing(&model("free = true\n")), Pricing::Free));
+    let Pricing::Priced(sheet) = pricing(&model(price)) else { panic!("it is priced") };
+    assert_eq!(sheet.lines(&Meters::NONE.with(Meter::InputToken, 1))[0].price, Price(150_000_000));
+    assert!(Case::new(&model(&format!("free = true\n{price}"))).error().contains("marked free and priced"));
+    let zero = Case::new(&model(&price.replace("0.15", "0"))).error();
+    assert!(zero.contains("every price is zero"), "{zero}");
+    let unknown = Case::new(&model(&price.replace("input_token", "input_tokens"))).error();
+    assert!(unknown.contains("unknown meter `input_tokens` (did you mean `input_token`?)"), "{unknown}");
+}
+
+#[test]
+fn a_model_without_tiers_goes_to_the_only_provider() {
+    let toml = format!("{PROVIDER}[[model]]\nid = \"a/b\"\naliases = [\"b\"]\n");
+    let serve = Case::new(&toml).serve().expect("it is good");
+    let model = serve.catalog.find_model("b").expect("the alias is offered");
+    let target = &model.tiers[0][0];
+    assert_eq!((target.provider.base_url.as_str(), target.upstream_model.as_str()), ("http://127.0.0.1:9000", "a/b"));
+    let second = PROVIDER.replace("\"up\"", "\"down\"");
+    assert!(Case::new(&format!("{toml}{second}")).error().contains("exactly one provider"));
+    let lost = format!("{PROVIDER}[[model]]\nid = \"a/b\"\ntiers = [[{{ provider = \"uo\" }}]]\n");
+    let error = Case::new(&lost).error();
+    assert_eq!(error, "claviger.toml:6: model `a/b`: provider `uo` does not exist (did you mean `up`?)");
+}
+
+#[test]
+fn a_price_file_says_the_same_in_toml_and_json() {
+    let toml = r#"
+format = "claviger-prices/1"
+currency = "USD"
+model = [
+  { id = "acme/long", tiers = "whole", price = { input_token = "1.25", output_token = "10" }, tier = [ { input_over = 200000, price = { input_token = "2.50", output_token = "15" } } ] },
+  { id = "acme/gift", free = true },
+  { id = "acme/fee", row = [ { meter = "request", price = "6", per = 60 } ] },
+]
+"#;
+    let json = r#"{"format":"claviger-prices/1","currency":"USD","model":[
+      {"id":"acme/long","tiers":"whole","price":{"input_token":"1.25","output_token":"10"},"tier":[{"input_over":200000,"price":{"input_token":"2.50","output_token":"15"}}]},
+      {"id":"acme/gift","free":true},
+      {"id":"acme/fee","row":[{"meter":"request","price":"6","per":60}]}]}"#;
+    let sheets = |name: &str, text: &str| {
+        let case = Case::new(&format!("[prices]\nfiles = [\"{name}\"]\n")).file(name, text, 0o644);
+        case.serve().expect("it is good").sheets
+    };
+    assert_eq!(sheets("p.toml", toml), sheets("p.json", json));
+    assert_eq!(sheets("p.toml", toml).len(), 2);
+}
+
+#[test]
+fn a_bad_price_file_is_refused_whole_and_names_its_line() {
+    let head = "format = \"claviger-prices/1\"\ncurrency = \"USD\"\n";
+    let error = |text: &str| {
+        let case = Case::new("[prices]\nfiles = [\"p.toml\"]\n").file("p.toml", text, 0o644);
+        case.error()
+    };
+    let model = |inner: &str| format!("{head}[[model]]\nid = \"a/b\"\n{inner}\n");
+    assert_eq!(error(&model("prise = 1")), "p.toml:5: unknown key `prise` (did you mean `price`?)");
+    for (inner, expected) in [
+        ("price = { input_token = \"-1\" }", "is not a price"),
+        ("price = { input_token = \"1e3\" }", "is not a price"),
+        ("price = { input_token = \"0\" }", "every price is zero"),
+        ("price = { input_tokn = \"1\" }", "unknown meter `input_tokn`"),
+        ("price = { input_token = \"1\", character = \"1\" }", "these form two"),
+        ("free = true\nprice = { input_token = \"1\" }", "marked free and priced"),
+        (
+            "price = { input_token = \"1\" }\ntier = [ { input_over = 5, price = { input_token = \"2\" } } ]",
+            "`tiers` does not say",
+        ),
+    ] {
+        let error = error(&model(inner));
+        assert!(error.starts_with("p.toml:4: model `a/b`: ") && error.contains(expected), "{inner}: {error}");
+    }
+    assert!(error(&model("price = { input_token = 1 }")).starts_with("p.toml:5: "), "numbers are no prices");
+    assert!(error("format = \"claviger-prices/2\"\ncurrency = \"USD\"\n").contains("only `claviger-prices/1` is read"));
+    assert!(error("format = \"claviger-prices/1\"\ncurrency = \"EUR\"\n").contains("counts in USD"));
+    let twice = format!(
+        "{}[[model]]\nid = \"a/b\"\nprice = {{ input_token = \"1\" }}\n",
+        model("price = { input_token = \"1\" }")
+    );
+    assert!(error(&twice).contains("is priced twice"));
+}
+
+#[test]
+fn the_simulator_is_always_there_and_never_costs() {
+    let serve = Case::new("").serve().expect("nothing is a good configuration");
+    let echo = serve.catalog.find_model("sim-echo").expect("it is offered");
+    assert!(echo.is_simulated && matches!(echo.pricing, Pricing::Free));
+    assert_eq!(serve.config.data, Path::new("./claviger-data"));
+}
+
+#[test]
+fn nonsense_is_refused_by_name() {
+    for (toml, expected) in [
+        ("[server]\nlisten = \"8080\"\n", "server.listen: `8080` is not an address"),
+        ("[server]\ndrain = \"30\"\n", "server.drain: `30` is not a duration"),
+        ("[server]\nplain_http = \"alow\"\n", "(did you mean `allow`?)"),
+        ("[server]\nout_of_credit_status = 403\n", "is 429 or 402"),
+        ("[storage]\nvalidity_lease = \"2m\"\n", "lies between 1s and 60s"),
+        ("[storage]\ndatabase_url = \"mysql://x\"\n", "begins with `postgres://`"),
+        ("[keys]\nprefix = \"key_\"\n", "begins ids, not keys"),
+        ("[prices]\ncurrency = \"usd\"\n", "ISO 4217"),
+    ] {
+        let error = Case::new(toml).error();
+        assert!(error.contains(expected), "{toml}: {error}");
+    }
+}
