@@ -264,7 +264,7 @@ async fn a_refused_body_leaves_the_connection_usable_when_it_is_small() -> Resul
 async fn rows_18_to_21_every_silent_or_slow_connection_ends_at_its_deadline() -> Result<()> {
     let world = World::usual().await?;
     let key = world.key("slow").await?;
-    let patience = Duration::from_secs(90);
+    let patience = Duration::from_secs(100);
     let silent = async {
         let mut connection = Raw::connect(world.address()).await?;
         Ok::<_, anyhow::Error>(connection.fate(patience).await)
@@ -277,16 +277,36 @@ async fn rows_18_to_21_every_silent_or_slow_connection_ends_at_its_deadline() ->
         assert_eq!(connection.answer().await?.status, 200);
         Ok::<_, anyhow::Error>(connection.fate(patience).await)
     };
-    let (silent, half_head, preface, idle, slow, stalled) =
-        tokio::join!(silent, half_head, preface, idle, slow_body(&world, &key), stalled_reader(&world, &key));
+    let (silent, half_head, preface, idle, later, slow, stalled) = tokio::join!(
+        silent,
+        half_head,
+        preface,
+        idle,
+        idle_after_a_long_answer(&world, &key, patience),
+        slow_body(&world, &key),
+        stalled_reader(&world, &key)
+    );
     assert_deadline("row 18, half a head", half_head?, 10);
     assert_deadline("row 19, silence", silent?, 30);
     let (fate, after) = preface?;
     assert!(fate == Fate::Closed && after <= Duration::from_secs(12), "row 19, half a preface: {after:?}");
     assert_deadline("row 19, idle", idle?, 75);
+    assert_deadline("row 19, idle after a long answer", later?, 75);
     slow?;
     stalled?;
     Ok(())
+}
+
+async fn idle_after_a_long_answer(world: &World, key: &str, patience: Duration) -> Result<(Fate, Duration)> {
+    let body = json!({
+        "model": "free/stream", "messages": [{ "role": "user", "content": "hi" }],
+        "sim": { "tokens": 3, "first_ms": 12_000, "gap_ms": 0 },
+    })
+    .to_string();
+    let mut connection = Raw::connect(world.address()).await?;
+    connection.send(format!("{}{body}", post(world, key, &format!("Content-Length: {}\r\n", body.len())))).await?;
+    assert_eq!(connection.answer().await?.status, 200);
+    Ok(connection.fate(patience).await)
 }
 
 fn assert_deadline(name: &str, (fate, after): (Fate, Duration), seconds: u64) {
