@@ -142,6 +142,7 @@ fn what_is_not_json_is_refused_at_its_byte() {
         (r#"{"a":"\ud800x"}"#, 6),
         (r#"{"a":"\udc00\ud800"}"#, 6),
         (r#"{"a":"\ud800\ud800"}"#, 6),
+        (r#"{"a":"\udc00\udc00"}"#, 6),
         ("\u{feff}{}", 0),
         (r#"{} x"#, 3),
         (r#"{}{}"#, 2),
@@ -176,6 +177,20 @@ fn what_is_not_json_is_refused_at_its_byte() {
     let long = format!("{{\"a\":1{}}}", "0".repeat(400));
     assert_eq!(invalid_at(long), 5);
     assert_eq!(refused(r#"{"a":NaN}"#).message, "The body is not valid JSON: expected a value at byte 5.");
+}
+
+#[test]
+fn a_control_character_is_found_wherever_it_stands_in_a_string() {
+    for at in 0..40 {
+        for control in 0..0x20 {
+            let mut text = vec![b'x'; 40];
+            text[at] = control;
+            assert_eq!(invalid_at([b"{\"a\":\"", text.as_slice(), b"\"}"].concat()), 6 + at);
+        }
+        let mut text = "é\u{7f}".repeat(20);
+        text.insert_str(at / 3 * 3, "\\\"");
+        assert!(strict(format!("{{\"a\":\"{text}\"}}").as_bytes()).is_ok(), "{text}");
+    }
 }
 
 #[test]

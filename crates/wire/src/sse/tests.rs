@@ -24,6 +24,8 @@ fn said(frames: &[Frame]) -> Vec<(Option<&str>, &str)> {
 const STREAMS: &[(&str, &[(Option<&str>, &str)])] = &[
     ("data: a\n\ndata: b\n\n", &[(None, "a"), (None, "b")]),
     ("data: a\r\n\r\ndata: b\r\n\r\n", &[(None, "a"), (None, "b")]),
+    ("event: x\r\ndata: a\r\ndata: b\r\n\r\n:\r\ndata: c\r\n\r\n", &[(Some("x"), "a\nb"), (None, "c")]),
+    ("event: x\rdata: a\rdata: b\r\r", &[(Some("x"), "a\nb")]),
     ("data: a\r\rdata: b\r\r", &[(None, "a"), (None, "b")]),
     ("data: a\n\r\ndata: b\r\n\ndata: c\r\r\n", &[(None, "a"), (None, "b"), (None, "c")]),
     (": hello\n\ndata: a\n\n:\n\n: keep-alive\n\ndata: b\n\n", &[(None, "a"), (None, "b")]),

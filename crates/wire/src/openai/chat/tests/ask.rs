@@ -236,6 +236,9 @@ fn media_from_elsewhere_are_refused_where_the_server_would_fetch_them() {
         let refusal = remote.check_dialect(*dialect).err().map(|error| (error.code, error.param));
         assert_eq!(refusal, is_refused.then(|| about(Code::InvalidValue, "messages[0].content[1]")), "{dialect:?}");
     }
+    let second = r#"{"model":"m","messages":[{"content":[{"type":"text","text":"x"}]},{"content":[{"type":"image_url","image_url":{"url":"http://x"}}]}]}"#;
+    let refusal = ChatAsk::parse(second.into()).unwrap().check_dialect(Dialect::Vllm).unwrap_err();
+    assert_eq!(refusal.param.as_deref(), Some("messages[1].content[0]"));
     for inline in [
         r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}"#,
         r#"{"type":"image_url","image_url":{"url":"d\u0061ta:image/png;base64,AA=="}}"#,
