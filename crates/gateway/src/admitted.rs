@@ -180,11 +180,17 @@ fn set_aside(node: &Node, caller: &Caller, sheet: &PriceSheet, bound: &Bound) ->
     };
     // Without a fit the whole bound is asked for, so that the lease says which kind of refusal it is.
     wallet.hold(|free| fitting(free).unwrap_or((whole, *bound))).map_err(|refused| match refused {
-        HoldRefused::OnHold { .. } => Code::CreditOnHold.into(),
-        HoldRefused::Insufficient { balance, .. } if fitting(balance).is_some() => Code::CreditOnHold.into(),
+        HoldRefused::OnHold { .. } => on_hold(),
+        HoldRefused::Insufficient { balance, .. } if fitting(balance).is_some() => on_hold(),
         HoldRefused::Insufficient { balance, free } => insufficient(balance, free, whole),
         HoldRefused::Frozen => Code::LedgerUnavailable.into(),
     })
+}
+
+fn on_hold() -> Refusal {
+    let mut error = PublicError::new(Code::CreditOnHold);
+    error.limit = Some("wallet");
+    error.into()
 }
 
 fn insufficient(balance: Nano, free: Nano, needed: Nano) -> Refusal {

@@ -108,7 +108,7 @@ where
     // A connection that cannot be told to send at once still works.
     let _ = stream.set_nodelay(true);
     node.metrics.connections.fetch_add(1, Ordering::Relaxed);
-    let phase = Arc::new(Phase::default());
+    let phase = Arc::new(Phase::new());
     let connection = Arc::new(Connection { client: guest.client, phase: Arc::clone(&phase) });
     let service = {
         let node = Arc::clone(&node);

@@ -44,11 +44,14 @@ impl Matched {
             Err(Miss::UnknownPath) if !is_method_of_ours(method) => {
                 Err(Box::new((not_allowed("GET, HEAD, POST, DELETE, OPTIONS".to_owned()), received)))
             }
-            Err(Miss::UnknownPath) => {
-                let message = format!("Invalid URL ({method} {path})");
-                Err(Box::new((PublicError::with_message(Code::UnknownUrl, message).into(), received)))
-            }
+            Err(Miss::UnknownPath) => Err(Self::no_such_url(received)),
         }
+    }
+
+    /// 404 `unknown_url`, in the words of the API that clients know.
+    pub(crate) fn no_such_url(received: Received) -> Box<(Refusal, Received)> {
+        let message = format!("Invalid URL ({} {})", received.head.method, received.head.uri.path());
+        Box::new((PublicError::with_message(Code::UnknownUrl, message).into(), received))
     }
 
     pub(crate) fn is_inference(&self) -> bool {

@@ -56,7 +56,12 @@ where
         Err(refused) => return left(walk.refuse_unread(*refused, trace).await),
     };
     let is_last = received.is_last() || node.is_stopping();
-    let mut reply = match Matched::find(received, &node.endpoints, &mut trace) {
+    let found = if connection.phase.take_fragment() {
+        Err(Matched::no_such_url(received))
+    } else {
+        Matched::find(received, &node.endpoints, &mut trace)
+    };
+    let mut reply = match found {
         Err(refused) => left(walk.refuse_unread(*refused, trace).await),
         Ok(Destination::Options(allow)) => left(walk.whole(no_content(&allow), trace)),
         Ok(Destination::Root) => left(walk.whole(Response::new(Flow::whole(Bytes::new())), trace)),

@@ -9,17 +9,21 @@ use claviger_domain::limits;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// What a connection is doing; decides which deadline holds for reading.
-#[derive(Default)]
 pub(crate) struct Phase {
+    born: Instant,
     state: AtomicU8,
+    /// When the last answer had left, in nanoseconds since `born`.
+    idle_at: AtomicU64,
     lingers: AtomicBool,
+    has_fragment: AtomicBool,
 }
 
 const FIRST: u8 = 0;
@@ -28,6 +32,16 @@ const BUSY: u8 = 2;
 const IDLE: u8 = 3;
 
 impl Phase {
+    pub(crate) fn new() -> Self {
+        Self {
+            born: instant_now(),
+            state: AtomicU8::new(FIRST),
+            idle_at: AtomicU64::new(0),
+            lingers: AtomicBool::new(false),
+            has_fragment: AtomicBool::new(false),
+        }
+    }
+
     /// A request is being answered: reading has no deadline of its own.
     pub(crate) fn busy(&self) {
         self.state.store(BUSY, Ordering::Relaxed);
@@ -35,12 +49,25 @@ impl Phase {
 
     /// The answer has left: the next request may take its time.
     pub(crate) fn idle(&self) {
+        let since = instant_now().saturating_duration_since(self.born);
+        self.idle_at.store(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.state.store(IDLE, Ordering::Relaxed);
     }
 
     /// The connection will be closed with bytes of its request unread.
     pub(crate) fn linger(&self) {
         self.lingers.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the target of the request just received had a `#`, which hyper's URI does not keep; told once.
+    pub(crate) fn take_fragment(&self) -> bool {
+        self.has_fragment.swap(false, Ordering::Relaxed)
+    }
+
+    fn idle_deadline(&self) -> Instant {
+        let idle_at = Duration::from_nanos(self.idle_at.load(Ordering::Relaxed));
+        let allowed = idle_at.saturating_add(limits::IDLE_CONNECTION);
+        self.born.checked_add(allowed).unwrap_or(self.born)
     }
 }
 
@@ -49,8 +76,7 @@ pub(crate) struct Socket {
     stream: TcpStream,
     phase: Arc<Phase>,
     alarm: Alarm,
-    /// The phase that `deadline` was set for.
-    watched: u8,
+    /// For the first byte, then for the head.
     deadline: Instant,
     write_deadline: Option<Instant>,
     has_shut: bool,
@@ -62,34 +88,30 @@ impl Socket {
             stream,
             phase,
             alarm: Alarm::default(),
-            watched: FIRST,
             deadline: instant_in(limits::FIRST_BYTE),
             write_deadline: None,
             has_shut: false,
         }
     }
 
-    /// The deadline of the phase, counted from when this socket first saw it.
-    fn read_deadline(&mut self) -> Option<Instant> {
-        let phase = self.phase.state.load(Ordering::Relaxed);
-        if phase != self.watched {
-            self.watched = phase;
-            self.deadline = match phase {
-                HEAD => instant_in(limits::HEAD),
-                IDLE => instant_in(limits::IDLE_CONNECTION),
-                _ => self.deadline,
-            };
+    /// Until when the peer must send something. A busy connection may be silent for ever, but its alarm stays armed, so
+    /// that the socket looks again when the answer has left; nothing else would wake it.
+    fn read_deadline(&self) -> Instant {
+        match self.phase.state.load(Ordering::Relaxed) {
+            BUSY => instant_in(limits::IDLE_CONNECTION),
+            IDLE => self.phase.idle_deadline(),
+            _ => self.deadline,
         }
-        (phase != BUSY).then_some(self.deadline)
     }
 
-    /// The first bytes of a request start the head's deadline.
-    fn head_begins(&mut self) {
+    /// The first bytes of a request start the head's deadline; its target is in them.
+    fn head_begins(&mut self, bytes: &[u8]) {
         let phase = self.phase.state.load(Ordering::Relaxed);
         if phase == FIRST || phase == IDLE {
             self.phase.state.store(HEAD, Ordering::Relaxed);
-            self.watched = HEAD;
             self.deadline = instant_in(limits::HEAD);
+            let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            self.phase.has_fragment.store(line.contains(&b'#'), Ordering::Relaxed);
         }
     }
 }
@@ -103,14 +125,14 @@ impl AsyncRead for Socket {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => {
-                if buffer.filled().len() > before {
-                    self.head_begins();
+                if let Some(received) = buffer.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
+                    self.head_begins(received);
                 }
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                let Some(deadline) = self.read_deadline() else { return Poll::Pending };
+                let deadline = self.read_deadline();
                 ready!(self.alarm.poll(context, deadline));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
