@@ -38,7 +38,7 @@ impl Instance {
         let peppers = directory.peppers(config, &mut SystemRandom, checks.is_empty())?;
         check_peppers(&store, &peppers, &checks, config).await?;
         let mut instance = Self { store, peppers, clock, is_fresh: false, first: None };
-        instance.make_first_organization().await?;
+        instance.make_first_organization(config.keys_max).await?;
         Ok(instance)
     }
 
@@ -85,7 +85,7 @@ impl Instance {
         }
     }
 
-    async fn make_first_organization(&mut self) -> anyhow::Result<()> {
+    async fn make_first_organization(&mut self, keys_max: u32) -> anyhow::Result<()> {
         if !self.store.list_organizations().await?.is_empty() {
             return Ok(());
         }
@@ -97,6 +97,7 @@ impl Instance {
             name: String::new(),
             state: OrganizationState::SetUp,
             environment: EnvironmentId::generate(now.wall, &mut SystemRandom),
+            keys_max,
             at: now.wall,
         };
         self.store.create_organization(new, &by_system(now)).await?;

@@ -9,7 +9,6 @@ use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::id::{EnvironmentId, OrganizationId};
-use claviger_domain::limits;
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::tenancy::{Environment, Organization, OrganizationState, TenantScope};
 use claviger_domain::time::Timestamp;
@@ -44,6 +43,8 @@ pub struct NewOrganization {
     pub state: OrganizationState,
     /// The id of its default environment.
     pub environment: EnvironmentId,
+    /// How many keys it may have that are neither revoked nor expired.
+    pub keys_max: u32,
     /// When.
     pub at: Timestamp,
 }
@@ -140,7 +141,7 @@ async fn insert(tx: &mut Tx<'_>, new: &NewOrganization) -> Result<(), Error> {
             .bind(&new.name)
             .bind(new.state.name())
             .bind(&environment)
-            .bind(i64::from(limits::KEYS_PER_ORGANIZATION))
+            .bind(i64::from(new.keys_max))
             .bind(new.at.0)
             .execute(c)
             .await?;

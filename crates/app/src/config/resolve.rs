@@ -49,10 +49,14 @@ pub(crate) struct Config {
     pub(crate) pepper_file: PathBuf,
     /// Prefixes of keys.
     pub(crate) prefixes: Prefixes,
+    /// Keys that a new organization may have.
+    pub(crate) keys_max: u32,
     /// ISO 4217.
     pub(crate) currency: String,
-    /// What clients use, without a trailing slash; empty = derived from the listener.
-    pub(crate) public_url: String,
+    /// What clients use, without a trailing slash, if the operator says so.
+    pub(crate) public_url: Option<String>,
+    /// The address that `serve` will listen on, as typed.
+    pub(crate) listen: String,
     /// Files that were read.
     pub(crate) files: Vec<PathBuf>,
     /// Text or JSON; `None` = by what standard error is.
@@ -118,13 +122,10 @@ pub(super) fn config(layered: &Layered, _flags: &Flags) -> Result<Config, Invali
         data,
         pepper_file,
         prefixes,
+        keys_max: document.keys.max_per_organization,
         currency,
-        public_url: document
-            .server
-            .public_urls
-            .first()
-            .map(|url| url.trim_end_matches('/').to_owned())
-            .unwrap_or_default(),
+        public_url: document.server.public_urls.first().map(|url| url.trim_end_matches('/').to_owned()),
+        listen: document.server.listen.clone(),
         files: layered.files.clone(),
         log_json,
         log_level: level.clone(),

@@ -94,11 +94,18 @@ pub(super) struct Keys {
     pub(super) also_accept: Vec<String>,
     /// The pepper's file; empty = `pepper` in the data directory.
     pub(super) pepper_file: String,
+    /// Keys that a new organization may have, neither revoked nor expired. Default 100.
+    pub(super) max_per_organization: u32,
 }
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { prefix: "clv_".to_owned(), also_accept: Vec::new(), pepper_file: String::new() }
+        Self {
+            prefix: "clv_".to_owned(),
+            also_accept: Vec::new(),
+            pepper_file: String::new(),
+            max_per_organization: claviger_domain::limits::KEYS_PER_ORGANIZATION,
+        }
     }
 }
 

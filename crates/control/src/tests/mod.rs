@@ -94,6 +94,7 @@ impl World {
             name: slug.to_owned(),
             state,
             environment: EnvironmentId::generate(at, &mut self.random),
+            keys_max: claviger_domain::limits::KEYS_PER_ORGANIZATION,
             at,
         };
         let by = Attribution { actor: Actor::System, address: String::new(), request_id: String::new(), at };
