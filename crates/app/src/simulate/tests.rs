@@ -1,8 +1,14 @@
 //! The standalone server over real sockets: what a client sees, and what the record says.
 
+use super::connection::FateSlot;
+use super::reply::{Reply, Ticket};
 use super::*;
+use claviger_wire::simulator::{SimCall, SimEndpoint, simulate};
+use hyper::body::Body as _;
 use serde_json::{Value, json};
 use std::io::ErrorKind;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -10,6 +16,18 @@ use tokio::task::JoinHandle;
 
 const CHAT: &str = "/v1/chat/completions";
 const HELLO: &str = r#"{"model":"sim-echo","messages":[{"role":"user","content":"Say hello"}]}"#;
+
+fn options() -> Options {
+    Options {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        shape: Shape::OpenAi,
+        key_file: None,
+        script: None,
+        context_tokens: None,
+        no_log: false,
+        open_control: false,
+    }
+}
 
 /// A running simulator; it stops when dropped.
 struct Running {
@@ -20,15 +38,7 @@ struct Running {
 
 impl Running {
     async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        let mut options = Options {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            shape: Shape::OpenAi,
-            key_file: None,
-            script: None,
-            context_tokens: None,
-            no_log: false,
-            open_control: false,
-        };
+        let mut options = options();
         change(&mut options);
         let listener = TcpListener::bind(options.listen).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -150,7 +160,7 @@ async fn ids_come_from_the_request_or_are_counted() {
 }
 
 #[tokio::test]
-async fn every_event_of_a_stream_is_flushed_alone() {
+async fn every_event_of_a_stream_is_a_chunk_of_its_own() {
     let sim = Running::start().await;
     let body = HELLO.replace("\"messages\"", "\"stream\":true,\"messages\"");
     let (answer, error) = sim.chat(&body).await;
@@ -158,6 +168,32 @@ async fn every_event_of_a_stream_is_flushed_alone() {
     assert_eq!((chunks.len(), error), (6, None));
     assert!(chunks.iter().all(|chunk| chunk.starts_with("data: ") && chunk.ends_with("\n\n")));
     assert!(answer.ends_with("0\r\n\r\n"));
+}
+
+/// hyper flushes what it has when the body is pending, so a body that is pending behind each piece has each flushed.
+#[tokio::test]
+async fn a_stream_is_pending_once_behind_every_piece() {
+    let simulator = Arc::new(simulator(&options()).expect("good options"));
+    let body = HELLO.replace("\"messages\"", "\"stream\":true,\"messages\"");
+    let call = SimCall {
+        endpoint: SimEndpoint::Chat,
+        body: body.as_bytes(),
+        request_id: "1",
+        shape: Shape::OpenAi,
+        now_seconds: 0,
+        standalone: None,
+    };
+    let mut reply = Reply::new(simulate(&call), Ticket::new(simulator), FateSlot::default());
+    let mut seen = String::new();
+    let mut context = Context::from_waker(Waker::noop());
+    while seen.len() < 16 {
+        match Pin::new(&mut reply).poll_frame(&mut context) {
+            Poll::Ready(Some(_)) => seen.push('r'),
+            Poll::Pending => seen.push('p'),
+            Poll::Ready(None) => break,
+        }
+    }
+    assert_eq!(seen, "rprprprprprp");
 }
 
 #[tokio::test]
@@ -231,7 +267,8 @@ async fn a_connection_is_cut_reset_replaced_or_refused() {
 /// The first chunk of an answer without a last one.
 fn chunks_before_cut(answer: &str) -> &str {
     assert!(!answer.ends_with("0\r\n\r\n"));
-    let (_, rest) = answer.split_once("\r\n\r\na\r\n").expect("a first chunk of ten bytes");
+    let (_, rest) =
+        answer.split_once("\r\n\r\nA\r\n").unwrap_or_else(|| panic!("no first chunk of ten bytes: {answer}"));
     rest.trim_end()
 }
 
@@ -315,27 +352,25 @@ async fn a_stop_lets_an_answer_end_and_does_not_wait_for_a_stalled_one() {
 }
 
 #[tokio::test]
+async fn a_stop_closes_idle_connections_at_once() {
+    let mut sim = Running::start().await;
+    let mut idle = TcpStream::connect(sim.address).await.expect("it listens");
+    idle.write_all(b"GET /_sim/stats HTTP/1.1\r\nhost: sim\r\n\r\n").await.expect("it reads");
+    let mut piece = [0; 1024];
+    assert!(idle.read(&mut piece).await.expect("an answer") > 0);
+    drop(sim.stop.take());
+    tokio::time::timeout(STOPPING / 2, sim.server).await.expect("it ends early").expect("it does not panic");
+    assert_eq!(idle.read(&mut piece).await.expect("a close"), 0);
+}
+
+#[tokio::test]
 async fn options_that_cannot_be_used_are_refused_with_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("script");
     std::fs::write(&file, "[{}]").expect("a file");
-    let mut options = Running::options_of(&file);
+    let mut options = Options { script: Some(file), ..options() };
     assert!(simulator(&options).expect_err("no script").to_string().contains("script"));
     options.script = None;
     options.key_file = Some(folder.path().join("nothing"));
     assert!(simulator(&options).expect_err("no keys").to_string().contains("nothing"));
-}
-
-impl Running {
-    fn options_of(script: &std::path::Path) -> Options {
-        Options {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            shape: Shape::OpenAi,
-            key_file: None,
-            script: Some(script.to_owned()),
-            context_tokens: None,
-            no_log: false,
-            open_control: false,
-        }
-    }
 }
