@@ -72,7 +72,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let gateway =
         Gateway::start(instance.store.clone(), catalog, settings, instance.clock.clone(), Box::new(SystemRandom))
             .await?;
-    let public_url = if config.config.public_url.is_empty() { url_of(api) } else { config.config.public_url.clone() };
+    let public_url = config.config.public_url.clone().unwrap_or_else(|| url_of(api));
     let rights: Arc<dyn AwaitRights> = Arc::new(ThisNode(gateway.clone()));
     let control = instance.control(&config.config, rights, public_url.clone());
 
@@ -151,7 +151,7 @@ fn gateway_settings(config: &ServeConfig, instance: &Instance) -> claviger_gatew
 }
 
 /// What to print for clients on this machine: never an address that means "all".
-fn url_of(address: SocketAddr) -> String {
+pub(crate) fn url_of(address: SocketAddr) -> String {
     let shown = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
         IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),

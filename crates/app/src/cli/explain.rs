@@ -25,13 +25,11 @@ pub(super) fn lines(receipt: &Value) -> Vec<String> {
     if let Some(code) = request["error_code"].as_str() {
         lines.push(format!("  {} {code} · {}", request["status"], text(receipt, "refusal")));
     }
-    for side in [receipt["lines"].as_array()].into_iter().flatten() {
-        // Two lines of the bill on one line of text, as on paper.
-        for pair in side.chunks(2) {
-            let parts: Vec<String> = pair.iter().map(bill_line).collect();
-            lines.push(format!("  {}", parts.join("    ")));
-        }
-    }
+    // A meter reported as 0 is a fact for programs and noise for people.
+    let bill = receipt["lines"].as_array().into_iter().flatten();
+    let bill: Vec<String> = bill.filter(|line| line["quantity"] != 0).map(bill_line).collect();
+    // Two lines of the bill on one line of text, as on paper.
+    lines.extend(bill.chunks(2).map(|pair| format!("  {}", pair.join("    "))));
     lines.push(format!(
         "  exact {}  rounding {}  charged {} {}    held {}, released {}, absorbed {}",
         text(receipt, "exact"),

@@ -69,11 +69,13 @@ impl Transport {
         let instance = match Instance::open(&config, &directory).await {
             Ok(instance) => instance,
             // A server that is just starting holds the lock before it opens its socket.
-            Err(error) if is_locked(&error) && is_starting(&socket).await => return Ok(Self { way: Way::Socket(socket), organization }),
+            Err(error) if is_locked(&error) && is_starting(&socket).await => {
+                return Ok(Self { way: Way::Socket(socket), organization });
+            }
             Err(error) => return Err(error.into()),
         };
-        let url =
-            if config.public_url.is_empty() { "http://127.0.0.1:8080".to_owned() } else { config.public_url.clone() };
+        let listen = config.listen.parse().map(crate::serve::url_of);
+        let url = config.public_url.clone().or(listen.ok()).unwrap_or_default();
         let control = instance.control(&config, Arc::new(NoNodes), url);
         let way = Way::InProcess { control, table: EndpointTable::new(), clock: instance.clock, store: instance.store };
         Ok(Self { way, organization })

@@ -107,6 +107,12 @@ mod tests {
         }
         let expected: Vec<(i64, i64)> = (1..=10).map(|day| (day * 86_400, (day + 1) * 86_400)).collect();
         assert_eq!(seen, expected);
+        let exact = window("start_time=0&end_time=259200&limit=3");
+        assert_eq!(
+            exact.ok().and_then(|window| window.next_page()),
+            None,
+            "a page that ends with the range is the last"
+        );
     }
 
     #[test]
