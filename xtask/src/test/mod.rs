@@ -86,6 +86,9 @@ fn tests(wishes: &Wishes, postgres: &Postgres, tally: &mut Tally) -> Outcome<()>
     let has_nextest = workspace::cargo().args(["nextest", "--version"]).output().is_ok_and(|out| out.status.success());
     let mut command = if has_nextest { nextest() } else { plain() };
     command.args(["--workspace"]);
+    if wishes.is_long && has_nextest {
+        command.args(["--profile", "long"]);
+    }
     if wishes.is_long {
         command.args(["--features", "claviger-e2e/long"]).env("CLAVIGER_TEST_LONG", "1");
     }
