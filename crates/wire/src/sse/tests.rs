@@ -21,7 +21,10 @@ fn said(frames: &[Frame]) -> Vec<(Option<&str>, &str)> {
     frames.iter().map(|frame| (frame.event.as_deref().map(text), text(&frame.data))).collect()
 }
 
-const STREAMS: &[(&str, &[(Option<&str>, &str)])] = &[
+/// The `event` and the `data` of a frame.
+type Said = (Option<&'static str>, &'static str);
+
+const STREAMS: &[(&str, &[Said])] = &[
     ("data: a\n\ndata: b\n\n", &[(None, "a"), (None, "b")]),
     ("data: a\r\n\r\ndata: b\r\n\r\n", &[(None, "a"), (None, "b")]),
     ("event: x\r\ndata: a\r\ndata: b\r\n\r\n:\r\ndata: c\r\n\r\n", &[(Some("x"), "a\nb"), (None, "c")]),
