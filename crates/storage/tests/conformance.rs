@@ -1,0 +1,43 @@
+//! The conformance suite: the same acts, answers, orders and refusals on both engines.
+//!
+//! Every test takes the engine as an argument and runs on both. Postgres is never skipped: without a cluster its half
+//! fails, and says what starts one.
+#![expect(clippy::disallowed_methods, reason = "tests of concurrency own their tasks")]
+
+#[path = "conformance/audit.rs"]
+mod audit;
+#[path = "conformance/charges.rs"]
+mod charges;
+#[path = "conformance/durability.rs"]
+mod durability;
+#[path = "conformance/engine.rs"]
+mod engine;
+#[path = "conformance/keys.rs"]
+mod keys;
+#[path = "conformance/ledger.rs"]
+mod ledger;
+#[path = "conformance/requests.rs"]
+mod requests;
+#[path = "conformance/rights.rs"]
+mod rights;
+#[path = "conformance/tenancy.rs"]
+mod tenancy;
+#[path = "conformance/world.rs"]
+mod world;
+
+/// Makes two tests of each promise, `promise::on_sqlite` and `promise::on_postgres`.
+macro_rules! on_both_engines {
+    ($($promise:ident,)*) => {$(
+        mod $promise {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                super::$promise(claviger_storage::Engine::Sqlite).await;
+            }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                super::$promise(claviger_storage::Engine::Postgres).await;
+            }
+        }
+    )*};
+}
+pub(crate) use on_both_engines;

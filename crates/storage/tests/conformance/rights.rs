@@ -1,0 +1,106 @@
+//! The epoch, its events, and one consistent point.
+
+use crate::on_both_engines;
+use crate::world::{World, by};
+use claviger_domain::key::RevocationReason;
+use claviger_domain::money::Nano;
+use claviger_domain::revocation::{Change, Epoch};
+use claviger_storage::{CreateKeyOutcome, Engine};
+
+on_both_engines! {
+    every_change_of_rights_is_one_event_in_order,
+    rights_are_read_at_one_point,
+    the_committed_epoch_wakes_after_the_commit,
+    parallel_acts_leave_no_gap_in_the_epochs,
+}
+
+async fn every_change_of_rights_is_one_event_in_order(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let start = *world.store().committed().borrow();
+    let key = world.key("k").await;
+    world.fund(world.scope, 500).await;
+    let store = world.store();
+    store.disable_key(world.scope, key.id, &by()).await.unwrap();
+    store.enable_key(world.scope, key.id, &by()).await.unwrap();
+    store.revoke_key(world.scope, key.id, RevocationReason::Other, &by()).await.unwrap();
+    let events = store.changes_since(start).await.unwrap();
+    let changes: Vec<Change> = events.iter().map(|event| event.change.clone()).collect();
+    let key = Change::Key(key.id);
+    assert_eq!(changes, [key.clone(), Change::Funding(Nano(500)), key.clone(), key.clone(), key]);
+    let epochs: Vec<i64> = events.iter().map(|event| event.epoch.0).collect();
+    assert_eq!(epochs, (start.0 + 1..=start.0 + 5).collect::<Vec<_>>());
+    assert!(events.iter().all(|event| event.organization == world.scope.0));
+    assert_eq!(store.changes_since(Epoch(epochs[4])).await.unwrap(), vec![]);
+    assert_eq!(*store.committed().borrow(), Epoch(epochs[4]));
+    let first = store.changes_since(Epoch(0)).await.unwrap();
+    assert_eq!(first[0].change, Change::Organization);
+}
+
+async fn rights_are_read_at_one_point(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let neighbour = world.neighbour("umbrella").await;
+    world.fund(neighbour, 700).await;
+    let key = world.key("k").await;
+    let rights = world.store().load_rights().await.unwrap();
+    assert_eq!(rights.epoch, *world.store().committed().borrow());
+    assert_eq!(rights.keys.len(), 1);
+    assert_eq!(rights.keys[0].id, key.id);
+    let mut balances: Vec<_> =
+        rights.organizations.iter().map(|(organization, balance)| (organization.slug.as_str(), balance.0)).collect();
+    balances.sort_unstable();
+    assert_eq!(balances, [("acme", 0), ("umbrella", 700)]);
+    // Read while keys are made: as many keys as the epoch says, at every point.
+    let store = world.store().clone();
+    let base = rights.epoch;
+    let news: Vec<_> = (0..40).map(|number| world.new_key(&format!("k{number}"))).collect();
+    let scope = world.scope;
+    let maker = tokio::spawn(async move {
+        for new in news {
+            let outcome = store.create_key(scope, new, &by()).await.unwrap();
+            assert!(matches!(outcome, CreateKeyOutcome::Created { .. }));
+        }
+    });
+    loop {
+        let rights = world.store().load_rights().await.unwrap();
+        assert_eq!(rights.keys.len() as i64, 1 + rights.epoch.0 - base.0);
+        if rights.keys.len() == 41 {
+            break;
+        }
+    }
+    maker.await.unwrap();
+}
+
+async fn the_committed_epoch_wakes_after_the_commit(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let mut committed = world.store().committed();
+    committed.mark_unchanged();
+    let new = world.new_key("k");
+    let id = new.id;
+    let (store, scope) = (world.store().clone(), world.scope);
+    let maker = tokio::spawn(async move { store.create_key(scope, new, &by()).await.unwrap() });
+    committed.changed().await.unwrap();
+    // Whoever is woken finds the change.
+    assert!(world.store().find_rights_key(id).await.unwrap().is_some());
+    let CreateKeyOutcome::Created { epoch, .. } = maker.await.unwrap() else { panic!("not created") };
+    assert_eq!(*committed.borrow(), epoch);
+}
+
+async fn parallel_acts_leave_no_gap_in_the_epochs(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let neighbour = world.neighbour("umbrella").await;
+    let start = *world.store().committed().borrow();
+    let mut tasks = Vec::new();
+    for number in 0..30 {
+        let store = world.store().clone();
+        let scope = if number % 2 == 0 { world.scope } else { neighbour };
+        let grant = world.grant(1);
+        tasks.push(tokio::spawn(async move { store.grant(scope, grant, &by()).await.unwrap() }));
+    }
+    let mut epochs = Vec::new();
+    for task in tasks {
+        epochs.push(task.await.unwrap().0);
+    }
+    epochs.sort_unstable();
+    assert_eq!(epochs, (start.0 + 1..=start.0 + 30).collect::<Vec<_>>());
+    assert_eq!(world.store().changes_since(start).await.unwrap().len(), 30);
+}
