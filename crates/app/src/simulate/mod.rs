@@ -23,13 +23,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How long open answers may go on after a signal.
 const STOPPING: Duration = Duration::from_secs(2);
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 4096;
 /// The pause after an accept that failed for lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -65,8 +67,7 @@ pub(crate) struct Options {
 /// An option that cannot be used: an address that is taken, a file that cannot be read, a script that is not one.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let simulator = Arc::new(simulator(&options)?);
-    let listener =
-        TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
+    let listener = listen(options.listen).with_context(|| format!("cannot listen on {}", options.listen))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     println!("listening on http://{}", listener.local_addr().context("the listener has no address")?);
@@ -78,6 +79,15 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     })
     .await;
     Ok(())
+}
+
+/// Listens with room for thousands of callers at once: one that is dropped comes back a second later, and spoils a
+/// benchmark.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The simulator that the options describe.

@@ -40,7 +40,7 @@ impl Running {
     async fn with(change: impl FnOnce(&mut Options)) -> Self {
         let mut options = options();
         change(&mut options);
-        let listener = TcpListener::bind(options.listen).await.expect("a free port");
+        let listener = listen(options.listen).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let simulator = Arc::new(simulator(&options).expect("good options"));
         let (stop, stopped) = oneshot::channel();
