@@ -6,6 +6,7 @@ use crate::config::Config;
 use anyhow::{Context as _, bail};
 use claviger_domain::secret::Pepper;
 use claviger_domain::time::Random;
+use claviger_storage::DatabaseUrl;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -92,10 +93,16 @@ impl DataDirectory {
         Ok(peppers)
     }
 
-    /// The key of the audit chain; made if there is none.
-    pub(crate) fn audit_key(&self, random: &mut dyn Random) -> anyhow::Result<[u8; 32]> {
+    /// The key of the audit chain; made if there is no file and no database that was written under another one.
+    pub(crate) fn audit_key(&self, database: &DatabaseUrl, random: &mut dyn Random) -> anyhow::Result<[u8; 32]> {
         let file = self.path.join("audit-key");
         if !file.exists() {
+            if matches!(database, DatabaseUrl::Sqlite(path) if path.exists()) {
+                bail!(
+                    "the audit key {} is missing: without it the audit records of this database cannot be continued; restore it from its backup",
+                    file.display()
+                );
+            }
             write_private(&file, &format!("{}\n", hex(&draw(random))))?;
         }
         let text = read_private(&file)?;

@@ -86,7 +86,7 @@ async fn storage(findings: &mut Findings, config: &ServeConfig) {
         // The server holds the database; that it runs means that its version, lock and schema are good.
         return findings.ok("server", "running on this data directory");
     }
-    let key = match directory.audit_key(&mut SystemRandom) {
+    let key = match directory.audit_key(&config.config.database, &mut SystemRandom) {
         Ok(key) => key,
         Err(error) => {
             return findings.repair("audit key", format_args!("{error:#}"), "restore the file from its backup");

@@ -32,7 +32,7 @@ impl Instance {
     /// Opens the store, checks the pepper against it, and makes the first organization if there is none.
     pub(crate) async fn open(config: &Config, directory: &DataDirectory) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(MachineClock::new());
-        let audit_key = directory.audit_key(&mut SystemRandom)?;
+        let audit_key = directory.audit_key(&config.database, &mut SystemRandom)?;
         let store = Store::open(&config.database, audit_key, clock.now()).await?;
         let checks = store.pepper_checks().await?;
         let peppers = directory.peppers(config, &mut SystemRandom, checks.is_empty())?;

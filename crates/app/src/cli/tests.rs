@@ -74,6 +74,10 @@ async fn a_fresh_directory_is_made_by_set_up_and_by_nothing_else() {
 
     let mode = |name: &str| std::fs::metadata(data.join(name)).map(|found| found.permissions().mode() & 0o777).ok();
     assert_eq!((mode(""), mode("pepper"), mode("audit-key")), (Some(0o700), Some(0o600), Some(0o600)));
+    std::fs::rename(data.join("audit-key"), data.join("kept")).expect("moved");
+    let refused = Transport::choose(&global, &variables, false).await.err().map(|error| error.to_string());
+    assert!(refused.is_some_and(|text| text.contains("audit-key is missing")));
+    std::fs::rename(data.join("kept"), data.join("audit-key")).expect("moved");
     // The store was let go of, and another pepper is noticed before anything is done with it.
     std::fs::write(data.join("pepper"), format!("1 {}\n", "ab".repeat(32))).expect("written");
     let refused = Transport::choose(&global, &variables, false).await.err().map(|error| error.to_string());
