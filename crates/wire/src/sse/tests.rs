@@ -1,6 +1,7 @@
 //! Every line end, comments, and every split of every case.
 
 use super::*;
+use proptest::prelude::*;
 
 /// Reads a stream that arrives in these pieces; what it leaves behind comes last.
 fn read(pieces: impl IntoIterator<Item = Bytes>) -> Vec<Frame> {
@@ -129,4 +130,24 @@ fn an_event_at_the_limit_passes_and_one_beyond_it_ends_the_stream() {
 #[test]
 fn the_default_limit_is_sixteen_mebibytes() {
     assert_eq!(SseReader::new().event_bytes_max, 16 * 1024 * 1024);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_stream_reads_the_same_whole_and_byte_by_byte(
+        tokens in prop::collection::vec(
+            prop::sample::select(vec!["data", "data: ", "event", ":", " ", "\r", "\n", "\r\n", "\n\n", "x", "é", "\u{feff}"]),
+            0..40,
+        ),
+    ) {
+        let whole = Bytes::from(tokens.concat());
+        let said_of = |frames: Vec<Frame>| -> Vec<_> {
+            frames.into_iter().map(|frame| (frame.event, frame.data, frame.is_whole)).collect()
+        };
+        let at_once = said_of(read([whole.clone()]));
+        let bit_by_bit = said_of(read((0..whole.len()).map(|at| whole.slice(at..=at))));
+        prop_assert_eq!(at_once, bit_by_bit);
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use claviger_domain::meter::{Meter, Meters, Usage, UsageSource};
+use proptest::prelude::*;
 
 const ASKED: &str = r#""stream":true,"stream_options":{"include_usage":true}"#;
 const PLAIN: &str = r#""stream":true"#;
@@ -302,6 +303,32 @@ fn the_estimator_takes_chunks_only_up_to_half_the_bytes() {
     assert_eq!(estimate(&["a"; 10]), (5, 2));
     assert_eq!(estimate(&["1234"; 10]), (10, 5));
     assert_eq!(estimate(&[]), (0, 0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_an_upstream_sends_leaves_as_one_data_line_each(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "data: ", "\n", "\n\n", "\r\n", "{", "}", "[", "]", ",", ":", "\"", "\\", "\"choices\":[", "\"usage\":",
+                "{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}", "\"model\":\"up\"", "null", "-1",
+                "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":1}}\r\n\r\n",
+                "event: error\n", "\"error\":", "data: [DONE]\n\n", "\"finish_reason\":\"stop\"", "\u{1}", "é",
+            ]),
+            0..24,
+        ),
+        dialect in prop::sample::select(ALL), is_asked in any::<bool>(),
+    ) {
+        let mut stream = stream(if is_asked { ASKED } else { PLAIN }, dialect);
+        let (forwarded, _) = run(&mut stream, &pieces.concat());
+        for event in forwarded.split_terminator("\n\n") {
+            let data = event.strip_prefix("data: ").unwrap();
+            prop_assert!(!data.contains(['\n', '\r']), "{}", data);
+            prop_assert!(serde_json::from_str::<serde_json::Value>(data).unwrap()["model"] == "m/a", "{}", data);
+        }
+    }
 }
 
 mod whole {
