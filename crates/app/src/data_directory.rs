@@ -43,9 +43,7 @@ impl DataDirectory {
             bail!("{} is not a directory", path.display());
         }
         if metadata.permissions().mode() & 0o077 != 0 {
-            // The pepper, the socket and the database lie here; a stranger's look must end at the door.
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-                .with_context(|| format!("{} is open to others and cannot be made private", path.display()))?;
+            make_private(path)?;
         }
         Ok(Some(Self { path: path.to_path_buf() }))
     }
@@ -108,6 +106,22 @@ impl DataDirectory {
         let text = read_private(&file)?;
         unhex(text.trim()).with_context(|| format!("{}: expected 64 lower-case hex digits", file.display()))
     }
+}
+
+/// The pepper, the socket and the database lie here, so a stranger's look must end at the door. Only a directory that is
+/// empty or ours is closed: `--data /tmp` must not shut everybody out of it.
+fn make_private(path: &Path) -> anyhow::Result<()> {
+    let is_ours =
+        path.join("audit-key").exists() || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if !is_ours {
+        bail!(
+            "{} is open to others and holds other things: choose a directory of its own, or run `chmod 700 {}`",
+            path.display(),
+            path.display()
+        );
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("{} is open to others and cannot be made private", path.display()))
 }
 
 /// The text of a file that must be its owner's alone.
@@ -173,6 +187,22 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_holds_other_things_is_not_shut() {
+        let folder = tempfile::TempDir::new().expect("a temporary directory");
+        let path = folder.path().join("shared");
+        let open = || fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("mode set");
+        let mode = || fs::metadata(&path).map(|found| found.permissions().mode() & 0o777).ok();
+        fs::create_dir(&path).expect("made");
+        open();
+        assert!(DataDirectory::open_or_make(&path).is_ok());
+        assert_eq!(mode(), Some(0o700), "an empty directory becomes ours");
+        open();
+        fs::write(path.join("holiday.jpg"), "").expect("written");
+        assert!(DataDirectory::open_or_make(&path).is_err());
+        assert_eq!(mode(), Some(0o755));
+    }
 
     #[test]
     fn a_pepper_line_is_read_strictly() {
