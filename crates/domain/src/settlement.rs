@@ -45,7 +45,6 @@ pub struct Terms {
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "lives on the stack of one request; a box would allocate per event")]
 pub enum Event {
     /// The whole request was handed to the upstream.
     Dispatched,

@@ -54,6 +54,7 @@ impl Admitted {
     pub(crate) fn hold(from: Parsed, node: &Node) -> Result<Self, Refusal> {
         let Parsed { caller, ask, headers } = from;
         let model = find_model(node, &caller, &ask.model)?;
+        check_dialects(&ask, &model)?;
         let slot = node.charges.try_reserve().map_err(|_| Refusal::from(Code::LedgerUnavailable))?;
         let drain = node.drains.try_reserve().ok_or(Code::Overloaded)?;
         if node.has_lost_ledger() {
@@ -130,6 +131,18 @@ fn find_model(node: &Node, caller: &Caller, id: &str) -> Result<Arc<Model>, Refu
         return Err(PublicError::with_message(Code::UnsupportedEndpoint, message).about("model").into());
     }
     Ok(Arc::clone(model))
+}
+
+/// What no target of the model may be sent is refused here, before credit is touched; one that may be sent is enough.
+fn check_dialects(ask: &ChatAsk, model: &Model) -> Result<(), Refusal> {
+    let mut refused = None;
+    for target in model.tiers.iter().flatten() {
+        match ask.check_dialect(target.provider.dialect) {
+            Ok(()) => return Ok(()),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn not_priced(id: &str) -> Refusal {

@@ -225,7 +225,7 @@ impl Open {
 
     /// One piece from the upstream, within its limits of silence and total time.
     pub(crate) async fn read(&mut self, keeps_alive: bool) -> Read {
-        let Some(conversation) = &mut self.conversation else { return Read::Failed(Fault::Broken) };
+        let Some(conversation) = &mut self.conversation else { return Read::End };
         let silent_until = self.heard_at.checked_add(self.silence_max).unwrap_or(self.heard_at);
         let hard = silent_until.min(self.total_deadline);
         let soft = if keeps_alive { instant_in(limits::KEEP_ALIVE) } else { hard };

@@ -21,7 +21,7 @@ impl Planned {
     pub(crate) fn order(admitted: Admitted, node: &Node) -> Result<Self, Refusal> {
         let mut targets = Vec::new();
         for tier in &admitted.model.tiers {
-            let mut left: Vec<&Target> = tier.iter().filter(|target| target.weight > 0).collect();
+            let mut left: Vec<&Target> = tier.iter().filter(|target| admissible(&admitted, target)).collect();
             while !left.is_empty() && targets.len() < limits::ATTEMPTS {
                 let total = left.iter().fold(0_u64, |sum, target| sum.saturating_add(u64::from(target.weight)));
                 let drawn = if left.len() == 1 { 0 } else { node.draw_below(total) };
@@ -31,6 +31,11 @@ impl Planned {
         }
         if targets.is_empty() { Err(Code::ServiceUnavailable.into()) } else { Ok(Self { admitted, targets }) }
     }
+}
+
+/// Not drained, and allowed to be sent what the request asks.
+fn admissible(admitted: &Admitted, target: &Target) -> bool {
+    target.weight > 0 && admitted.ask.check_dialect(target.provider.dialect).is_ok()
 }
 
 /// Where the running sum of weights passes `drawn`.

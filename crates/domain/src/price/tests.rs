@@ -174,7 +174,7 @@ fn a_version_is_named_by_its_content_and_reads_back() {
 
 /// `⌈Σ uᵢ·pᵢ / 10⁶⌉` by schoolbook long arithmetic on decimal digits, independent of `i128`.
 fn oracle(products: &[(u64, i64)]) -> String {
-    let mut sum = vec![0_u32; 48];
+    let mut sum = [0_u32; 48];
     for (quantity, price) in products {
         let (a, b) = (digits(*quantity), digits(u64::try_from(*price).unwrap()));
         for (i, x) in a.iter().enumerate() {
