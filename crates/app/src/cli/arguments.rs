@@ -192,6 +192,12 @@ pub(super) struct ListKeysOptions {
     /// Only this environment, by name or id
     #[arg(long)]
     pub(super) environment: Option<String>,
+    /// Only keys that nobody used for this long, such as 90d
+    #[arg(long, value_name = "DURATION")]
+    pub(super) unused: Option<String>,
+    /// Only keys that end within this time, such as 14d
+    #[arg(long, value_name = "DURATION")]
+    pub(super) expiring: Option<String>,
     /// Also expired and revoked ones
     #[arg(long)]
     pub(super) all: bool,

@@ -5,6 +5,8 @@ use super::output::{Output, printable, text, time, words};
 use super::secret_out::Place;
 use super::transport::{Transport, encoded, target};
 use super::{Failure, Kind};
+use crate::clock::MachineClock;
+use claviger_domain::time::Clock as _;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -31,8 +33,7 @@ pub(super) async fn create(
         body["environment_id"] = json!(find_environment(transport, environment).await?);
     }
     if let Some(expires) = &options.expires {
-        let seconds = super::civil::seconds(expires)
-            .ok_or_else(|| Failure::new(Kind::Usage, format!("--expires {expires}: a duration such as 90d or 12h")))?;
+        let seconds = duration("--expires", expires)?;
         body["expires_in_seconds"] = json!(seconds);
     }
     if options.admin {
@@ -107,7 +108,17 @@ pub(super) async fn list(
             ("q", options.search.as_deref()),
         ],
     );
-    let keys = pages(transport, &first, usize::MAX).await?;
+    let mut keys = pages(transport, &first, usize::MAX).await?;
+    let now = MachineClock::new().now().wall.seconds();
+    if let Some(text) = &options.unused {
+        let limit = now - duration("--unused", text)?;
+        // A key that was never used counts from its making.
+        keys.retain(|key| key["last_used_at"].as_i64().or(key["created_at"].as_i64()).is_some_and(|at| at <= limit));
+    }
+    if let Some(text) = &options.expiring {
+        let limit = now + duration("--expiring", text)?;
+        keys.retain(|key| key["expires_at"].as_i64().is_some_and(|at| at <= limit));
+    }
     let columns = [
         words("ID"),
         words("NAME"),
@@ -129,6 +140,11 @@ pub(super) async fn list(
         ]
     });
     Ok(ExitCode::SUCCESS)
+}
+
+fn duration(flag: &str, text: &str) -> Result<i64, Failure> {
+    let seconds = super::civil::seconds(text);
+    seconds.ok_or_else(|| Failure::new(Kind::Usage, format!("{flag} {text}: a duration such as 90d or 12h")))
 }
 
 fn state(key: &Value) -> String {
