@@ -143,12 +143,22 @@ impl Meters {
 
     /// Only the meters of one side.
     pub fn side(&self, side: Side) -> Self {
-        self.iter().filter(|(meter, _)| meter.side() == side).fold(Self::NONE, |sum, (meter, n)| sum.with(meter, n))
+        // In place: a fold by value copies all quantities once for each meter, on every request.
+        let mut found = Self::NONE;
+        for (meter, quantity) in self.iter().filter(|(meter, _)| meter.side() == side) {
+            found.set(meter, quantity);
+        }
+        found
     }
 
     /// These meters, completed by those of `other` that are not reported here.
-    pub fn or(self, other: &Self) -> Self {
-        other.iter().fold(self, |sum, (meter, n)| if sum.of(meter).is_none() { sum.with(meter, n) } else { sum })
+    pub fn or(mut self, other: &Self) -> Self {
+        for (meter, quantity) in other.iter() {
+            if self.of(meter).is_none() {
+                self.set(meter, quantity);
+            }
+        }
+        self
     }
 
     /// Whether no meter is reported.
