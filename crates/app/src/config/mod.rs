@@ -3,6 +3,7 @@
 //! Precedence: flag › variable › `./claviger.toml` or `--config` › user file › `/etc/claviger/claviger.toml` › default.
 //! Unknown keys are refused with file, line and the nearest name.
 
+mod catalog;
 mod layers;
 mod nearest;
 mod prices;

@@ -1,42 +1,20 @@
 //! What the configuration means: types that cannot hold nonsense.
 
+use super::catalog;
 use super::layers::{Flags, Layered};
 use super::nearest::suggestion;
-use super::prices::{self, Book, Books};
+use super::prices::{self, Book};
 use super::quantity::duration;
-use super::typed::{Document, Model as TypedModel, Provider as TypedProvider};
+use super::typed::Document;
 use super::{Invalid, read_secret};
-use claviger_domain::catalog::{Catalog, Dialect, Model, Pricing, Provider, Target, Timeouts};
-use claviger_domain::endpoint::EndpointName;
+use claviger_domain::catalog::Catalog;
 use claviger_domain::key::Prefixes;
 use claviger_domain::price::PriceSheet;
 use claviger_domain::settlement::UpstreamCut;
 use claviger_storage::DatabaseUrl;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
-
-/// The built-in provider, and its models with it.
-const SIMULATOR: &str = "simulator";
-/// Models of `wire.md` §8 whose endpoints exist.
-const SIMULATED: &[&str] = &[
-    "sim-echo",
-    "sim-stream",
-    "sim-tools",
-    "sim-json",
-    "sim-reasoning",
-    "sim-error-429",
-    "sim-error-500",
-    "sim-error-timeout",
-    "sim-error-midstream",
-    "sim-error-truncate",
-];
-/// 2026-01-01: shown by the models endpoint for everything that a file declares without a date of its own.
-const OFFERED_SINCE: i64 = 1_767_225_600;
-/// The longest a dead client's answer may be read (`money.md` §7).
-const DRAIN_MAX: Duration = Duration::from_secs(600);
 
 /// What every command needs.
 #[derive(Debug)]
@@ -136,7 +114,7 @@ pub(super) fn config(layered: &Layered, _flags: &Flags) -> Result<Config, Invali
 pub(super) fn serve_config(layered: Layered, flags: &Flags) -> Result<ServeConfig, Invalid> {
     let config = config(&layered, flags)?;
     let books = prices::read(&layered)?;
-    let catalog = catalog(&layered, &books)?;
+    let catalog = catalog::read(&layered, &books)?;
     let sheets = books.into_values().filter_map(|book| match book {
         Book::Sheet(sheet) => Some(sheet),
         Book::Free => None,
@@ -241,190 +219,4 @@ fn percent_encoded(text: &str) -> String {
         }
     }
     out
-}
-
-fn catalog(layered: &Layered, books: &Books) -> Result<Catalog, Invalid> {
-    let providers = providers(layered)?;
-    let mut models = Vec::new();
-    let mut aliases = Vec::new();
-    for typed in &layered.document.model {
-        models.push(model(layered, typed, &providers, books)?);
-        aliases.extend(typed.aliases.iter().map(|alias| (alias.clone(), typed.id.clone())));
-    }
-    let simulator = providers.get(SIMULATOR).cloned();
-    models.extend(simulator.iter().flat_map(|provider| SIMULATED.iter().map(|id| simulated(id, provider))));
-    Catalog::new(models, aliases).map_err(|error| Invalid::at(layered.place_of("[[model]]"), error))
-}
-
-fn providers(layered: &Layered) -> Result<BTreeMap<String, Arc<Provider>>, Invalid> {
-    let mut providers = BTreeMap::new();
-    let simulator = Provider {
-        name: SIMULATOR.to_owned(),
-        dialect: Dialect::Simulator,
-        base_url: String::new(),
-        credential: None,
-        concurrency_max: 0,
-        timeouts: Timeouts::default(),
-        drain: Duration::from_secs(10),
-    };
-    providers.insert(SIMULATOR.to_owned(), Arc::new(simulator));
-    for typed in &layered.document.provider {
-        let at = |what: String| {
-            Invalid::at(layered.place_of(&typed.name), format_args!("provider `{}`: {what}", typed.name))
-        };
-        let provider = provider(layered, typed).map_err(at)?;
-        // A disabled provider is checked like any other, so that enabling it holds no surprise.
-        if typed.enabled && providers.insert(typed.name.clone(), Arc::new(provider)).is_some() {
-            return Err(at("the name is taken".to_owned()));
-        }
-    }
-    Ok(providers)
-}
-
-fn provider(layered: &Layered, typed: &TypedProvider) -> Result<Provider, String> {
-    let dialects: Vec<&str> =
-        Dialect::ALL.iter().filter(|dialect| **dialect != Dialect::Simulator).map(|dialect| dialect.name()).collect();
-    let dialect = Dialect::ALL
-        .iter()
-        .find(|dialect| dialect.name() == typed.dialect && **dialect != Dialect::Simulator)
-        .ok_or_else(|| format!("dialect `{}` is none of {}", typed.dialect, dialects.join(", ")))?;
-    let time = |name: &str, text: &Option<String>, default: Duration| match text {
-        None => Ok(default),
-        Some(text) => duration(text).ok_or_else(|| format!("{name} = `{text}` is not a duration such as 5s")),
-    };
-    let defaults = Timeouts::default();
-    let drain = time("drain", &typed.drain, Duration::from_secs(10))?;
-    if drain > DRAIN_MAX {
-        return Err("drain is at most 600s".to_owned());
-    }
-    let credential = match typed.key_file.as_str() {
-        "" => None,
-        name => Some(read_secret(&layered.base().join(name)).map_err(|error| error.to_string())?),
-    };
-    Ok(Provider {
-        name: typed.name.clone(),
-        dialect: *dialect,
-        base_url: base_url(&typed.base_url)?,
-        credential,
-        concurrency_max: typed.max_concurrency,
-        timeouts: Timeouts {
-            connect: time("connect", &typed.connect, defaults.connect)?,
-            first_byte: time("first_byte", &typed.first_byte, defaults.first_byte)?,
-            idle: time("idle", &typed.idle, defaults.idle)?,
-            total: time("total", &typed.total, defaults.total)?,
-        },
-        drain,
-    })
-}
-
-/// Scheme, host and path, without a trailing `/` or `/v1`.
-fn base_url(text: &str) -> Result<String, String> {
-    let bad = |what: &str| Err(format!("base_url `{text}` {what}"));
-    let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https")) else {
-        return bad("begins with http:// or https://");
-    };
-    if rest.contains(['?', '#', '@', ' ']) {
-        return bad("holds a query, a fragment or a credential; credentials belong into key_file");
-    }
-    let rest = rest.trim_end_matches('/');
-    let rest = rest.strip_suffix("/v1").unwrap_or(rest).trim_end_matches('/');
-    if rest.is_empty() || rest.starts_with('/') {
-        return bad("names no host");
-    }
-    Ok(format!("{scheme}://{rest}"))
-}
-
-fn model(
-    layered: &Layered,
-    typed: &TypedModel,
-    providers: &BTreeMap<String, Arc<Provider>>,
-    books: &Books,
-) -> Result<Model, Invalid> {
-    let at = |what: String| Invalid::at(layered.place_of(&typed.id), format_args!("model `{}`: {what}", typed.id));
-    if typed.id.is_empty()
-        || typed.id.len() > claviger_domain::limits::MODEL_ID_BYTES
-        || typed.id.chars().any(char::is_control)
-    {
-        return Err(at("an id has 1 to 256 bytes and no control characters".to_owned()));
-    }
-    let pricing = match (typed.free, books.get(&typed.id)) {
-        (true, Some(Book::Sheet(_))) => return Err(at("is marked free and priced: choose one".to_owned())),
-        (true, _) | (false, Some(Book::Free)) => Pricing::Free,
-        (false, Some(Book::Sheet(sheet))) => Pricing::Priced(Arc::new(sheet.clone())),
-        (false, None) => Pricing::Unpriced,
-    };
-    Ok(Model {
-        id: typed.id.clone(),
-        created_seconds: OFFERED_SINCE,
-        owned_by: typed.id.split_once('/').map_or("claviger", |(owner, _)| owner).to_owned(),
-        tiers: tiers(layered, typed, providers).map_err(at)?,
-        endpoints: endpoints(&typed.endpoints).map_err(at)?,
-        context_tokens: typed.context,
-        output_tokens_max: typed.max_output,
-        pricing,
-        is_simulated: false,
-    })
-}
-
-fn tiers(
-    layered: &Layered,
-    typed: &TypedModel,
-    providers: &BTreeMap<String, Arc<Provider>>,
-) -> Result<Vec<Vec<Target>>, String> {
-    if typed.tiers.is_empty() {
-        let mut own = layered.document.provider.iter().filter_map(|provider| providers.get(&provider.name));
-        let (Some(only), None) = (own.next(), own.next()) else {
-            return Err("has no `tiers`, which can only be left out when there is exactly one provider".to_owned());
-        };
-        return Ok(vec![vec![Target { provider: only.clone(), upstream_model: typed.id.clone(), weight: 1 }]]);
-    }
-    let target = |target: &super::typed::Target| {
-        let provider = providers.get(&target.provider).cloned().ok_or_else(|| {
-            let is_disabled = layered.document.provider.iter().any(|known| known.name == target.provider);
-            let why = if is_disabled { "is disabled" } else { "does not exist" };
-            format!(
-                "provider `{}` {why}{}",
-                target.provider,
-                if is_disabled {
-                    String::new()
-                } else {
-                    suggestion(&target.provider, providers.keys().map(String::as_str))
-                }
-            )
-        })?;
-        let upstream_model = target.model.clone().unwrap_or_else(|| typed.id.clone());
-        Ok(Target { provider, upstream_model, weight: target.weight })
-    };
-    typed.tiers.iter().map(|tier| tier.iter().map(target).collect()).collect()
-}
-
-fn endpoints(typed: &[String]) -> Result<Vec<EndpointName>, String> {
-    let chat = EndpointName::ChatCompletions;
-    if typed.is_empty() {
-        return Ok(vec![chat]);
-    }
-    typed
-        .iter()
-        .map(|name| {
-            if name == chat.name() {
-                Ok(chat)
-            } else {
-                Err(format!("endpoint `{name}` does not exist; `{}` does", chat.name()))
-            }
-        })
-        .collect()
-}
-
-fn simulated(id: &str, provider: &Arc<Provider>) -> Model {
-    Model {
-        id: id.to_owned(),
-        created_seconds: OFFERED_SINCE,
-        owned_by: SIMULATOR.to_owned(),
-        tiers: vec![vec![Target { provider: provider.clone(), upstream_model: id.to_owned(), weight: 1 }]],
-        endpoints: vec![EndpointName::ChatCompletions],
-        context_tokens: Some(131_072),
-        output_tokens_max: Some(claviger_domain::limits::SIMULATED_TOKENS),
-        pricing: Pricing::Free,
-        is_simulated: true,
-    }
 }
