@@ -1,7 +1,9 @@
-//! Which crate may use which: the table of ARCHITECTURE.md, "Crates and doors", against `cargo metadata`.
+//! Which crate may use which: the table of ARCHITECTURE.md, "Crates and doors", against `cargo metadata`; and that what is
+//! declared is used.
 
 use super::Fault;
 use crate::json::Json;
+use crate::rust_text::RustText;
 use crate::workspace::{self, Outcome};
 
 /// One crate: which of ours it may use, and which libraries it must never see.
@@ -54,9 +56,34 @@ const DOORS: &[Door] = &[
 /// Only tests may use it, so it is a dev-dependency everywhere and a dependency nowhere.
 const TESTKIT: &str = "claviger-testkit";
 
-pub(super) fn check() -> Outcome<Vec<Fault>> {
+fn metadata() -> Outcome<Json> {
     let text = workspace::output(workspace::cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
-    let metadata = Json::parse(&text).ok_or("cargo metadata printed something that is not JSON")?;
+    Json::parse(&text).ok_or_else(|| "cargo metadata printed something that is not JSON".to_owned())
+}
+
+/// A dependency that no source file names is dead weight in every build.
+pub(super) fn unused() -> Outcome<Vec<Fault>> {
+    let mut faults = Vec::new();
+    for package in metadata()?.list("packages") {
+        let name = package.text("name").unwrap_or_default();
+        let manifest = package.text("manifest_path").unwrap_or_default();
+        let folder = manifest.trim_end_matches("/Cargo.toml").trim_start_matches(&*workspace::root().to_string_lossy());
+        let mut code = String::new();
+        for path in workspace::files(folder.trim_start_matches('/'), ".rs")? {
+            code.push_str(&RustText::read(&workspace::read(&path)?).code);
+        }
+        for dependency in package.list("dependencies") {
+            let library = dependency.text("name").unwrap_or_default().replace('-', "_");
+            if !["::", ";", " as"].iter().any(|behind| code.contains(&format!("{library}{behind}"))) {
+                faults.push(format!("{name} declares {library} and never uses it"));
+            }
+        }
+    }
+    Ok(faults)
+}
+
+pub(super) fn check() -> Outcome<Vec<Fault>> {
+    let metadata = metadata()?;
     let mut faults = Vec::new();
     for package in metadata.list("packages") {
         let name = package.text("name").unwrap_or_default();

@@ -18,6 +18,7 @@ type Rule = fn() -> Outcome<Vec<Fault>>;
 
 const RULES: &[(&str, Rule)] = &[
     ("crate edges", edges::check),
+    ("every dependency is used", edges::unused),
     ("lint attributes of strict crates", fences::lint_attributes),
     ("file headers and names", files::check),
     ("lengths of files and functions", lengths::check),
