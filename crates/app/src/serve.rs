@@ -36,9 +36,17 @@ pub(crate) fn run(flags: &Flags, variables: &Variables) -> Result<(), Failure> {
     check_listen(&config)?;
     crate::telemetry::start(&config.config);
     wake_bug(variables)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Kind::Failed, format!("no runtime: {error}")))?;
     runtime.block_on(serve(config)).map_err(Failure::from)
+}
+
+/// One thread a core; on a single core no other worker exists that could take work over, so none is woken for it.
+fn runtime() -> tokio::runtime::Builder {
+    match std::thread::available_parallelism() {
+        Ok(cores) if cores.get() == 1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    }
 }
 
 /// Keys must not cross a network in the clear, unless the operator says that something in front ends TLS.

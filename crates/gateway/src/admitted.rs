@@ -32,7 +32,7 @@ const OUTPUT_TOKENS_UNSAID: u64 = 16_384;
 /// A request that may be dispatched: known, priced, paid for.
 pub(crate) struct Admitted {
     pub(crate) caller: Caller,
-    pub(crate) ask: ChatAsk,
+    pub(crate) ask: Box<ChatAsk>,
     pub(crate) headers: HeaderMap,
     pub(crate) model: Arc<Model>,
     pub(crate) sheet: Option<Arc<PriceSheet>>,
@@ -51,7 +51,7 @@ impl Admitted {
     ///
     /// # Errors
     /// 400 unpriced, unserved; 401, 403 gone meanwhile; 403, 404 model; 429 credit; 503 when a charge could not be kept.
-    pub(crate) fn hold(from: Parsed, node: &Node) -> Result<Self, Refusal> {
+    pub(crate) fn hold(from: Parsed, node: &Node) -> Result<Box<Self>, Refusal> {
         let Parsed { caller, ask, headers } = from;
         let model = find_model(node, &caller, &ask.model)?;
         check_dialects(&ask, &model)?;
@@ -67,7 +67,7 @@ impl Admitted {
             Pricing::Unpriced => return Err(not_priced(&model.id)),
         };
         let Priced { bound, mut output_limit } = bound_of(&ask, &model, sheet.as_deref())?;
-        let mut admitted = Self {
+        let mut admitted = Box::new(Self {
             caller,
             ask,
             headers,
@@ -79,7 +79,7 @@ impl Admitted {
             hold: None,
             slot,
             drain,
-        };
+        });
         if let Some(sheet) = admitted.sheet.clone() {
             let (hold, bound) = set_aside(node, &admitted.caller, &sheet, &bound)?;
             admitted.is_clamped = bound.output_per_choice < admitted.bound.output_per_choice;

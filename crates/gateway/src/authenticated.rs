@@ -21,7 +21,7 @@ pub(crate) struct Caller {
 
 /// A request with its caller.
 pub(crate) struct Authenticated {
-    pub(crate) matched: Matched,
+    pub(crate) matched: Box<Matched>,
     pub(crate) caller: Caller,
 }
 
@@ -30,7 +30,11 @@ impl Authenticated {
     ///
     /// # Errors
     /// 400 key in the URL or a repeated header; 401; 403; 503 when rights are too old to be believed.
-    pub(crate) fn check(matched: Matched, node: &Node, trace: &mut Trace) -> Result<Self, Box<(Refusal, Matched)>> {
+    pub(crate) fn check(
+        matched: Box<Matched>,
+        node: &Node,
+        trace: &mut Trace,
+    ) -> Result<Self, Box<(Refusal, Box<Matched>)>> {
         match find_caller(&matched, node, trace) {
             Ok(caller) => {
                 caller.key.used(trace.arrived.wall);

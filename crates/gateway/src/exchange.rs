@@ -31,8 +31,8 @@ pub(crate) struct Exchange(Option<Box<Open>>);
 /// An exchange that is not settled yet.
 pub(crate) struct Open {
     pub(crate) node: Arc<Node>,
-    pub(crate) trace: Trace,
-    pub(crate) admitted: Admitted,
+    pub(crate) trace: Box<Trace>,
+    pub(crate) admitted: Box<Admitted>,
     pub(crate) settlement: Settlement,
     pub(crate) target: Option<Target>,
     pub(crate) conversation: Option<Conversation>,
@@ -72,7 +72,7 @@ pub(crate) struct End {
 }
 
 impl Exchange {
-    pub(crate) fn new(node: &Arc<Node>, trace: Trace, admitted: Admitted) -> Self {
+    pub(crate) fn new(node: &Arc<Node>, trace: Box<Trace>, admitted: Box<Admitted>) -> Self {
         let bound = &admitted.bound;
         let input_bound = bound.input.iter().fold(0_u64, |sum, (_, quantity)| sum.saturating_add(quantity));
         let settlement = Settlement::new(Terms {

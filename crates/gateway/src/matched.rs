@@ -8,7 +8,7 @@ use claviger_domain::error::{Code, PublicError};
 
 /// A request with its row.
 pub(crate) struct Matched {
-    pub(crate) received: Received,
+    pub(crate) received: Box<Received>,
     pub(crate) found: Match,
 }
 
@@ -28,10 +28,10 @@ impl Matched {
     /// # Errors
     /// 404 for a path without rows, 405 with `Allow` for another method; the request is given back.
     pub(crate) fn find(
-        received: Received,
+        received: Box<Received>,
         table: &EndpointTable,
         trace: &mut Trace,
-    ) -> Result<Destination, Box<(Refusal, Received)>> {
+    ) -> Result<Destination, Box<(Refusal, Box<Received>)>> {
         let (method, path) = (received.head.method.as_str(), received.head.uri.path());
         match table.find(method, path) {
             Ok(found) => {
@@ -49,7 +49,7 @@ impl Matched {
     }
 
     /// 404 `unknown_url`, in the words of the API that clients know.
-    pub(crate) fn no_such_url(received: Received) -> Box<(Refusal, Received)> {
+    pub(crate) fn no_such_url(received: Box<Received>) -> Box<(Refusal, Box<Received>)> {
         let message = format!("Invalid URL ({} {})", received.head.method, received.head.uri.path());
         Box::new((PublicError::with_message(Code::UnknownUrl, message).into(), received))
     }

@@ -13,7 +13,7 @@ use http::{HeaderMap, header};
 /// A request whose body is understood.
 pub(crate) struct Parsed {
     pub(crate) caller: Caller,
-    pub(crate) ask: ChatAsk,
+    pub(crate) ask: Box<ChatAsk>,
     /// The client's headers; the dialler passes the closed list of W22 on.
     pub(crate) headers: HeaderMap,
 }
@@ -28,11 +28,11 @@ impl Parsed {
         if let Err(refusal) =
             check_head(&matched.received.head.headers, matched.received.length, matched.found.row.body_bytes_max)
         {
-            return Err(Unparsed { refusal, unread: Some(Box::new(matched.received)) });
+            return Err(Unparsed { refusal, unread: Some(matched.received) });
         }
         let body = PacedBody::new(matched.received.body, matched.found.row.body_bytes_max);
         let bytes = body.read().await.map_err(|error| Unparsed::read(Refusal::closing(Code::from(error))))?;
-        let ask = ChatAsk::parse(bytes).map_err(|error| Unparsed::read(error.into()))?;
+        let ask = Box::new(ChatAsk::parse(bytes).map_err(|error| Unparsed::read(error.into()))?);
         trace.model.clone_from(&ask.model);
         trace.is_stream = ask.is_stream;
         Ok(Self { caller, ask, headers: matched.received.head.headers })

@@ -38,6 +38,8 @@ pub(crate) struct Connection {
 }
 
 /// Answers one request. Never fails: what goes wrong becomes a reply.
+///
+/// The branches are boxed: hyper moves this future for every request, so it must stay small.
 pub(crate) async fn answer<M, F, B>(
     node: Arc<Node>,
     connection: Arc<Connection>,
@@ -49,11 +51,11 @@ where
     F: Future<Output = Response<B>>,
 {
     connection.phase.busy();
-    let mut trace = Trace::new(&node, connection.client);
+    let mut trace = Box::new(Trace::new(&node, connection.client));
     let walk = Walk { node: &node, connection: &connection };
     let received = match Received::check(request, &mut trace) {
         Ok(received) => received,
-        Err(refused) => return left(walk.refuse_unread(*refused, trace).await),
+        Err(refused) => return left(Box::pin(walk.refuse_unread(*refused, trace)).await),
     };
     let is_last = received.is_last() || node.is_stopping();
     let found = if connection.phase.take_fragment() {
@@ -62,11 +64,11 @@ where
         Matched::find(received, &node.endpoints, &mut trace)
     };
     let mut reply = match found {
-        Err(refused) => left(walk.refuse_unread(*refused, trace).await),
-        Ok(Destination::Options(allow)) => left(walk.whole(no_content(&allow), trace)),
-        Ok(Destination::Root) => left(walk.whole(Response::new(Flow::whole(Bytes::new())), trace)),
-        Ok(Destination::Row(matched)) if matched.is_inference() => left(walk.inference(*matched, trace).await),
-        Ok(Destination::Row(matched)) => walk.manage(*matched, trace, management).await.map(Either::Right),
+        Err(refused) => left(Box::pin(walk.refuse_unread(*refused, trace)).await),
+        Ok(Destination::Options(allow)) => left(walk.whole(no_content(&allow), &trace)),
+        Ok(Destination::Root) => left(walk.whole(Response::new(Flow::whole(Bytes::new())), &trace)),
+        Ok(Destination::Row(matched)) if matched.is_inference() => left(Box::pin(walk.inference(matched, trace)).await),
+        Ok(Destination::Row(matched)) => Box::pin(walk.manage(matched, trace, management)).await.map(Either::Right),
     };
     if is_last {
         respond::close(reply.headers_mut());
@@ -94,7 +96,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    async fn inference(&self, matched: Matched, mut trace: Trace) -> Response<Flow> {
+    async fn inference(&self, matched: Box<Matched>, mut trace: Box<Trace>) -> Response<Flow> {
         let authenticated = match Authenticated::check(matched, self.node, &mut trace) {
             Ok(authenticated) => authenticated,
             Err(refused) => {
@@ -111,13 +113,13 @@ impl Walk<'_> {
             _ => Err(Code::InternalError.into()),
         };
         match local {
-            Ok(reply) => self.whole(reply, trace),
+            Ok(reply) => self.whole(reply, &trace),
             Err(refusal) => self.refuse_unread((refusal, authenticated.matched.received), trace).await,
         }
     }
 
     /// Parsed → Admitted → Planned → Dispatched → Relayed.
-    async fn chat(&self, from: Authenticated, mut trace: Trace) -> Response<Flow> {
+    async fn chat(&self, from: Authenticated, mut trace: Box<Trace>) -> Response<Flow> {
         let parsed = match Parsed::read(from, &mut trace).await {
             Ok(parsed) => parsed,
             Err(Unparsed { refusal, unread }) => return self.refuse(refusal, trace, unread).await,
@@ -131,18 +133,18 @@ impl Walk<'_> {
         let dispatched = Dispatched::ask(planned, self.node, trace).await;
         match Relayed::reply(dispatched, self.node).await {
             Ok(Relayed::Stream(reply)) => reply,
-            Ok(Relayed::Whole(reply, trace)) => self.whole(reply, trace),
+            Ok(Relayed::Whole(reply, trace)) => self.whole(reply, &trace),
             Ok(Relayed::Refused(refusal, trace)) => self.told(&refusal, &trace),
             Err(_) => self.told(&Code::InternalError.into(), &spare),
         }
     }
 
-    async fn manage<M, F, B>(&self, matched: Matched, trace: Trace, management: M) -> Response<B>
+    async fn manage<M, F, B>(&self, matched: Box<Matched>, trace: Box<Trace>, management: M) -> Response<B>
     where
         M: Fn(Match, Request<PacedBody>, RequestContext) -> F,
         F: Future<Output = Response<B>>,
     {
-        let Matched { received, found } = matched;
+        let Matched { received, found } = *matched;
         let is_read = Arc::new(AtomicBool::new(received.length == BodyLength::Announced(0)));
         let body = PacedBody::new(received.body, found.row.body_bytes_max).noting_end(Arc::clone(&is_read));
         let context = RequestContext { request_id: trace.request_id, client: trace.client };
@@ -157,18 +159,18 @@ impl Walk<'_> {
     }
 
     /// A reply that is there.
-    fn whole(&self, mut reply: Response<Flow>, trace: Trace) -> Response<Flow> {
+    fn whole(&self, mut reply: Response<Flow>, trace: &Trace) -> Response<Flow> {
         respond::common_headers(reply.headers_mut(), &trace.request_id_text, trace.elapsed_ms(self.node));
         trace.ended(self.node, reply.status().as_u16(), None);
         reply
     }
 
-    async fn refuse_unread(&self, (refusal, received): (Refusal, Received), trace: Trace) -> Response<Flow> {
-        self.refuse(refusal, trace, Some(Box::new(received))).await
+    async fn refuse_unread(&self, (refusal, received): (Refusal, Box<Received>), trace: Box<Trace>) -> Response<Flow> {
+        self.refuse(refusal, trace, Some(received)).await
     }
 
     /// Refuses before dispatch: what is unread of the request is taken care of, and a known key's refusal is recorded.
-    async fn refuse(&self, mut refusal: Refusal, trace: Trace, unread: Option<Box<Received>>) -> Response<Flow> {
+    async fn refuse(&self, mut refusal: Refusal, trace: Box<Trace>, unread: Option<Box<Received>>) -> Response<Flow> {
         if let Some(received) = unread
             && refusal.form == Form::Usual
             && !is_discarded(*received).await

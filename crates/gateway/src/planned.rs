@@ -9,7 +9,7 @@ use claviger_domain::limits;
 
 /// A request with the targets to try, in order; never empty.
 pub(crate) struct Planned {
-    pub(crate) admitted: Admitted,
+    pub(crate) admitted: Box<Admitted>,
     pub(crate) targets: Vec<Target>,
 }
 
@@ -18,7 +18,7 @@ impl Planned {
     ///
     /// # Errors
     /// 503 when no target is admissible; dropping the admission gives its hold back.
-    pub(crate) fn order(admitted: Admitted, node: &Node) -> Result<Self, Refusal> {
+    pub(crate) fn order(admitted: Box<Admitted>, node: &Node) -> Result<Self, Refusal> {
         let mut targets = Vec::new();
         for tier in &admitted.model.tiers {
             let mut left: Vec<&Target> = tier.iter().filter(|target| admissible(&admitted, target)).collect();

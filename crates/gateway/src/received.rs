@@ -42,7 +42,7 @@ impl Received {
     ///
     /// # Errors
     /// A refusal that ends the connection, with the request for what can still be known of it.
-    pub(crate) fn check(request: Request<Incoming>, trace: &mut Trace) -> Result<Self, Box<(Refusal, Self)>> {
+    pub(crate) fn check(request: Request<Incoming>, trace: &mut Trace) -> Result<Box<Self>, Box<(Refusal, Box<Self>)>> {
         let (head, body) = request.into_parts();
         let is_chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
         let length = match body.size_hint().exact() {
@@ -52,7 +52,7 @@ impl Received {
         let expects_continue = head.headers.contains_key(header::EXPECT);
         trace.client_request_id = client_request_id(&head.headers);
         let checked = check_head(&head);
-        let received = Self { head, body, length, expects_continue };
+        let received = Box::new(Self { head, body, length, expects_continue });
         match checked {
             Ok(()) => Ok(received),
             Err(refusal) => Err(Box::new((refusal, received))),

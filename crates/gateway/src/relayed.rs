@@ -27,9 +27,9 @@ pub(crate) enum Relayed {
     /// A stream: it will log its own end.
     Stream(Response<Flow>),
     /// A whole answer.
-    Whole(Response<Flow>, Trace),
+    Whole(Response<Flow>, Box<Trace>),
     /// A refusal in our words.
-    Refused(Refusal, Trace),
+    Refused(Refusal, Box<Trace>),
 }
 
 impl Relayed {
@@ -53,11 +53,11 @@ async fn whole(mut exchange: Exchange, reply: ChatReply) -> Result<Relayed, Cut>
     let Effect::Ended(verdict) = open.settlement.step(Event::UpstreamEnded) else { return Err(Cut) };
     let extra = extra_headers(open);
     match Settled::by(exchange.into_open().ok_or(Cut)?, &verdict, 200, None).durable().await {
-        Err(LedgerLost(trace)) => Ok(Relayed::Refused(Code::LedgerUnavailable.into(), *trace)),
+        Err(LedgerLost(trace)) => Ok(Relayed::Refused(Code::LedgerUnavailable.into(), trace)),
         Ok((trace, mark)) => {
             let (mut parts, body) = respond::json(reply.body).into_parts();
             parts.headers.extend(extra);
-            Ok(Relayed::Whole(Response::from_parts(parts, body.on_taken(move || mark.delivered())), *trace))
+            Ok(Relayed::Whole(Response::from_parts(parts, body.on_taken(move || mark.delivered())), trace))
         }
     }
 }

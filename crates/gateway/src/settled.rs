@@ -3,6 +3,7 @@
 //! Only [`Settled::durable`] lets the last piece go. What costs nothing does not wait: a crash may lose such a record,
 //! never a charge.
 
+use crate::admitted::Admitted;
 use crate::exchange::Open;
 use crate::observe::Trace;
 use claviger_domain::error::Code;
@@ -18,7 +19,7 @@ use std::sync::atomic::Ordering;
 /// A settled request; its charge is on its way to the disk.
 pub(crate) struct Settled {
     node: Arc<crate::node::Node>,
-    pub(crate) trace: Trace,
+    pub(crate) trace: Box<Trace>,
     durable: Option<Durable>,
 }
 
@@ -36,19 +37,20 @@ impl Settled {
         let absorbed = Nano(known.saturating_sub(charge).0.max(0));
         let record = record(&mut open, verdict, status, code, Figures { held, charge, absorbed });
         let Open { node, trace, admitted, .. } = *open;
+        let Admitted { hold, slot, .. } = *admitted;
         let metrics = &node.metrics;
         metrics.holds_open.fetch_sub(1, Ordering::Relaxed);
         metrics.charged_nanos.fetch_add(charge.0, Ordering::Relaxed);
         metrics.absorbed_nanos.fetch_add(absorbed.0, Ordering::Relaxed);
-        if let Some(hold) = admitted.hold {
+        if let Some(hold) = hold {
             #[cfg(feature = "bugs")]
             let Some(hold) = crate::bugs::hold_not_released_on_cancel(hold, verdict.outcome) else {
-                let durable = Some(admitted.slot.append(record));
+                let durable = Some(slot.append(record));
                 return Self { node: Arc::clone(&node), trace, durable };
             };
             hold.settle(charge);
         }
-        let durable = admitted.slot.append(record);
+        let durable = slot.append(record);
         // A request that cost nothing does not wait for the disk.
         let durable = (charge > Nano::ZERO).then_some(durable);
         Self { node, trace, durable }
@@ -59,7 +61,7 @@ impl Settled {
     /// # Errors
     /// The node stops admitting, and this answer must not end whole.
     pub(crate) async fn durable(self) -> Result<(Box<Trace>, Mark), LedgerLost> {
-        let trace = Box::new(self.trace);
+        let trace = self.trace;
         let Some(durable) = self.durable else { return Ok((trace, Mark(None))) };
         match durable.wait().await {
             Ok(delivered) => Ok((trace, Mark(Some(delivered)))),
