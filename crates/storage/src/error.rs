@@ -35,6 +35,8 @@ pub struct Cause {
     text: String,
     /// SQLSTATE 40001 or 40P01: the same act may be run again at once.
     pub(crate) is_transient: bool,
+    /// A lock or a statement took too long, or the server had no room: it may pass a little later.
+    pub(crate) is_busy: bool,
     /// A constraint said no: the statement is at fault, not the connection.
     pub(crate) is_constraint: bool,
     /// The server answered; without an answer the fate of a COMMIT is unknown.
@@ -51,7 +53,14 @@ impl fmt::Display for Cause {
 
 impl Cause {
     pub(crate) fn text(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_transient: false, is_constraint: false, is_answered: false, is_disk: false }
+        Self {
+            text: text.into(),
+            is_transient: false,
+            is_busy: false,
+            is_constraint: false,
+            is_answered: false,
+            is_disk: false,
+        }
     }
 }
 
@@ -87,8 +96,11 @@ impl From<sqlx::Error> for Error {
         match &error {
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default().into_owned();
-                cause.is_answered = true;
+                // Class 08 is a broken connection and 57P01 to 57P05 end the session: the server spoke, but not about the
+                // fate of what ran.
+                cause.is_answered = !code.starts_with("08") && !code.starts_with("57P");
                 cause.is_transient = matches!(code.as_str(), "40001" | "40P01");
+                cause.is_busy = matches!(code.as_str(), "55P03" | "57014") || code.starts_with("53");
                 cause.is_constraint = !matches!(database.kind(), ErrorKind::Other);
                 // SQLite's result codes are decimal; the low byte 10 is SQLITE_IOERR.
                 let is_sqlite = database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some();

@@ -3,33 +3,24 @@
 //! Locks are taken in one order: organization, key, audit head, epoch.
 
 use crate::audit::record;
-use crate::cells::{Cells, corrupt, known};
+use crate::cells::{Cells as _, corrupt};
 use crate::door::{Linked, Tx, both};
 use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
+use crate::key_row::{described, key, key_columns, parts};
 use crate::page::{Page, PageRequest};
 use crate::statements::statements;
 use crate::store::Store;
 use crate::tenancy;
 use claviger_domain::audit::{Action, Attribution, FieldChange};
 use claviger_domain::id::{EnvironmentId, KeyId};
-use claviger_domain::key::{Class, Key, NewKey, Refused, RevocationReason, StoredSecret, StoredState};
+use claviger_domain::key::{Class, Key, NewKey, Refused, RevocationReason, StoredState};
 use claviger_domain::limits;
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::right::Role;
-use claviger_domain::secret::Digest;
 use claviger_domain::tenancy::{Organization, TenantScope};
 use claviger_domain::time::Timestamp;
 use sqlx::AssertSqlSafe;
-
-macro_rules! key_columns {
-    () => {
-        "SELECT k.id, k.org_id, k.environment_id, k.class, k.is_test, k.name, k.source_tag, k.role, k.state, k.state_at, \
-         k.state_reason, k.expires_at, k.created_at, k.last_used_at, k.version, s.id AS secret_id, s.digest, \
-         s.pepper_version, s.redacted, s.created_at AS secret_created_at \
-         FROM api_key k JOIN secret s ON s.key_id = k.id AND s.ended_at IS NULL"
-    };
-}
 
 statements! {
     LOCK_ORGANIZATION = "UPDATE organization SET version = version + 1 WHERE id = $1 \
@@ -53,6 +44,7 @@ statements! {
 
 /// How a key was, or was not, made.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once an act; a box would only make it awkward to match")]
 pub enum CreateKeyOutcome {
     /// It is stored, or was by an earlier call with the same id and secret.
     Created {
@@ -433,21 +425,6 @@ pub(crate) fn change(field: &str, from: Option<String>, to: Option<String>) -> F
     FieldChange { field: field.to_owned(), from, to }
 }
 
-fn parts(state: StoredState) -> (&'static str, Option<i64>, Option<&'static str>) {
-    match state {
-        StoredState::Enabled => ("enabled", None, None),
-        StoredState::Disabled { at } => ("disabled", Some(at.0), None),
-        StoredState::Revoked { at, reason } => ("revoked", Some(at.0), Some(reason.name())),
-    }
-}
-
-fn described(state: StoredState) -> String {
-    match parts(state) {
-        (state, _, Some(reason)) => format!("{state} ({reason})"),
-        (state, _, None) => state.to_owned(),
-    }
-}
-
 /// The texts that are made at run time.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
     vec![("key list ascending", list_text(true)), ("key list descending", list_text(false))]
@@ -476,46 +453,4 @@ fn list_text(is_ascending: bool) -> String {
 /// A text in which LIKE finds no pattern.
 fn like(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
-}
-
-fn key<R: Cells>(row: &R) -> Result<Key, Error> {
-    let (class, state) = (row.text("class")?, row.text("state")?);
-    let role = row.text_or_none("role")?;
-    let at = || Ok::<_, Error>(Timestamp(row.int("state_at")?));
-    let state = match state.as_str() {
-        "enabled" => StoredState::Enabled,
-        "disabled" => StoredState::Disabled { at: at()? },
-        "revoked" => {
-            let reason = row.text("state_reason")?;
-            let reason = known(RevocationReason::from_name(&reason), "api_key.state_reason", &reason)?;
-            StoredState::Revoked { at: at()?, reason }
-        }
-        _ => return Err(corrupt("api_key.state", &state)),
-    };
-    let digest: [u8; 32] =
-        row.bytes("digest")?.as_slice().try_into().map_err(|_| corrupt("secret.digest", "not 32 bytes"))?;
-    let pepper_version = row.int("pepper_version")?;
-    Ok(Key {
-        id: row.parsed("id")?,
-        organization: row.parsed("org_id")?,
-        environment: row.parsed("environment_id")?,
-        class: known(Class::from_name(&class), "api_key.class", &class)?,
-        is_test: row.flag("is_test")?,
-        name: row.text("name")?,
-        source_tag: row.text_or_none("source_tag")?,
-        role: role.map(|role| known(Role::from_name(&role), "api_key.role", &role)).transpose()?,
-        state,
-        expires_at: row.int_or_none("expires_at")?.map(Timestamp),
-        created_at: Timestamp(row.int("created_at")?),
-        last_used_at: row.int_or_none("last_used_at")?.map(Timestamp),
-        version: row.int("version")?,
-        secret: StoredSecret {
-            id: row.parsed("secret_id")?,
-            digest: Digest::from_bytes(digest),
-            pepper_version: u16::try_from(pepper_version)
-                .map_err(|_| corrupt("secret.pepper_version", &pepper_version.to_string()))?,
-            redacted: row.text("redacted")?,
-            created_at: Timestamp(row.int("secret_created_at")?),
-        },
-    })
 }

@@ -23,6 +23,7 @@ mod door;
 mod engine;
 mod epochs;
 mod error;
+mod key_row;
 mod keys;
 mod ledger;
 mod migrate;

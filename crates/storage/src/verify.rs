@@ -150,10 +150,10 @@ impl Check {
         if debit == Account::Wallet || credit == Account::Wallet {
             self.movement(transfer, &name);
         }
-        if transfer.kind == TransferKind::Charge {
-            if let Err(what) = self.rerate(transfer) {
-                self.fault(format!("{name}: {what}"));
-            }
+        if transfer.kind == TransferKind::Charge
+            && let Err(what) = self.rerate(transfer)
+        {
+            self.fault(format!("{name}: {what}"));
         }
     }
 

@@ -13,7 +13,7 @@ impl SeededRandom {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -23,14 +23,14 @@ impl SeededRandom {
 
     /// A number below `bound`; 0 for a bound of 0. The bias of the remainder is no matter for a test.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next().checked_rem(bound).unwrap_or(0)
+        self.next_u64().checked_rem(bound).unwrap_or(0)
     }
 }
 
 impl Random for SeededRandom {
     fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            let bits = self.next().to_le_bytes();
+            let bits = self.next_u64().to_le_bytes();
             chunk.copy_from_slice(&bits[..chunk.len()]);
         }
     }
@@ -50,6 +50,6 @@ mod tests {
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
         // The first output for seed 0, as the reference implementation gives it.
-        assert_eq!(SeededRandom::new(0).next(), 0xE220_A839_7B1D_CDAF);
+        assert_eq!(SeededRandom::new(0).next_u64(), 0xE220_A839_7B1D_CDAF);
     }
 }

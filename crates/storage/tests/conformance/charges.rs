@@ -99,8 +99,7 @@ async fn groups_of_many_wallets_add_up(engine: Engine) {
             let mut record = world.record(scopes[number * 7 % scopes.len()]);
             if number % 5 == 0 {
                 (record.charge, record.hold, record.price_version) = (Nano(0), Nano(0), None);
-            }
-            if number % 11 == 1 {
+            } else if number % 11 == 1 {
                 (record.charge, record.hold, record.absorbed) = (Nano(70), Nano(70), Nano(30));
             }
             waiting.push(charges.try_reserve().unwrap().append(record));

@@ -104,37 +104,15 @@ impl World {
     /// A complete, delivered request of one [`COST`].
     pub(crate) fn record(&mut self, scope: TenantScope) -> RequestRecord {
         self.clock = Timestamp(self.clock.0 + 40);
+        let at = self.clock;
         RequestRecord {
-            id: RequestId::generate(self.clock, &mut self.random),
-            organization: scope.0,
+            id: RequestId::generate(at, &mut self.random),
             environment: self.environment,
+            admitted_at: at,
+            first_byte_at: Some(Timestamp(at.0 + 1000)),
+            completed_at: Timestamp(at.0 + 5000),
             key: KeyId::generate(&mut self.random),
-            key_name: "prod".to_owned(),
-            secret: SecretId::generate(START, &mut self.random),
-            source_tag: Some("checkout".to_owned()),
-            endpoint: EndpointName::ChatCompletions,
-            model: "acme/chat".to_owned(),
-            upstream_model: Some("chat".to_owned()),
-            upstream_request_id: Some("up-1".to_owned()),
-            client_request_id: None,
-            is_stream: true,
-            is_test: false,
-            admitted_at: self.clock,
-            first_byte_at: Some(Timestamp(self.clock.0 + 1000)),
-            completed_at: Timestamp(self.clock.0 + 5000),
-            status: 200,
-            outcome: Outcome::Complete,
-            error_code: None,
-            rule: 1,
-            usage_source: UsageSource::UpstreamFinal,
-            is_anomalous: false,
-            meters: Meters::NONE.with(Meter::InputToken, 12).with(Meter::OutputToken, 34),
-            price_version: Some(price().version),
-            hold: COST,
-            charge: COST,
-            absorbed: Nano::ZERO,
-            attempts: vec![Attempt { provider: "sim".to_owned(), status: 200, head_ms: 3 }],
-            delivery: Delivery::Delivered,
+            ..record(scope, 0)
         }
     }
 
@@ -162,6 +140,43 @@ impl World {
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
+    }
+}
+
+/// A complete, delivered request of one [`COST`], the same for the same number.
+pub(crate) fn record(scope: TenantScope, number: i64) -> RequestRecord {
+    let mut random = SeededRandom::new(number.unsigned_abs());
+    RequestRecord {
+        id: RequestId::generate(START, &mut random),
+        organization: scope.0,
+        environment: EnvironmentId::from_u128(1),
+        key: KeyId::generate(&mut random),
+        key_name: "prod".to_owned(),
+        secret: SecretId::generate(START, &mut random),
+        source_tag: Some("checkout".to_owned()),
+        endpoint: EndpointName::ChatCompletions,
+        model: "acme/chat".to_owned(),
+        upstream_model: Some("chat".to_owned()),
+        upstream_request_id: Some("up-1".to_owned()),
+        client_request_id: None,
+        is_stream: true,
+        is_test: false,
+        admitted_at: START,
+        first_byte_at: None,
+        completed_at: START,
+        status: 200,
+        outcome: Outcome::Complete,
+        error_code: None,
+        rule: 1,
+        usage_source: UsageSource::UpstreamFinal,
+        is_anomalous: false,
+        meters: Meters::NONE.with(Meter::InputToken, 12).with(Meter::OutputToken, 34),
+        price_version: Some(price().version),
+        hold: COST,
+        charge: COST,
+        absorbed: Nano::ZERO,
+        attempts: vec![Attempt { provider: "sim".to_owned(), status: 200, head_ms: 3 }],
+        delivery: Delivery::Delivered,
     }
 }
 

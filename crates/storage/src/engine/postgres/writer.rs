@@ -6,7 +6,6 @@
 use super::group;
 use super::open::Open;
 use crate::cells::Cells as _;
-use crate::charges::shared::News;
 use crate::charges::{Lost, Queued};
 use crate::door::{Job, Link, Ran, Tx};
 use crate::engine::{Batch, Intake, TICK};
@@ -148,19 +147,27 @@ impl Charging {
         if !group.is_empty() && crate::bugs::is_acking_before_commit() {
             tokio::time::sleep(crate::bugs::COMMIT_LAG).await;
         }
+        if let Err((group, error)) = self.charges(group).await {
+            self.recover(group, error).await;
+        }
+    }
+
+    /// One group, answered when it is written and given back when it is not.
+    async fn charges(&mut self, group: Vec<Queued>) -> Result<(), (Vec<Queued>, Error)> {
         let (news, numbers) = self.intake.shared.take(&group);
         if group.is_empty() && news.is_empty() {
-            return;
+            return Ok(());
         }
         match group::write(&mut self.open.connection, &Batch::of(&group, &news)).await {
             Ok(()) => {
                 for (queued, number) in group.into_iter().zip(numbers) {
                     queued.settle(&self.intake.shared, number);
                 }
+                Ok(())
             }
             Err(error) => {
                 self.intake.shared.give_back(news, &numbers);
-                self.recover(group, error).await;
+                Err((group, error))
             }
         }
     }
@@ -168,62 +175,62 @@ impl Charging {
     /// Writes a failed group again: together while the database was away, one by one when it refused.
     async fn recover(&mut self, mut group: Vec<Queued>, mut error: Error) {
         for pause in PAUSES {
-            if is_answered(&error) {
-                break;
-            }
-            tokio::time::sleep(pause).await;
-            match self.again(&mut group).await {
+            let again = match &error {
+                Error::Unavailable(cause) if cause.is_transient || cause.is_busy => {
+                    tokio::time::sleep(pause).await;
+                    self.charges(group).await
+                }
+                error if !is_answered(error) => {
+                    tokio::time::sleep(pause).await;
+                    self.again(group).await
+                }
+                _ => break,
+            };
+            match again {
                 Ok(()) => return,
-                Err(later) => error = later,
+                Err((rest, later)) => (group, error) = (rest, later),
             }
         }
+        if !is_answered(&error) {
+            tracing::error!(%error, "charges are lost, the database does not answer: {error}");
+            return group.into_iter().for_each(|queued| queued.lose(Lost::Unavailable));
+        }
         for queued in group {
-            if !is_answered(&error) {
-                queued.lose(Lost::Unavailable);
-                continue;
-            }
-            match self.alone(&queued).await {
-                Ok(()) => queued.settle(&self.intake.shared, None),
-                Err(why) => queued.lose(why),
+            match self.settle_charged(vec![queued]).await {
+                Ok(rest) => {
+                    if let Err((rest, error)) = self.charges(rest).await {
+                        rest.into_iter().for_each(|queued| queued.lose(lost(&error)));
+                    }
+                }
+                Err((rest, error)) => rest.into_iter().for_each(|queued| queued.lose(lost(&error))),
             }
         }
     }
 
     /// A new session; then what exists is settled, and the rest is written again as one group.
-    async fn again(&mut self, group: &mut Vec<Queued>) -> Result<(), Error> {
-        self.open.reopen().await?;
-        let charged = self.find_charged(group).await?;
-        for queued in std::mem::take(group) {
+    async fn again(&mut self, group: Vec<Queued>) -> Result<(), (Vec<Queued>, Error)> {
+        if let Err(error) = self.open.reopen().await {
+            return Err((group, error));
+        }
+        let rest = self.settle_charged(group).await?;
+        self.charges(rest).await
+    }
+
+    /// Answers those that exist; gives the others back.
+    async fn settle_charged(&mut self, group: Vec<Queued>) -> Result<Vec<Queued>, (Vec<Queued>, Error)> {
+        let charged = match self.find_charged(&group).await {
+            Ok(charged) => charged,
+            Err(error) => return Err((group, error)),
+        };
+        let mut rest = Vec::new();
+        for queued in group {
             match charged.get(&*queued.rows.record.id) {
                 Some(charge) if *charge == queued.rows.record.charge => queued.settle(&self.intake.shared, None),
                 Some(_) => queued.lose(Lost::Conflict),
-                None => group.push(queued),
+                None => rest.push(queued),
             }
         }
-        if !group.is_empty() {
-            group::write(&mut self.open.connection, &Batch::of(&*group, &News::default())).await?;
-        }
-        for queued in std::mem::take(group) {
-            queued.settle(&self.intake.shared, None);
-        }
-        Ok(())
-    }
-
-    async fn alone(&mut self, queued: &Queued) -> Result<(), Lost> {
-        let record = &queued.rows.record;
-        let charged = self.find_charged(std::slice::from_ref(queued)).await.map_err(|_| Lost::Unavailable)?;
-        match charged.get(&*record.id) {
-            Some(charge) if *charge == record.charge => return Ok(()),
-            Some(_) => return Err(Lost::Conflict),
-            None => {}
-        }
-        let news = News::default();
-        match group::write(&mut self.open.connection, &Batch::of([queued], &news)).await {
-            Ok(()) => Ok(()),
-            Err(Error::Unavailable(cause)) if cause.is_constraint => Err(Lost::Overdrawn),
-            Err(Error::Conflict(_)) => Err(Lost::Conflict),
-            Err(_) => Err(Lost::Unavailable),
-        }
+        Ok(rest)
     }
 
     async fn find_charged(&mut self, group: &[Queued]) -> Result<HashMap<String, i64>, Error> {
@@ -232,6 +239,15 @@ impl Charging {
         let rows =
             sqlx::query(group::FIND_CHARGED).bind(organizations).bind(ids).fetch_all(&mut self.open.connection).await?;
         rows.iter().map(|row| Ok((row.text("id")?, row.int("charge")?))).collect()
+    }
+}
+
+fn lost(error: &Error) -> Lost {
+    match error {
+        // The only check that a charge alone can break is the wallet's.
+        Error::Unavailable(cause) if cause.is_constraint => Lost::Overdrawn,
+        Error::Conflict(_) => Lost::Conflict,
+        _ => Lost::Unavailable,
     }
 }
 

@@ -183,12 +183,9 @@ impl Writer {
             return refuse(acts, group);
         }
         let is_alone = acts.len().saturating_add(group.len()) == 1;
-        if was_mixed && self.all_charges(&group).await {
-            group.into_iter().for_each(|queued| queued.settle(&self.intake.shared, None));
-        } else {
-            for queued in group {
-                self.charge_alone(queued).await;
-            }
+        let rest = if was_mixed { self.charges(group).await.err().map_or(Vec::new(), |(rest, _)| rest) } else { group };
+        for queued in rest {
+            self.charge_alone(queued).await;
         }
         for (index, act) in acts.into_iter().enumerate() {
             if failed.panicked == Some(index) || (is_alone && failed.panicked.is_none()) {
@@ -215,12 +212,20 @@ impl Writer {
         !self.is_broken
     }
 
-    async fn all_charges(&mut self, group: &[Queued]) -> bool {
-        match self.attempt(&mut [], group, &News::default()).await {
-            Ok(_) => true,
+    /// Charges without acts, in one group; given back, on a fresh connection, when they were not written.
+    async fn charges(&mut self, group: Vec<Queued>) -> Result<(), (Vec<Queued>, Error)> {
+        let (news, numbers) = self.intake.shared.take(&group);
+        match self.attempt(&mut [], &group, &news).await {
+            Ok(_) => {
+                for (queued, number) in group.into_iter().zip(numbers) {
+                    queued.settle(&self.intake.shared, number);
+                }
+                Ok(())
+            }
             Err(failed) => {
+                self.intake.shared.give_back(news, &numbers);
                 self.reopen(&failed.error).await;
-                false
+                Err((group, failed.error))
             }
         }
     }
@@ -241,12 +246,8 @@ impl Writer {
                 return queued.lose(Lost::Unavailable);
             }
         }
-        match self.attempt(&mut [], std::slice::from_ref(&queued), &News::default()).await {
-            Ok(_) => queued.settle(&self.intake.shared, None),
-            Err(failed) => {
-                self.reopen(&failed.error).await;
-                queued.lose(lost(&failed.error));
-            }
+        if let Err((group, error)) = self.charges(vec![queued]).await {
+            group.into_iter().for_each(|queued| queued.lose(lost(&error)));
         }
     }
 
@@ -297,3 +298,6 @@ fn refuse(acts: Vec<Box<dyn Job>>, group: Vec<Queued>) {
         queued.lose(Lost::Unavailable);
     }
 }
+
+#[cfg(test)]
+mod tests;
