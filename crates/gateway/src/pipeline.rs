@@ -23,7 +23,7 @@ use bytes::Bytes;
 use claviger_domain::endpoint::{ErrorShape, Match, Operation};
 use claviger_domain::error::Code;
 use claviger_domain::limits;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use std::future::Future;
@@ -154,7 +154,7 @@ impl Walk<'_> {
             respond::close(reply.headers_mut());
             self.connection.phase.linger();
         }
-        trace.ended(self.node, reply.status().as_u16(), None);
+        trace.ended(self.node, reply.status().as_u16(), code_of(reply.headers()));
         reply
     }
 
@@ -205,6 +205,12 @@ impl Walk<'_> {
         record.error_code = Some(refusal.error.code.text());
         drop(slot.append(record));
     }
+}
+
+/// The code of a reply of the other plane, which says it in a header.
+fn code_of(headers: &HeaderMap) -> Option<Code> {
+    let text = headers.get("x-claviger-code")?.to_str().ok()?;
+    Code::ALL.iter().copied().find(|code| code.text() == text)
 }
 
 /// Whether the rest of a refused request was read, so that its connection can go on (`traps.md` §1).

@@ -106,6 +106,8 @@ impl ChargeSlot {
     /// `record.delivery` says what is expected: `Delivered` when someone waits for the last piece. If the mark never
     /// comes the stored record is corrected, to `not_delivered` or, after a crash, `in_doubt`. `record.meters` must be
     /// those the charge follows from, `charge = min(cost, hold)`: `verify_ledger` recomputes it.
+    ///
+    /// A record without a charge wakes nobody: it is written with the next group, or with the next tick.
     pub fn append(self, record: RequestRecord) -> Durable {
         let has_written_intent = self.shared.close(record.id);
         let expects_mark = record.charge > Nano::ZERO && record.delivery == Delivery::Delivered;
@@ -113,7 +115,11 @@ impl ChargeSlot {
         let queued = Queued { rows: Rows::of(record), has_written_intent, expects_mark, reply: Some(reply) };
         #[cfg(feature = "bugs")]
         let queued = acknowledged_early(queued);
-        self.permit.send(queued);
+        if expects_mark || queued.rows.record.charge > 0 {
+            self.permit.send(queued);
+        } else if let Some((permit, queued)) = self.shared.defer(self.permit, queued) {
+            permit.send(queued);
+        }
         Durable(answer)
     }
 }

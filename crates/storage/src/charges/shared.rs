@@ -13,11 +13,19 @@ use std::sync::Arc;
 /// Ticks that a request is open before its intent is written: between one and two, so at least one whole tick.
 const INTENT_AGE_TICKS: u64 = 2;
 
+/// Records that may wait for the next group before one of them wakes the writer.
+const DEFERRED: usize = 256;
+
+/// A place in the queue of charges.
+type QueuePlace = tokio::sync::mpsc::OwnedPermit<Queued>;
+
 /// Shared between callers and the writer.
 #[derive(Default)]
 pub(crate) struct Shared {
     intents: Mutex<Intents>,
     marks: Mutex<Marks>,
+    /// Records without a charge, with their places in the queue, which keep them bounded.
+    deferred: Mutex<Vec<(QueuePlace, Queued)>>,
 }
 
 #[derive(Default)]
@@ -79,6 +87,24 @@ impl Shared {
     /// The request has ended; whether its intent was written and must be deleted.
     pub(super) fn close(&self, request: RequestId) -> bool {
         self.intents.lock().open.remove(&request).is_some_and(|open| open.is_written)
+    }
+
+    /// Keeps a record for the next group. When many wait, one is given back to be sent: it wakes the writer.
+    pub(super) fn defer(&self, place: QueuePlace, queued: Queued) -> Option<(QueuePlace, Queued)> {
+        let mut deferred = self.deferred.lock();
+        if deferred.len() >= DEFERRED {
+            return Some((place, queued));
+        }
+        deferred.push((place, queued));
+        None
+    }
+
+    /// Moves what was kept into a group, as far as it has room.
+    pub(crate) fn take_deferred(&self, group: &mut Vec<Queued>) {
+        let mut deferred = self.deferred.lock();
+        let room = limits::CHARGE_GROUP.saturating_sub(group.len());
+        let count = room.min(deferred.len());
+        group.extend(deferred.drain(..count).map(|(_, queued)| queued));
     }
 
     pub(super) fn delivered(&self, number: u64) {

@@ -8,12 +8,13 @@
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
-use crate::charges::shared::News;
+use crate::charges::shared::{News, Shared};
 use crate::charges::{Charges, Queued};
 use crate::door::Job;
 use crate::error::{Error, OpenError};
 use crate::record::{RecordRow, TransferRow};
 use crate::store::{DatabaseUrl, Engine, Opened, Readers};
+use claviger_domain::limits;
 use claviger_domain::revocation::Epoch;
 use claviger_domain::time::Now;
 use std::future::Future;
@@ -45,6 +46,26 @@ impl Intake {
             });
         }
     }
+}
+
+/// Fills a group with what waits, and with what is about to: while more keeps coming, the core is given to those who
+/// bring it. No timer; when nothing else can run this costs one system call.
+pub(crate) fn gather(charges: &mut mpsc::Receiver<Queued>, shared: &Shared, group: &mut Vec<Queued>) {
+    let mut has_yielded = false;
+    loop {
+        let seen = group.len();
+        while group.len() < limits::CHARGE_GROUP
+            && let Ok(queued) = charges.try_recv()
+        {
+            group.push(queued);
+        }
+        if group.is_empty() || (has_yielded && group.len() == seen) || group.len() >= limits::CHARGE_GROUP {
+            break;
+        }
+        has_yielded = true;
+        std::thread::yield_now();
+    }
+    shared.take_deferred(group);
 }
 
 /// Opens the database on a thread of its own, which then writes until it is stopped.

@@ -8,7 +8,7 @@ use super::open::Open;
 use crate::cells::Cells as _;
 use crate::charges::{Lost, Queued};
 use crate::door::{Job, Link, Ran, Tx};
-use crate::engine::{Batch, Intake, TICK};
+use crate::engine::{Batch, Intake, TICK, gather};
 use crate::error::Error;
 use claviger_domain::limits;
 use claviger_domain::revocation::Epoch;
@@ -116,11 +116,11 @@ impl Charging {
         loop {
             let mut is_over = false;
             tokio::select! {
-                biased;
                 count = self.charges.recv_many(&mut group, limits::CHARGE_GROUP) => is_over |= count == 0,
                 _ = ticks.tick() => self.intake.shared.tick(),
                 stopped = stop.changed() => is_over |= stopped.is_err() || *stop.borrow(),
             }
+            gather(&mut self.charges, &self.intake.shared, &mut group);
             self.round(std::mem::take(&mut group)).await;
             if is_over {
                 break;
@@ -128,11 +128,7 @@ impl Charging {
         }
         self.charges.close();
         loop {
-            while group.len() < limits::CHARGE_GROUP
-                && let Ok(queued) = self.charges.try_recv()
-            {
-                group.push(queued);
-            }
+            gather(&mut self.charges, &self.intake.shared, &mut group);
             let is_last = group.is_empty();
             self.round(std::mem::take(&mut group)).await;
             if is_last {

@@ -11,7 +11,7 @@ use crate::cells::Cells as _;
 use crate::charges::shared::News;
 use crate::charges::{Lost, Queued};
 use crate::door::{Job, Link, Ran, Tx};
-use crate::engine::{Batch, Intake, TICK};
+use crate::engine::{Batch, Intake, TICK, gather};
 use crate::error::Error;
 use claviger_domain::limits;
 use claviger_domain::revocation::Epoch;
@@ -64,7 +64,6 @@ impl Writer {
         loop {
             let mut is_over = false;
             tokio::select! {
-                biased;
                 count = self.intake.charges.recv_many(&mut group, limits::CHARGE_GROUP) => is_over |= count == 0,
                 count = self.intake.acts.recv_many(&mut acts, ACTS) => is_over |= count == 0,
                 _ = ticks.tick() => self.intake.shared.tick(),
@@ -80,11 +79,7 @@ impl Writer {
     }
 
     fn take_waiting(&mut self, group: &mut Vec<Queued>, acts: &mut Vec<Box<dyn Job>>) {
-        while group.len() < limits::CHARGE_GROUP
-            && let Ok(queued) = self.intake.charges.try_recv()
-        {
-            group.push(queued);
-        }
+        gather(&mut self.intake.charges, &self.intake.shared, group);
         while acts.len() < ACTS
             && let Ok(job) = self.intake.acts.try_recv()
         {
