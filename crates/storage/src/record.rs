@@ -92,6 +92,9 @@ pub(crate) struct ChargeDetail {
     pub(crate) rule: u8,
     pub(crate) hold: i64,
     pub(crate) meters: BTreeMap<String, u64>,
+    /// What was used above the hold, booked as a transfer of its own.
+    #[serde(default)]
+    pub(crate) absorbed: i64,
 }
 
 impl ChargeDetail {
@@ -188,7 +191,11 @@ fn charge_detail(record: &RequestRecord) -> String {
         let comma = if index == 0 { "" } else { "," };
         let _ = write!(text, "{comma}\"{}\":{quantity}", meter.name());
     }
-    text.push_str("}}");
+    text.push('}');
+    if record.absorbed > Nano::ZERO {
+        let _ = write!(text, ",\"absorbed\":{}", record.absorbed.0);
+    }
+    text.push('}');
     text
 }
 

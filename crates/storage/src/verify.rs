@@ -150,9 +150,12 @@ impl Check {
         if debit == Account::Wallet || credit == Account::Wallet {
             self.movement(transfer, &name);
         }
-        if transfer.kind == TransferKind::Charge
-            && let Err(what) = self.rerate(transfer)
-        {
+        let followed = match transfer.kind {
+            TransferKind::Charge => self.rerate(transfer),
+            TransferKind::Absorb => reread(transfer),
+            _ => Ok(()),
+        };
+        if let Err(what) = followed {
             self.fault(format!("{name}: {what}"));
         }
     }
@@ -217,6 +220,17 @@ impl Check {
         for organization in std::mem::take(&mut self.wallets).into_keys() {
             self.fault(format!("{organization}: transfers without a wallet"));
         }
+    }
+}
+
+/// What was used above a hold follows from what the upstream said, so it is only compared with its own row's detail.
+fn reread(transfer: &Stored) -> Result<(), String> {
+    let detail: ChargeDetail =
+        serde_json::from_str(&transfer.detail).map_err(|_| "its detail does not read".to_owned())?;
+    if detail.absorbed == transfer.amount.0 {
+        Ok(())
+    } else {
+        Err(format!("absorbed {}, its detail says {}", transfer.amount, Nano(detail.absorbed)))
     }
 }
 

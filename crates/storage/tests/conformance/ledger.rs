@@ -115,6 +115,7 @@ async fn one_changed_nano_is_found(engine: Engine) {
         (&format!("UPDATE transfer SET detail = 'x' {ONE}"), "does not read"),
         (&format!("UPDATE transfer SET kind = 'gift' {ONE}"), "does not read"),
         (&format!("DELETE FROM transfer {ONE}"), "the record's charge is not in the ledger"),
+        ("UPDATE transfer SET amount = amount + 1 WHERE kind = 'absorb'", "absorbed"),
         ("UPDATE price_version SET body = 'x'", "not the one its id names"),
         ("UPDATE request SET charge = charge + 1 WHERE charge > 0", "the record's charge is not in the ledger"),
         ("DELETE FROM request WHERE charge > 0", "the ledger's charge is not in its record"),

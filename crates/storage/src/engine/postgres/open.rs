@@ -66,7 +66,9 @@ pub(crate) async fn open(url: &str, now: Now) -> Result<(Open, Readers), OpenErr
     migrate::apply(&mut Bare(Link::Postgres(&mut connection)), Engine::Postgres, &plan, now).await?;
     sqlx::query("SET statement_timeout = '5s'").execute(&mut connection).await?;
     let acts = pool(&options, ACT_CONNECTIONS).await?;
-    let readers = pool(&options, limits::POSTGRES_POOL.saturating_sub(ACT_CONNECTIONS).saturating_sub(1)).await?;
+    // A write on the wrong pool fails in the first test.
+    let reading = options.clone().options([("default_transaction_read_only", "on")]);
+    let readers = pool(&reading, limits::POSTGRES_POOL.saturating_sub(ACT_CONNECTIONS).saturating_sub(1)).await?;
     Ok((Open { connection, options, acts }, Readers::Postgres(readers)))
 }
 
