@@ -19,7 +19,7 @@ use arguments::Arguments;
 
 const HELP: &str = "\
 claviger-bench [run] [--rounds N] [--seconds S] [--quick] [--only direct,nginx,claviger,claviger-free] [--claviger PATH]
-               [--dir DIR] [--markdown FILE] [--keep]
+               [--streams 1000,5000|none] [--dir DIR] [--markdown FILE] [--keep]
 claviger-bench load --url U --model M --keys-file F --connections N --seconds S             closed loop
 claviger-bench load --url U --model M --keys-file F --rate R --connections N --seconds S    open loop
 claviger-bench sse  --url U --model M --keys-file F --rate R --connections N --seconds S    open loop on streams

@@ -112,7 +112,7 @@ fn write_secret(file: &Path, text: &str) -> anyhow::Result<()> {
 fn config_text(dir: &Path, private_listen: SocketAddrV4, upstream: SocketAddrV4, keys: usize) -> String {
     let model = |id: &str, upstream_model: &str, rest: &str| {
         format!(
-            "[[model]]\nid = \"{id}\"\nendpoints = [\"chat\"]\ncontext = 32768\nmax_output = 16384\n{rest}\
+            "[[model]]\nid = \"{id}\"\nendpoints = [\"chat.completions\"]\ncontext = 32768\nmax_output = 16384\n{rest}\
              tiers = [[{{ provider = \"sim\", model = \"{upstream_model}\" }}]]\n\n"
         )
     };

@@ -58,7 +58,12 @@ impl Options {
         let options = Self {
             rounds: arguments.optional("rounds")?.unwrap_or(if quick { 2 } else { 5 }),
             seconds: arguments.optional("seconds")?.unwrap_or(if quick { 1.0 } else { 3.0 }),
-            streams: if quick { vec![1000] } else { vec![1000, 5000] },
+            streams: match arguments.optional::<String>("streams")? {
+                None if quick => vec![1000],
+                None => vec![1000, 5000],
+                Some(none) if none == "none" => Vec::new(),
+                Some(counts) => counts.split(',').map(str::parse).collect::<Result<_, _>>().context("--streams")?,
+            },
             targets,
             claviger: arguments.optional("claviger")?.unwrap_or_else(|| beside.join("claviger")),
             // Not the system's temporary directory: where that is memory, an fsync costs nothing and proves nothing.
