@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
 /// The scanner only has to refuse here; the values are read by serde behind it.
-static ANY_OBJECT: Place<()> = Place { tag: None, fields: &[], elements: None };
+static ANY_OBJECT: Place<()> = Place::UNREAD;
 
 struct Unread;
 

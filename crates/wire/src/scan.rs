@@ -18,6 +18,7 @@ mod tests;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::limits;
 use names::Names;
+use place::name_bit;
 use std::fmt;
 
 pub use place::{Field, Kind, Place, Sink, Value};
@@ -100,7 +101,7 @@ pub fn scan_strict<T: Copy, S: Sink<T>>(body: &[u8], top: &'static Place<T>, sin
     if let Err(invalid) = std::str::from_utf8(body) {
         return Err(Refused::Invalid { offset: invalid.valid_up_to(), what: "invalid UTF-8" });
     }
-    Scanner::<T, S, true>::new(body, sink).document(top)
+    Scanner::<T, S, true>::new(body, sink).document(top).map_err(|refused| *refused)
 }
 
 /// Reads an upstream's answer: the same grammar, without the rules against ambiguity.
@@ -108,228 +109,227 @@ pub fn scan_strict<T: Copy, S: Sink<T>>(body: &[u8], top: &'static Place<T>, sin
 /// # Errors
 /// [`Refused`]: not JSON, too deep, or not an object.
 pub fn scan_lenient<T: Copy, S: Sink<T>>(body: &[u8], top: &'static Place<T>, sink: &mut S) -> Result<(), Refused> {
-    Scanner::<T, S, false>::new(body, sink).document(top)
+    Scanner::<T, S, false>::new(body, sink).document(top).map_err(|refused| *refused)
 }
 
+/// Refusals are boxed on the way up, so that a step's result is two words.
+type Step<R> = Result<R, Box<Refused>>;
+
+/// Every step takes the byte at which it begins and gives the one behind what it read.
 struct Scanner<'d, 's, T, S, const STRICT: bool> {
     document: &'d [u8],
-    at: usize,
     depth: usize,
     values: usize,
-    names: Names<'d>,
     sink: &'s mut S,
     tags: std::marker::PhantomData<T>,
 }
 
 impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, T, S, STRICT> {
     fn new(document: &'d [u8], sink: &'s mut S) -> Self {
-        Self { document, at: 0, depth: 0, values: 0, names: Names::default(), sink, tags: std::marker::PhantomData }
+        Self { document, depth: 0, values: 0, sink, tags: std::marker::PhantomData }
     }
 
-    fn document(mut self, top: &'static Place<T>) -> Result<(), Refused> {
-        self.skip_space();
-        let is_object = self.peek() == Some(b'{');
-        self.value(Some(top), self.at)?;
-        self.skip_space();
-        if self.at < self.document.len() {
-            return self.invalid("unexpected text behind the end");
+    fn document(mut self, top: &'static Place<T>) -> Step<()> {
+        let start = self.space(0);
+        let end = self.value(start, start, Some(top))?;
+        let end = self.space(end);
+        if end < self.document.len() {
+            return invalid(end, "unexpected text behind the end");
         }
-        if is_object { Ok(()) } else { Err(Refused::NotObject) }
+        if self.byte(start) == Some(b'{') { Ok(()) } else { Err(Box::new(Refused::NotObject)) }
     }
 
-    fn value(&mut self, place: Option<&'static Place<T>>, member_start: usize) -> Result<(), Refused> {
-        self.values = self.values.saturating_add(1);
-        if STRICT && self.values > limits::JSON_VALUES {
-            return Err(Refused::TooLarge);
+    #[inline]
+    fn value(&mut self, start: usize, member_start: usize, place: Option<&'static Place<T>>) -> Step<usize> {
+        if STRICT {
+            self.values += 1;
+            if self.values > limits::JSON_VALUES {
+                return Err(Box::new(Refused::TooLarge));
+            }
         }
-        let start = self.at;
-        let kind = match self.peek() {
-            Some(b'"') => Kind::Text { is_escaped: self.text()? },
-            Some(b'{') => Kind::Object { is_empty: self.object(place)? },
-            Some(b'[') => Kind::List { is_empty: self.list(place)? },
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(b't') => self.literal(b"true", Kind::Bool(true))?,
-            Some(b'f') => self.literal(b"false", Kind::Bool(false))?,
-            Some(b'n') => self.literal(b"null", Kind::Null)?,
-            Some(_) => return self.invalid("expected a value"),
-            None => return self.invalid("unexpected end"),
+        let (end, kind) = match self.byte(start) {
+            Some(b'"') => {
+                let (end, is_escaped) = self.text(start)?;
+                (end, Kind::Text { is_escaped })
+            }
+            Some(b'{') => {
+                let inside = self.enter(start)?;
+                let is_empty = self.byte(inside) == Some(b'}');
+                (if is_empty { inside + 1 } else { self.object(inside, place)? }, Kind::Object { is_empty })
+            }
+            Some(b'[') => {
+                let inside = self.enter(start)?;
+                let is_empty = self.byte(inside) == Some(b']');
+                (if is_empty { inside + 1 } else { self.list(inside, place)? }, Kind::List { is_empty })
+            }
+            Some(b'-' | b'0'..=b'9') => (self.number(start)?, Kind::Number),
+            Some(b't') => (self.literal(start, b"true")?, Kind::Bool(true)),
+            Some(b'f') => (self.literal(start, b"false")?, Kind::Bool(false)),
+            Some(b'n') => (self.literal(start, b"null")?, Kind::Null),
+            Some(_) => return invalid(start, "expected a value"),
+            None => return invalid(start, "unexpected end"),
         };
+        if matches!(kind, Kind::Object { .. } | Kind::List { .. }) {
+            self.depth -= 1;
+        }
         if let Some(tag) = place.and_then(|place| place.tag) {
-            self.sink.found(tag, Value { kind, start, end: self.at, member_start });
+            self.sink.found(tag, Value { kind, start, end, member_start });
         }
-        Ok(())
+        Ok(end)
     }
 
-    fn object(&mut self, place: Option<&'static Place<T>>) -> Result<bool, Refused> {
-        self.enter()?;
-        if self.peek() == Some(b'}') {
-            self.leave();
-            return Ok(true);
-        }
-        let fields = place.map(|place| place.fields).unwrap_or_default();
-        let mark = self.names.mark();
+    /// The members of an object that has one, from the first quote to behind the closing brace.
+    fn object(&mut self, inside: usize, place: Option<&'static Place<T>>) -> Step<usize> {
+        let mut names = Names::new();
+        let mut at = inside;
         loop {
-            let member_start = self.at;
-            if self.peek() != Some(b'"') {
-                return self.invalid("expected a key");
+            let member_start = at;
+            if self.byte(at) != Some(b'"') {
+                return invalid(at, "expected a key");
             }
-            let is_escaped = self.text()?;
-            let inner = member_start.saturating_add(1)..self.at.saturating_sub(1);
-            let name = Text { inner: self.document.get(inner).unwrap_or_default(), is_escaped };
-            if STRICT && self.names.is_repeated(name, mark) {
-                return Err(Refused::Duplicate { path: name.to_text() });
+            let (end, is_escaped) = self.text(at)?;
+            let name = Text { inner: self.document.get(at + 1..end - 1).unwrap_or_default(), is_escaped };
+            let bit = name_bit(name.inner);
+            if STRICT && names.is_repeated(name, bit) {
+                return Err(Box::new(Refused::Duplicate { path: name.to_text() }));
             }
-            let child = if fields.is_empty() { None } else { Self::field(fields, name)? };
-            self.skip_space();
-            if self.peek() != Some(b':') {
-                return self.invalid("expected ':'");
+            let child = match place {
+                Some(place) => Self::field(place, name, bit)?,
+                None => None,
+            };
+            at = self.space(end);
+            if self.byte(at) != Some(b':') {
+                return invalid(at, "expected ':'");
             }
-            self.advance();
-            self.skip_space();
-            self.value(child, member_start).map_err(|refused| refused.inside(name.to_text()))?;
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.advance(),
+            let start = self.space(at + 1);
+            at = self.value(start, member_start, child).map_err(|refused| inside_member(refused, name))?;
+            at = self.space(at);
+            match self.byte(at) {
+                Some(b',') => at = self.space(at + 1),
                 Some(b'}') => break,
-                Some(_) => return self.invalid("expected ',' or '}'"),
-                None => return self.invalid("unexpected end"),
+                Some(_) => return invalid(at, "expected ',' or '}'"),
+                None => return invalid(at, "unexpected end"),
             }
-            self.skip_space();
         }
-        if STRICT && let Some(path) = self.names.close(mark) {
-            return Err(Refused::Duplicate { path });
+        if STRICT && let Some(path) = names.repeated() {
+            return Err(Box::new(Refused::Duplicate { path }));
         }
-        self.leave();
-        Ok(false)
+        Ok(at + 1)
     }
 
-    fn field(fields: &'static [Field<T>], name: Text<'_>) -> Result<Option<&'static Place<T>>, Refused> {
-        if let Some(field) = fields.iter().find(|field| name.equals(field.name)) {
+    #[inline]
+    fn field(place: &'static Place<T>, name: Text<'_>, bit: u128) -> Step<Option<&'static Place<T>>> {
+        // What folds to a field's name without an escape or a character beyond ASCII has its bit.
+        if place.names & bit == 0 && !name.is_escaped && (!STRICT || name.inner.is_ascii()) {
+            return Ok(None);
+        }
+        if let Some(field) = place.fields.iter().find(|field| name.equals(field.name)) {
             return Ok(Some(&field.place));
         }
-        match fields.iter().find(|field| STRICT && name.folds_to(field.name)) {
-            Some(field) => Err(Refused::Ambiguous { path: name.to_text(), reserved: field.name }),
+        match place.fields.iter().find(|field| STRICT && name.folds_to(field.name)) {
+            Some(field) => Err(Box::new(Refused::Ambiguous { path: name.to_text(), reserved: field.name })),
             None => Ok(None),
         }
     }
 
-    fn list(&mut self, place: Option<&'static Place<T>>) -> Result<bool, Refused> {
-        self.enter()?;
-        if self.peek() == Some(b']') {
-            self.leave();
-            return Ok(true);
-        }
+    /// The elements of a list that has one, from the first to behind the closing bracket.
+    fn list(&mut self, inside: usize, place: Option<&'static Place<T>>) -> Step<usize> {
         let elements = place.and_then(|place| place.elements);
-        let mut index = 0_usize;
-        loop {
-            self.value(elements, self.at).map_err(|refused| refused.inside(format_args!("[{index}]")))?;
-            index = index.saturating_add(1);
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.advance(),
+        let mut at = inside;
+        for index in 0_usize.. {
+            at = self.value(at, at, elements).map_err(|refused| inside_list(refused, index))?;
+            at = self.space(at);
+            match self.byte(at) {
+                Some(b',') => at = self.space(at + 1),
                 Some(b']') => break,
-                Some(_) => return self.invalid("expected ',' or ']'"),
-                None => return self.invalid("unexpected end"),
+                Some(_) => return invalid(at, "expected ',' or ']'"),
+                None => return invalid(at, "unexpected end"),
             }
-            self.skip_space();
         }
-        self.leave();
-        Ok(false)
+        Ok(at + 1)
     }
 
-    /// Behind the opening bracket and the space after it.
-    fn enter(&mut self) -> Result<(), Refused> {
-        self.depth = self.depth.saturating_add(1);
+    /// Behind an opening bracket and the space after it.
+    fn enter(&mut self, bracket: usize) -> Step<usize> {
+        self.depth += 1;
         if self.depth > if STRICT { limits::JSON_DEPTH } else { LENIENT_DEPTH } {
-            return Err(Refused::TooDeep);
+            return Err(Box::new(Refused::TooDeep));
         }
-        self.advance();
-        self.skip_space();
-        Ok(())
+        Ok(self.space(bracket + 1))
     }
 
-    /// Behind the closing bracket.
-    fn leave(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
-        self.advance();
+    /// Behind the closing quote, and whether the text holds a backslash.
+    #[inline]
+    fn text(&self, open: usize) -> Step<(usize, bool)> {
+        text::skip(self.document, open, STRICT).map_err(|(offset, what)| Box::new(Refused::Invalid { offset, what }))
     }
 
-    /// Behind the closing quote; whether the text holds a backslash.
-    fn text(&mut self) -> Result<bool, Refused> {
-        match text::skip(self.document, self.at, STRICT) {
-            Ok((end, is_escaped)) => {
-                self.at = end;
-                Ok(is_escaped)
-            }
-            Err((offset, what)) => Err(Refused::Invalid { offset, what }),
-        }
-    }
-
-    fn number(&mut self) -> Result<Kind, Refused> {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
-            self.advance();
-        }
-        match self.peek() {
-            Some(b'0') => self.advance(),
-            _ => self.digits()?,
-        }
+    fn number(&self, start: usize) -> Step<usize> {
+        let mut at = start + usize::from(self.byte(start) == Some(b'-'));
+        at = if self.byte(at) == Some(b'0') { at + 1 } else { self.digits(at)? };
         let mut is_plain = true;
-        if self.peek() == Some(b'.') {
-            self.advance();
-            self.digits()?;
+        if self.byte(at) == Some(b'.') {
+            at = self.digits(at + 1)?;
         }
-        if let Some(b'e' | b'E') = self.peek() {
+        if let Some(b'e' | b'E') = self.byte(at) {
             is_plain = false;
-            self.advance();
-            if let Some(b'+' | b'-') = self.peek() {
-                self.advance();
-            }
-            self.digits()?;
+            let has_sign = matches!(self.byte(at + 1), Some(b'+' | b'-'));
+            at = self.digits(at + 1 + usize::from(has_sign))?;
         }
         // A double holds every number of up to 308 digits without an exponent.
-        if STRICT && (!is_plain || self.at.saturating_sub(start) > 308) {
-            let text = self.document.get(start..self.at).and_then(|text| std::str::from_utf8(text).ok());
+        if STRICT && (!is_plain || at - start > 308) {
+            let text = self.document.get(start..at).and_then(|text| std::str::from_utf8(text).ok());
             if text.and_then(|text| text.parse::<f64>().ok()).is_none_or(f64::is_infinite) {
-                return Err(Refused::Invalid { offset: start, what: "a number beyond the range of a double" });
+                return invalid(start, "a number beyond the range of a double");
             }
         }
-        Ok(Kind::Number)
+        Ok(at)
     }
 
-    fn digits(&mut self) -> Result<(), Refused> {
-        if !self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            return self.invalid("expected a digit");
+    #[inline]
+    fn digits(&self, from: usize) -> Step<usize> {
+        let mut at = from;
+        while self.byte(at).is_some_and(|byte| byte.is_ascii_digit()) {
+            at += 1;
         }
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.advance();
-        }
-        Ok(())
+        if at == from { invalid(at, "expected a digit") } else { Ok(at) }
     }
 
-    fn literal(&mut self, text: &[u8], kind: Kind) -> Result<Kind, Refused> {
-        if !self.document.get(self.at..).is_some_and(|rest| rest.starts_with(text)) {
-            return self.invalid("expected a value");
-        }
-        self.at = self.at.saturating_add(text.len());
-        Ok(kind)
-    }
-
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.advance();
+    #[inline]
+    fn literal(&self, start: usize, text: &[u8]) -> Step<usize> {
+        match self.document.get(start..) {
+            Some(rest) if rest.starts_with(text) => Ok(start + text.len()),
+            _ => invalid(start, "expected a value"),
         }
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.document.get(self.at).copied()
+    /// The first byte from here on that is no white space.
+    #[inline]
+    fn space(&self, from: usize) -> usize {
+        let mut at = from;
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte(at) {
+            at += 1;
+        }
+        at
     }
 
-    fn advance(&mut self) {
-        self.at = self.at.saturating_add(1);
+    #[inline]
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.document.get(at).copied()
     }
+}
 
-    fn invalid<R>(&self, what: &'static str) -> Result<R, Refused> {
-        Err(Refused::Invalid { offset: self.at, what })
-    }
+#[cold]
+fn invalid<R>(offset: usize, what: &'static str) -> Step<R> {
+    Err(Box::new(Refused::Invalid { offset, what }))
+}
+
+#[cold]
+fn inside_member(refused: Box<Refused>, name: Text<'_>) -> Box<Refused> {
+    Box::new(refused.inside(name.to_text()))
+}
+
+#[cold]
+fn inside_list(refused: Box<Refused>, index: usize) -> Box<Refused> {
+    Box::new(refused.inside(format_args!("[{index}]")))
 }

@@ -50,28 +50,28 @@ macro_rules! usage_fields {
             Field::leaf("reasoning_tokens", $tag(Figure::Reasoning)),
             Field {
                 name: "prompt_tokens_details",
-                place: Place {
-                    tag: None,
-                    fields: &[
+                place: Place::new(
+                    None,
+                    &[
                         Field::leaf("cached_tokens", $tag(Figure::Cached)),
                         Field::leaf("cache_write_tokens", $tag(Figure::CacheWrite)),
                         Field::leaf("audio_tokens", $tag(Figure::AudioInput)),
                         Field::leaf("image_tokens", $tag(Figure::ImageInput)),
                     ],
-                    elements: None,
-                },
+                    None,
+                ),
             },
             Field {
                 name: "completion_tokens_details",
-                place: Place {
-                    tag: None,
-                    fields: &[
+                place: Place::new(
+                    None,
+                    &[
                         Field::leaf("reasoning_tokens", $tag(Figure::Reasoning)),
                         Field::leaf("audio_tokens", $tag(Figure::AudioOutput)),
                         Field::leaf("image_tokens", $tag(Figure::ImageOutput)),
                     ],
-                    elements: None,
-                },
+                    None,
+                ),
             },
         ]
     }};

@@ -46,10 +46,10 @@ const MEMBERS: &[Field<Tag>] = &[
 ];
 
 /// One error object, its members at the top (SGLang, TEI) or inside `error`.
-static TOP: Place<Tag> = Place {
-    tag: None,
-    fields: &[
-        Field { name: "error", place: Place { tag: Some(Tag::Error), fields: MEMBERS, elements: None } },
+static TOP: Place<Tag> = Place::new(
+    None,
+    &[
+        Field { name: "error", place: Place::new(Some(Tag::Error), MEMBERS, None) },
         Field::leaf("error_type", Tag::Kind),
         Field::leaf("message", Tag::Message),
         Field::leaf("code", Tag::Code),
@@ -57,15 +57,15 @@ static TOP: Place<Tag> = Place {
         Field::leaf("param", Tag::Param),
         Field {
             name: "detail",
-            place: Place {
-                tag: Some(Tag::Detail),
-                fields: &[Field::leaf("message", Tag::Message), Field::leaf("msg", Tag::Message)],
-                elements: Some(&Place { tag: None, fields: &[Field::leaf("msg", Tag::Message)], elements: None }),
-            },
+            place: Place::new(
+                Some(Tag::Detail),
+                &[Field::leaf("message", Tag::Message), Field::leaf("msg", Tag::Message)],
+                Some(&Place::new(None, &[Field::leaf("msg", Tag::Message)], None)),
+            ),
         },
     ],
-    elements: None,
-};
+    None,
+);
 
 struct Reading<'d> {
     document: &'d [u8],

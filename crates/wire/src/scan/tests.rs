@@ -14,18 +14,18 @@ enum Tag {
 }
 
 const MESSAGE_FIELDS: &[Field<Tag>] = &[Field::leaf("role", Tag::Role)];
-static MESSAGE: Place<Tag> = Place { tag: None, fields: MESSAGE_FIELDS, elements: None };
-static TOP: Place<Tag> = Place {
-    tag: None,
-    fields: &[
+static MESSAGE: Place<Tag> = Place::new(None, MESSAGE_FIELDS, None);
+static TOP: Place<Tag> = Place::new(
+    None,
+    &[
         Field::leaf("model", Tag::Model),
         Field::leaf("stream", Tag::Stream),
         Field::leaf("max_tokens", Tag::Tokens),
-        Field { name: "messages", place: Place { tag: None, fields: &[], elements: Some(&MESSAGE) } },
-        Field { name: "inner", place: Place { tag: Some(Tag::Nested), fields: MESSAGE_FIELDS, elements: None } },
+        Field { name: "messages", place: Place::new(None, &[], Some(&MESSAGE)) },
+        Field { name: "inner", place: Place::new(Some(Tag::Nested), MESSAGE_FIELDS, None) },
     ],
-    elements: None,
-};
+    None,
+);
 
 #[derive(Default)]
 struct Found(Vec<(Tag, Value)>);

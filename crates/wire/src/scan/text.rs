@@ -10,6 +10,11 @@ pub(crate) struct Text<'d> {
 }
 
 impl<'d> Text<'d> {
+    /// The text that is written so between quotes.
+    pub(super) fn written(inner: &'d [u8]) -> Self {
+        Self { inner, is_escaped: memchr::memchr(b'\\', inner).is_some() }
+    }
+
     /// The bytes it stands for.
     pub(crate) fn resolved(self) -> Cow<'d, [u8]> {
         if !self.is_escaped {
@@ -22,7 +27,15 @@ impl<'d> Text<'d> {
 
     /// The text it stands for; a lone surrogate or invalid UTF-8 reads as U+FFFD.
     pub(crate) fn to_text(self) -> String {
-        String::from_utf8_lossy(&self.resolved()).into_owned()
+        match self.resolved() {
+            Cow::Borrowed(text) => match std::str::from_utf8(text) {
+                Ok(text) => text.to_owned(),
+                Err(_) => String::from_utf8_lossy(text).into_owned(),
+            },
+            Cow::Owned(text) => {
+                String::from_utf8(text).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned())
+            }
+        }
     }
 
     /// Whether it stands for exactly these characters.
@@ -55,6 +68,9 @@ impl<'d> Text<'d> {
     /// Reserved names are lower-case ASCII, and only two characters outside ASCII fold into it: U+212A KELVIN SIGN and
     /// U+017F LATIN SMALL LETTER LONG S (CaseFolding.txt, statuses C and S). Go's decoder folds the same two.
     pub(crate) fn folds_to(self, reserved: &str) -> bool {
+        if !self.is_escaped && self.inner.is_ascii() {
+            return self.inner.eq_ignore_ascii_case(reserved.as_bytes());
+        }
         let resolved = self.resolved();
         let Ok(text) = std::str::from_utf8(&resolved) else { return false };
         let folded = text.chars().map(|character| match character {
@@ -68,46 +84,68 @@ impl<'d> Text<'d> {
 
 /// From an opening quote to behind the closing one, and whether a backslash lies between.
 ///
-/// With `STRICT` rules a surrogate must come in a pair. Errors carry the byte at which the string stops being one.
+/// With strict rules a surrogate must come in a pair. Errors carry the byte at which the string stops being one.
+#[inline]
 pub(super) fn skip(document: &[u8], open: usize, is_strict: bool) -> Result<(usize, bool), (usize, &'static str)> {
-    let mut at = open.saturating_add(1);
-    let mut is_escaped = false;
-    loop {
-        let rest = document.get(at..).unwrap_or_default();
-        at = at.saturating_add(plain_length(rest));
-        match document.get(at) {
-            Some(b'"') => return Ok((at.saturating_add(1), is_escaped)),
-            Some(b'\\') => {
-                is_escaped = true;
-                at = skip_escape(document, at, is_strict)?;
-            }
-            Some(_) => return Err((at, "a control character in a string")),
-            None => return Err((at, "unexpected end")),
-        }
+    let start = open + 1;
+    let end = start + plain_length(document.get(start..).unwrap_or_default());
+    match document.get(end) {
+        Some(b'"') => Ok((end + 1, false)),
+        _ => Ok((skip_escaped(document, end, is_strict)?, true)),
     }
 }
 
-/// Bytes before the first quote, backslash or control character, eight at a time.
+/// The rest of a string from its first byte that is not plain.
+fn skip_escaped(document: &[u8], from: usize, is_strict: bool) -> Result<usize, (usize, &'static str)> {
+    let mut at = from;
+    loop {
+        match document.get(at) {
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => at = skip_escape(document, at, is_strict)?,
+            Some(_) => return Err((at, "a control character in a string")),
+            None => return Err((at, "unexpected end")),
+        }
+        at += plain_length(document.get(at..).unwrap_or_default());
+    }
+}
+
+/// Bytes before the first quote, backslash or control character. Most strings end in the first word.
+#[inline]
 fn plain_length(bytes: &[u8]) -> usize {
+    match bytes.first_chunk::<8>().map(|word| plain_in_word(*word)) {
+        Some(length @ 0..8) => length,
+        _ => long_plain_length(bytes),
+    }
+}
+
+/// Plain bytes of eight before the first other one.
+#[inline]
+fn plain_in_word(word: [u8; 8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
-    // A byte of `word` is zero: its high bit is set in the result, which is exact up to the first such byte.
+    let word = u64::from_le_bytes(word);
+    // A byte is zero: its high bit is set in the result, which is exact up to the first such byte.
     let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let mut length = 0_usize;
-    let mut words = bytes.chunks_exact(8);
-    for chunk in words.by_ref() {
-        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-        let quote = zero(word ^ (ONES * 0x22));
-        let backslash = zero(word ^ (ONES * 0x5C));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = (quote | backslash | control) & HIGHS;
-        if found != 0 {
-            return length + (found.trailing_zeros() / 8) as usize;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let found = (zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5C)) | control) & HIGHS;
+    (found.trailing_zeros() / 8) as usize
+}
+
+fn long_plain_length(bytes: &[u8]) -> usize {
+    // The compiler makes vector instructions of the first loop.
+    let is_other = |byte: &u8| (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20);
+    let (blocks, _) = bytes.as_chunks::<32>();
+    let plain = blocks.iter().take_while(|block| !block.iter().fold(false, |found, byte| found | is_other(byte)));
+    let mut length = plain.count() * 32;
+    let (words, tail) = bytes.get(length..).unwrap_or_default().as_chunks::<8>();
+    for word in words {
+        let plain = plain_in_word(*word);
+        length += plain;
+        if plain < 8 {
+            return length;
         }
-        length += 8;
     }
-    let tail = words.remainder();
-    length + tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(tail.len())
+    length + tail.iter().position(is_other).unwrap_or(tail.len())
 }
 
 fn skip_escape(document: &[u8], at: usize, is_strict: bool) -> Result<usize, (usize, &'static str)> {

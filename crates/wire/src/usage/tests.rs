@@ -10,7 +10,7 @@ enum Tag {
 }
 
 const FIELDS: &[Field<Tag>] = usage_fields!(Tag::Figure);
-static TOP: Place<Tag> = Place { tag: None, fields: FIELDS, elements: None };
+static TOP: Place<Tag> = Place::new(None, FIELDS, None);
 
 struct Read<'d>(&'d [u8], Figures);
 

@@ -30,57 +30,53 @@ pub(super) enum Tag {
     Media,
 }
 
-static TEXT_PART: Place<Tag> = Place { tag: None, fields: &[Field::leaf("text", Tag::Text)], elements: None };
+static TEXT_PART: Place<Tag> = Place::new(None, &[Field::leaf("text", Tag::Text)], None);
 const CALL: &[Field<Tag>] =
     &[Field::leaf("name", Tag::Call), Field::leaf("arguments", Tag::Call), Field::leaf("input", Tag::Call)];
-static TOOL_CALL: Place<Tag> = Place {
-    tag: None,
-    fields: &[
-        Field { name: "function", place: Place { tag: None, fields: CALL, elements: None } },
-        Field { name: "custom", place: Place { tag: None, fields: CALL, elements: None } },
+static TOOL_CALL: Place<Tag> = Place::new(
+    None,
+    &[
+        Field { name: "function", place: Place::new(None, CALL, None) },
+        Field { name: "custom", place: Place::new(None, CALL, None) },
     ],
-    elements: None,
-};
+    None,
+);
 const MESSAGE: &[Field<Tag>] = &[
-    Field { name: "content", place: Place { tag: Some(Tag::Text), fields: &[], elements: Some(&TEXT_PART) } },
+    Field { name: "content", place: Place::new(Some(Tag::Text), &[], Some(&TEXT_PART)) },
     Field::leaf("reasoning", Tag::Text),
     Field::leaf("reasoning_content", Tag::Text),
     Field::leaf("refusal", Tag::Text),
-    Field { name: "tool_calls", place: Place { tag: Some(Tag::Calls), fields: &[], elements: Some(&TOOL_CALL) } },
-    Field { name: "function_call", place: Place { tag: None, fields: CALL, elements: None } },
+    Field { name: "tool_calls", place: Place::new(Some(Tag::Calls), &[], Some(&TOOL_CALL)) },
+    Field { name: "function_call", place: Place::new(None, CALL, None) },
     Field {
         name: "audio",
-        place: Place {
-            tag: None,
-            fields: &[Field::leaf("data", Tag::Media), Field::leaf("transcript", Tag::Text)],
-            elements: None,
-        },
+        place: Place::new(None, &[Field::leaf("data", Tag::Media), Field::leaf("transcript", Tag::Text)], None),
     },
     Field::leaf("images", Tag::Media),
 ];
-static CHOICE: Place<Tag> = Place {
-    tag: Some(Tag::Choice),
-    fields: &[
+static CHOICE: Place<Tag> = Place::new(
+    Some(Tag::Choice),
+    &[
         Field::leaf("index", Tag::Index),
         Field::leaf("finish_reason", Tag::Finish),
-        Field { name: "delta", place: Place { tag: None, fields: MESSAGE, elements: None } },
-        Field { name: "message", place: Place { tag: None, fields: MESSAGE, elements: None } },
+        Field { name: "delta", place: Place::new(None, MESSAGE, None) },
+        Field { name: "message", place: Place::new(None, MESSAGE, None) },
     ],
-    elements: None,
-};
-static ANSWER: Place<Tag> = Place {
-    tag: Some(Tag::Top),
-    fields: &[
+    None,
+);
+static ANSWER: Place<Tag> = Place::new(
+    Some(Tag::Top),
+    &[
         Field::leaf("id", Tag::Id),
         Field::leaf("created", Tag::Created),
         Field::leaf("model", Tag::Model),
-        Field { name: "choices", place: Place { tag: Some(Tag::Choices), fields: &[], elements: Some(&CHOICE) } },
-        Field { name: "usage", place: Place { tag: Some(Tag::Usage), fields: USAGE, elements: None } },
+        Field { name: "choices", place: Place::new(Some(Tag::Choices), &[], Some(&CHOICE)) },
+        Field { name: "usage", place: Place::new(Some(Tag::Usage), USAGE, None) },
         Field::leaf("error", Tag::Error),
         Field::leaf("message", Tag::FlatMessage),
     ],
-    elements: None,
-};
+    None,
+);
 const USAGE: &[Field<Tag>] = usage_fields!(Tag::Figure);
 
 /// What one answer or chunk says. Choices are bits: index 127 stands for all beyond.

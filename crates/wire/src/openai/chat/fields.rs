@@ -51,18 +51,18 @@ const fn engine(name: &'static str) -> Field<Tag> {
 
 /// A member that is only reserved, so that nothing may fold to it.
 const fn reserved(name: &'static str) -> Field<Tag> {
-    Field { name, place: Place { tag: None, fields: &[], elements: None } }
+    Field { name, place: Place::UNREAD }
 }
 
 const fn object(name: &'static str, tag: Option<Tag>, fields: &'static [Field<Tag>]) -> Field<Tag> {
-    Field { name, place: Place { tag, fields, elements: None } }
+    Field { name, place: Place::new(tag, fields, None) }
 }
 
 const fn list(name: &'static str, tag: Option<Tag>, elements: &'static Place<Tag>) -> Field<Tag> {
-    Field { name, place: Place { tag, fields: &[], elements: Some(elements) } }
+    Field { name, place: Place::new(tag, &[], Some(elements)) }
 }
 
-static PART: Place<Tag> = Place { tag: Some(Tag::Part), fields: PART_FIELDS, elements: None };
+static PART: Place<Tag> = Place::new(Some(Tag::Part), PART_FIELDS, None);
 const URL: &[Field<Tag>] = &[Field::leaf("url", Tag::Url)];
 const PART_FIELDS: &[Field<Tag>] = &[
     Field::leaf("type", Tag::PartKind),
@@ -75,7 +75,7 @@ const PART_FIELDS: &[Field<Tag>] = &[
     object("file", None, &[]),
 ];
 
-static MESSAGE: Place<Tag> = Place { tag: Some(Tag::Message), fields: MESSAGE_FIELDS, elements: None };
+static MESSAGE: Place<Tag> = Place::new(Some(Tag::Message), MESSAGE_FIELDS, None);
 const MESSAGE_FIELDS: &[Field<Tag>] = &[
     reserved("role"),
     list("content", Some(Tag::Content), &PART),
@@ -85,9 +85,8 @@ const MESSAGE_FIELDS: &[Field<Tag>] = &[
     reserved("name"),
 ];
 
-static TOOL: Place<Tag> = Place { tag: Some(Tag::Tool), fields: &[Field::leaf("type", Tag::ToolKind)], elements: None };
-static ALLOWED_TOOL: Place<Tag> =
-    Place { tag: None, fields: &[Field::leaf("type", Tag::ToolChoiceKind)], elements: None };
+static TOOL: Place<Tag> = Place::new(Some(Tag::Tool), &[Field::leaf("type", Tag::ToolKind)], None);
+static ALLOWED_TOOL: Place<Tag> = Place::new(None, &[Field::leaf("type", Tag::ToolChoiceKind)], None);
 static MODALITY: Place<Tag> = Place::leaf(Tag::Modality);
 
 const TOOL_CHOICE: &[Field<Tag>] =
@@ -95,7 +94,7 @@ const TOOL_CHOICE: &[Field<Tag>] =
 const ALLOWED_TOOLS: &[Field<Tag>] = &[list("tools", None, &ALLOWED_TOOL)];
 
 /// The top of a chat request.
-pub(super) static BODY: Place<Tag> = Place { tag: Some(Tag::Body), fields: BODY_FIELDS, elements: None };
+pub(super) static BODY: Place<Tag> = Place::new(Some(Tag::Body), BODY_FIELDS, None);
 const BODY_FIELDS: &[Field<Tag>] = &[
     Field::leaf("model", Tag::Model),
     list("messages", Some(Tag::Messages), &MESSAGE),
