@@ -80,8 +80,11 @@ pub struct RequestRecord {
     pub source_tag: Option<String>,
     /// The endpoint.
     pub endpoint: EndpointName,
-    /// The public model id as sent; empty when the refusal came before it was read.
+    /// The public model id it resolved to, or as sent where it resolved to none; empty when the refusal came before it
+    /// was read.
     pub model: String,
+    /// The alias it was called by, if it was (W56).
+    pub alias: Option<String>,
     /// The model's name upstream.
     pub upstream_model: Option<String>,
     /// The upstream's own id of the exchange.

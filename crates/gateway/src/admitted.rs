@@ -7,6 +7,7 @@ use crate::authenticated::{Caller, NotUsable, check_state};
 use crate::drain::DrainPermit;
 use crate::local;
 use crate::node::Node;
+use crate::observe::Trace;
 use crate::parsed::Parsed;
 use crate::respond::Refusal;
 use crate::wallets::WalletHold;
@@ -51,9 +52,12 @@ impl Admitted {
     ///
     /// # Errors
     /// 400 unpriced, unserved; 401, 403 gone meanwhile; 403, 404 model; 429 credit; 503 when a charge could not be kept.
-    pub(crate) fn hold(from: Parsed, node: &Node) -> Result<Box<Self>, Refusal> {
+    pub(crate) fn hold(from: Parsed, node: &Node, trace: &mut Trace) -> Result<Box<Self>, Refusal> {
         let Parsed { caller, ask, headers } = from;
         let model = find_model(node, &caller, &ask.model)?;
+        if model.id != ask.model {
+            trace.alias = Some(std::mem::replace(&mut trace.model, model.id.clone()));
+        }
         check_dialects(&ask, &model)?;
         let slot = node.charges.try_reserve().map_err(|_| Refusal::from(Code::LedgerUnavailable))?;
         let drain = node.drains.try_reserve().ok_or(Code::Overloaded)?;

@@ -22,6 +22,8 @@ pub(crate) struct Trace {
     pub(crate) operation: Option<Operation>,
     pub(crate) caller: Option<Caller>,
     pub(crate) model: String,
+    /// The alias that was sent in its place.
+    pub(crate) alias: Option<String>,
     pub(crate) is_stream: bool,
 }
 
@@ -38,6 +40,7 @@ impl Trace {
             operation: None,
             caller: None,
             model: String::new(),
+            alias: None,
             is_stream: false,
         }
     }
@@ -49,6 +52,7 @@ impl Trace {
             client_request_id: None,
             caller: None,
             model: String::new(),
+            alias: None,
             ..*self
         }
     }

@@ -137,6 +137,7 @@ pub(crate) fn blank_record(
         source_tag: key.source_tag.as_deref().map(str::to_owned),
         endpoint: claviger_domain::endpoint::EndpointName::ChatCompletions,
         model: trace.model.clone(),
+        alias: trace.alias.clone(),
         upstream_model: None,
         upstream_request_id: None,
         client_request_id: trace.client_request_id.clone(),

@@ -67,6 +67,8 @@ struct Detail<'a> {
     upstream_request_id: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     client_request_id: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    alias: Option<Cow<'a, str>>,
     stream: bool,
     test: bool,
     admitted_at: i64,
@@ -208,6 +210,7 @@ fn detail(record: &RequestRecord, price_version: Option<&str>) -> String {
         upstream_model: record.upstream_model.as_deref().map(Cow::Borrowed),
         upstream_request_id: record.upstream_request_id.as_deref().map(Cow::Borrowed),
         client_request_id: record.client_request_id.as_deref().map(Cow::Borrowed),
+        alias: record.alias.as_deref().map(Cow::Borrowed),
         stream: record.is_stream,
         test: record.is_test,
         admitted_at: record.admitted_at.0,
@@ -252,6 +255,7 @@ pub(crate) fn read<R: Cells>(row: &R) -> Result<RequestRecord, Error> {
         upstream_model: detail.upstream_model.map(Cow::into_owned),
         upstream_request_id: detail.upstream_request_id.map(Cow::into_owned),
         client_request_id: detail.client_request_id.map(Cow::into_owned),
+        alias: detail.alias.map(Cow::into_owned),
         is_stream: detail.stream,
         is_test: detail.test,
         admitted_at: Timestamp(detail.admitted_at),

@@ -113,6 +113,7 @@ async fn lose(tx: &mut Tx<'_>, now: Now) -> Result<u64, Error> {
             upstream_model: None,
             upstream_request_id: None,
             client_request_id: None,
+            alias: None,
             is_stream: false,
             is_test,
             admitted_at: Timestamp(intent.at),

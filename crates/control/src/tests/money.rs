@@ -38,6 +38,7 @@ async fn charge(world: &World, key: &Value) -> RequestRecord {
         upstream_model: None,
         upstream_request_id: None,
         client_request_id: None,
+        alias: None,
         is_stream: false,
         is_test: false,
         admitted_at: now.wall,

@@ -159,6 +159,7 @@ pub(crate) fn record(scope: TenantScope, number: i64) -> RequestRecord {
         upstream_model: Some("chat".to_owned()),
         upstream_request_id: Some("up-1".to_owned()),
         client_request_id: None,
+        alias: None,
         is_stream: true,
         is_test: false,
         admitted_at: START,
