@@ -106,7 +106,8 @@ fn judge(
             faults.push(format!("{id} was charged {charged}, the whole answer costs {cost}"))
         }
         Some(charged) if charged > 0 && !fact.is_complete && !fact.has_left && !in_doubt.contains(&id) => {
-            faults.push(format!("{id} was charged, did not fully arrive and is not listed in doubt"));
+            let record = records.get(&id).map(Value::to_string).unwrap_or_default();
+            faults.push(format!("{id} was charged, did not fully arrive and is not listed in doubt: {record}"));
         }
         _ => {}
     }

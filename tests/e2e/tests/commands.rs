@@ -44,7 +44,7 @@ async fn a_key_is_made_used_explained_and_revoked_by_the_command_line() -> Resul
     assert!(!proof.is_empty());
     let doctor = world.claviger(&["doctor"]).await;
     let said = doctor.unwrap_or_else(|error| error.to_string());
-    assert!(said.contains("SQLite 3.") && said.contains("ok"), "{said}");
+    assert!(said.contains("without a price: unpriced/echo") && said.contains("ok      pepper"), "{said}");
     Ok(())
 }
 
