@@ -98,7 +98,7 @@ fn tests(wishes: &Wishes, postgres: &Postgres, tally: &mut Tally) -> Outcome<()>
     }
     command.args(&wishes.filter);
     let begun = now();
-    tally.tests(&mut command, has_nextest)?;
+    tally.tests(&mut command, has_nextest, wishes.filter.is_empty())?;
     eprintln!("tests ran for {} s", begun.elapsed().as_secs());
     Ok(())
 }

@@ -32,11 +32,12 @@ impl Tally {
         self.complaints.push(format!("{name}: {}", message.lines().next().unwrap_or_default()));
     }
 
-    /// Runs the test runner, shows its output and counts its results.
+    /// Runs the test runner, shows its output and counts its results. When everything was asked for, a skipped test is a
+    /// failed one.
     ///
     /// # Errors
     /// When it does not start, or ends badly without having reported a failed test: it did not compile.
-    pub(super) fn tests(&mut self, command: &mut Command, is_nextest: bool) -> Outcome<()> {
+    pub(super) fn tests(&mut self, command: &mut Command, is_nextest: bool, is_whole: bool) -> Outcome<()> {
         // nextest reports on stderr, cargo test on stdout; the other one goes straight to the terminal.
         if is_nextest {
             command.stderr(Stdio::piped())
@@ -53,9 +54,13 @@ impl Tally {
         for line in piped.into_iter().flat_map(|pipe| BufReader::new(pipe).lines()).map_while(Result::ok) {
             println!("{line}");
             let counts = if is_nextest { nextest_summary(&line) } else { cargo_summary(&line) };
-            if let Some((passed, failed)) = counts {
-                self.passed += passed;
-                self.failed += failed;
+            if let Some(counts) = counts {
+                self.passed += counts.passed;
+                self.failed += counts.failed;
+                if is_whole && counts.skipped > 0 {
+                    self.failed += counts.skipped;
+                    self.complaints.push(format!("{} tests were skipped", counts.skipped));
+                }
             }
         }
         let status = child.wait().map_err(|error| format!("the test runner was lost: {error}"))?;
@@ -75,20 +80,27 @@ impl Tally {
     }
 }
 
-/// `Summary [   1.2s] 12/14 tests run: 10 passed (1 slow), 1 failed, 1 timed out, 2 skipped` as passed and failed.
-/// What a filter leaves out is also called skipped there and does not count.
-fn nextest_summary(line: &str) -> Option<(u64, u64)> {
-    let counts = line.trim().strip_prefix("Summary [")?.split_once("run:")?.1;
-    let passed = number_before(counts, "passed");
-    let failed =
-        number_before(counts, "failed") + number_before(counts, "timed out") + number_before(counts, "exec failed");
-    Some((passed, failed))
+/// What one line of a runner adds up.
+#[derive(Debug, PartialEq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
 }
 
-/// `test result: ok. 10 passed; 0 failed; 1 ignored; …`: ignored is skipped, and skipped is failed.
-fn cargo_summary(line: &str) -> Option<(u64, u64)> {
+/// `Summary [   1.2s] 12/14 tests run: 10 passed (1 slow), 1 failed, 1 timed out, 2 skipped`.
+fn nextest_summary(line: &str) -> Option<Counts> {
+    let counts = line.trim().strip_prefix("Summary [")?.split_once("run:")?.1;
+    let count = |word| number_before(counts, word);
+    let failed = count("failed") + count("timed out") + count("exec failed");
+    Some(Counts { passed: count("passed"), failed, skipped: count("skipped") })
+}
+
+/// `test result: ok. 10 passed; 0 failed; 1 ignored; …`.
+fn cargo_summary(line: &str) -> Option<Counts> {
     let counts = line.strip_prefix("test result: ")?;
-    Some((number_before(counts, "passed"), number_before(counts, "failed") + number_before(counts, "ignored")))
+    let count = |word| number_before(counts, word);
+    Some(Counts { passed: count("passed"), failed: count("failed"), skipped: count("ignored") })
 }
 
 fn number_before(text: &str, word: &str) -> u64 {
@@ -103,14 +115,15 @@ mod tests {
 
     #[test]
     fn both_runners_are_understood() {
-        assert_eq!(nextest_summary("     Summary [   0.012s] 14 tests run: 14 passed, 0 skipped"), Some((14, 0)));
+        let counts = |passed, failed, skipped| Some(Counts { passed, failed, skipped });
+        assert_eq!(nextest_summary("     Summary [   0.012s] 14 tests run: 14 passed, 0 skipped"), counts(14, 0, 0));
         assert_eq!(
             nextest_summary("  Summary [ 90.1s] 12/14 tests run: 9 passed (1 slow), 2 failed, 1 timed out, 3 skipped"),
-            Some((9, 3))
+            counts(9, 3, 3)
         );
         assert_eq!(
             cargo_summary("test result: FAILED. 10 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out"),
-            Some((10, 3))
+            counts(10, 2, 1)
         );
         assert_eq!(cargo_summary("running 4 tests"), None);
     }
