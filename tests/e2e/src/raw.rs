@@ -26,6 +26,8 @@ pub struct Raw {
 pub struct RawAnswer {
     /// The status code.
     pub status: u16,
+    /// The words behind it.
+    pub reason: String,
     /// The head in lower case, without the status line.
     pub head: String,
     /// The body, without its framing when it had a length or was chunked.
@@ -123,8 +125,9 @@ impl Raw {
         let head = String::from_utf8_lossy(&head).into_owned();
         let (line, rest) = head.split_once("\r\n").context("no status line")?;
         let status = line.split(' ').nth(1).and_then(|text| text.parse().ok()).context("no status")?;
+        let reason = line.splitn(3, ' ').nth(2).unwrap_or_default().to_owned();
         let head: String = rest.lines().map(lower_name).collect::<Vec<_>>().join("\n");
-        Ok(RawAnswer { status, head, body: String::new() })
+        Ok(RawAnswer { status, reason, head, body: String::new() })
     }
 
     /// Reads until `count` lines that begin with `data:` have come.
@@ -136,6 +139,22 @@ impl Raw {
             self.more().await?;
         }
         Ok(())
+    }
+
+    /// Reads until `text` has come.
+    ///
+    /// # Errors
+    /// As [`Raw::answer`].
+    pub async fn until(&mut self, text: &str) -> Result<()> {
+        self.find(text.as_bytes()).await.map(drop)
+    }
+
+    /// Waits until there is something to read.
+    ///
+    /// # Errors
+    /// When nothing comes within `patience`.
+    pub async fn readable_within(&self, patience: Duration) -> Result<()> {
+        Ok(timeout(patience, self.stream.readable()).await.context("nothing came")??)
     }
 
     /// What happens to the connection within `patience`, and after how long. Bytes that still come are dropped.

@@ -67,7 +67,8 @@ async fn revoked_at_once(world: &World) -> Result<()> {
     let mut refused = 0;
     while let Some(answer) = calls.join_next().await {
         let answer = answer??;
-        assert_eq!((answer.status, answer.code().as_str()), (401, "key_revoked"), "{}", answer.body);
+        assert_eq!((answer.status, answer.reason.as_str()), (401, "Unauthorized"));
+        assert_eq!(answer.code(), "key_revoked", "{}", answer.body);
         refused += 1;
     }
     assert_eq!(refused, CONNECTIONS);
