@@ -21,6 +21,7 @@ use names::Names;
 use place::name_bit;
 use std::fmt;
 
+pub(crate) use place::plain_integer;
 pub use place::{Field, Kind, Place, Sink, Value};
 pub(crate) use text::{Text, quote_into};
 
@@ -147,20 +148,32 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
                 return Err(Box::new(Refused::TooLarge));
             }
         }
-        let (end, kind) = match self.byte(start) {
-            Some(b'"') => {
-                let (end, is_escaped) = self.text(start)?;
-                (end, Kind::Text { is_escaped })
+        // Here and not with the others: most values are texts.
+        if self.byte(start) == Some(b'"') {
+            let (end, is_escaped) = self.text(start)?;
+            if let Some(tag) = place.and_then(|place| place.tag) {
+                self.sink.found(tag, Value { kind: Kind::Text { is_escaped }, start, end, member_start });
             }
+            return Ok(end);
+        }
+        self.other_value(start, member_start, place)
+    }
+
+    fn other_value(&mut self, start: usize, member_start: usize, place: Option<&'static Place<T>>) -> Step<usize> {
+        let (end, kind) = match self.byte(start) {
             Some(b'{') => {
                 let inside = self.enter(start)?;
                 let is_empty = self.byte(inside) == Some(b'}');
-                (if is_empty { inside + 1 } else { self.object(inside, place)? }, Kind::Object { is_empty })
+                let end = if is_empty { inside + 1 } else { self.object(inside, place)? };
+                self.depth -= 1;
+                (end, Kind::Object { is_empty })
             }
             Some(b'[') => {
                 let inside = self.enter(start)?;
                 let is_empty = self.byte(inside) == Some(b']');
-                (if is_empty { inside + 1 } else { self.list(inside, place)? }, Kind::List { is_empty })
+                let end = if is_empty { inside + 1 } else { self.list(inside, place)? };
+                self.depth -= 1;
+                (end, Kind::List { is_empty })
             }
             Some(b'-' | b'0'..=b'9') => (self.number(start)?, Kind::Number),
             Some(b't') => (self.literal(start, b"true")?, Kind::Bool(true)),
@@ -169,9 +182,6 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
             Some(_) => return invalid(start, "expected a value"),
             None => return invalid(start, "unexpected end"),
         };
-        if matches!(kind, Kind::Object { .. } | Kind::List { .. }) {
-            self.depth -= 1;
-        }
         if let Some(tag) = place.and_then(|place| place.tag) {
             self.sink.found(tag, Value { kind, start, end, member_start });
         }
@@ -219,14 +229,29 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
 
     #[inline]
     fn field(place: &'static Place<T>, name: Text<'_>, bit: u128) -> Step<Option<&'static Place<T>>> {
-        // What folds to a field's name without an escape or a character beyond ASCII has its bit.
-        if place.names & bit == 0 && !name.is_escaped && (!STRICT || name.inner.is_ascii()) {
+        if place.names & bit != 0
+            && let Some(field) = place.fields.iter().find(|field| field.name.as_bytes() == name.inner)
+        {
+            return Ok(Some(&field.place));
+        }
+        // A plain name that is no field's can only fold to one with the same bit.
+        if !name.is_escaped && (!STRICT || place.names & bit == 0 && name.inner.is_ascii()) {
             return Ok(None);
         }
+        Self::odd_field(place, name)
+    }
+
+    /// A field whose name is written with an escape, or a name that may fold to one.
+    fn odd_field(place: &'static Place<T>, name: Text<'_>) -> Step<Option<&'static Place<T>>> {
         if let Some(field) = place.fields.iter().find(|field| name.equals(field.name)) {
             return Ok(Some(&field.place));
         }
-        match place.fields.iter().find(|field| STRICT && name.folds_to(field.name)) {
+        let is_ascii = !name.is_escaped && name.inner.is_ascii();
+        let folds = |field: &&Field<T>| match is_ascii {
+            true => name.inner.eq_ignore_ascii_case(field.name.as_bytes()),
+            false => name.folds_to(field.name),
+        };
+        match place.fields.iter().find(|field| STRICT && folds(field)) {
             Some(field) => Err(Box::new(Refused::Ambiguous { path: name.to_text(), reserved: field.name })),
             None => Ok(None),
         }

@@ -5,7 +5,7 @@
 //! 0. Prices and holds are not known here.
 
 use crate::dialect;
-use crate::scan::{Kind, Value};
+use crate::scan::{Kind, Value, plain_integer};
 use claviger_domain::catalog::Dialect;
 use claviger_domain::meter::{ABSURD_QUANTITY, Meter, Meters, Usage, UsageSource};
 
@@ -223,9 +223,8 @@ impl Split {
 
 /// A plain integer of at most [`ABSURD_QUANTITY`]; some servers print it as `12.0`.
 fn count(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let whole = text.strip_suffix(".0").unwrap_or(text);
-    whole.parse::<u64>().ok().filter(|count| *count <= ABSURD_QUANTITY)
+    let whole = text.strip_suffix(b".0").unwrap_or(text);
+    plain_integer(whole).filter(|count| *count <= ABSURD_QUANTITY)
 }
 
 /// The base meter of each side: what a whole usage is told as again.

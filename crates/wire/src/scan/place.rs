@@ -122,3 +122,14 @@ pub trait Sink<T> {
     /// A value of a tagged place has ended. Children come before their parents.
     fn found(&mut self, tag: T, value: Value);
 }
+
+/// The number of a text that is digits and nothing else.
+pub(crate) fn plain_integer(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 { None } else { number.checked_mul(10)?.checked_add(digit.into()) }
+    })
+}

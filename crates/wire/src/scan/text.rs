@@ -68,9 +68,6 @@ impl<'d> Text<'d> {
     /// Reserved names are lower-case ASCII, and only two characters outside ASCII fold into it: U+212A KELVIN SIGN and
     /// U+017F LATIN SMALL LETTER LONG S (CaseFolding.txt, statuses C and S). Go's decoder folds the same two.
     pub(crate) fn folds_to(self, reserved: &str) -> bool {
-        if !self.is_escaped && self.inner.is_ascii() {
-            return self.inner.eq_ignore_ascii_case(reserved.as_bytes());
-        }
         let resolved = self.resolved();
         let Ok(text) = std::str::from_utf8(&resolved) else { return false };
         let folded = text.chars().map(|character| match character {
@@ -109,13 +106,42 @@ fn skip_escaped(document: &[u8], from: usize, is_strict: bool) -> Result<usize, 
     }
 }
 
-/// Bytes before the first quote, backslash or control character. Most strings end in the first word.
+/// Bytes before the first quote, backslash or control character. Most strings end in the first two words.
 #[inline]
 fn plain_length(bytes: &[u8]) -> usize {
-    match bytes.first_chunk::<8>().map(|word| plain_in_word(*word)) {
-        Some(length @ 0..8) => length,
+    let Some((first, rest)) = bytes.split_first_chunk() else { return long_plain_length(bytes) };
+    let plain = plain_in_word(*first);
+    if plain < 8 {
+        return plain;
+    }
+    match rest.first_chunk().map(|second| plain_in_word(*second)) {
+        Some(plain @ 0..8) => 8 + plain,
         _ => long_plain_length(bytes),
     }
+}
+
+fn long_plain_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    // The compiler makes vector instructions of it.
+    let has_other = |block: &[u8; 32]| {
+        let is_other = |byte: &u8| (byte ^ b'"').min(byte ^ b'\\').min(byte & 0xE0) == 0;
+        block.iter().fold(false, |found, byte| found | is_other(byte))
+    };
+    for block in bytes.as_chunks().0 {
+        if has_other(block) {
+            break;
+        }
+        length += 32;
+    }
+    let (words, tail) = bytes.get(length..).unwrap_or_default().as_chunks();
+    for word in words {
+        let plain = plain_in_word(*word);
+        length += plain;
+        if plain < 8 {
+            return length;
+        }
+    }
+    length + tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(tail.len())
 }
 
 /// Plain bytes of eight before the first other one.
@@ -129,23 +155,6 @@ fn plain_in_word(word: [u8; 8]) -> usize {
     let control = word.wrapping_sub(ONES * 0x20) & !word;
     let found = (zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5C)) | control) & HIGHS;
     (found.trailing_zeros() / 8) as usize
-}
-
-fn long_plain_length(bytes: &[u8]) -> usize {
-    // The compiler makes vector instructions of the first loop.
-    let is_other = |byte: &u8| (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20);
-    let (blocks, _) = bytes.as_chunks::<32>();
-    let plain = blocks.iter().take_while(|block| !block.iter().fold(false, |found, byte| found | is_other(byte)));
-    let mut length = plain.count() * 32;
-    let (words, tail) = bytes.get(length..).unwrap_or_default().as_chunks::<8>();
-    for word in words {
-        let plain = plain_in_word(*word);
-        length += plain;
-        if plain < 8 {
-            return length;
-        }
-    }
-    length + tail.iter().position(is_other).unwrap_or(tail.len())
 }
 
 fn skip_escape(document: &[u8], at: usize, is_strict: bool) -> Result<usize, (usize, &'static str)> {
@@ -211,28 +220,46 @@ fn resolve_unit(inner: &[u8], at: usize) -> (char, usize) {
 /// Appends `text` as a JSON string, quotes included; nothing beyond what RFC 8259 §7 demands is escaped.
 pub(crate) fn quote_into(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let mut plain = 0;
-    let bytes = text.as_bytes();
-    for (at, byte) in bytes.iter().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0..0x20 => b"",
-            _ => continue,
-        };
-        out.extend_from_slice(bytes.get(plain..at).unwrap_or_default());
-        if escape.is_empty() {
-            const DIGITS: &[u8; 16] = b"0123456789abcdef";
-            let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
-        } else {
-            out.extend_from_slice(escape);
-        }
-        plain = at + 1;
+    let mut left = text.as_bytes();
+    loop {
+        let (plain, rest) = left.split_at(plain_length(left));
+        out.extend_from_slice(plain);
+        let Some((byte, rest)) = rest.split_first() else { break };
+        escape_into(out, *byte);
+        left = rest;
     }
-    out.extend_from_slice(bytes.get(plain..).unwrap_or_default());
     out.push(b'"');
+}
+
+fn escape_into(out: &mut Vec<u8>, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn plain_text_ends_at_the_first_byte_that_is_not_plain(
+            bytes in prop::collection::vec(
+                prop_oneof![60 => 0x5D_u8..=255, 1 => Just(b'"'), 1 => Just(b'\\'), 1 => 0_u8..0x30], 0..200,
+            ),
+        ) {
+            let is_other = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+            prop_assert_eq!(plain_length(&bytes), bytes.iter().position(is_other).unwrap_or(bytes.len()));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::fields::{BODY, Fields, Reading};
 use super::tools::{self, Removal};
 use crate::dialect::habits;
-use crate::scan::{Kind, Value, quote_into, scan_strict};
+use crate::scan::{Kind, Value, plain_integer, quote_into, scan_strict};
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
 use claviger_domain::error::{Code, PublicError};
@@ -183,12 +183,6 @@ fn number(value: Option<Value>, body: &[u8], param: &str, max: u64) -> Result<Op
         .filter(|number| (1..=max).contains(number))
         .map(Some)
         .ok_or_else(|| invalid(param, &format!("a whole number from 1 to {max}, without quotes or exponent")))
-}
-
-/// Digits and nothing else.
-pub(super) fn plain_integer(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
-    text.parse().ok()
 }
 
 fn invalid(param: &str, expected: &str) -> PublicError {

@@ -1,9 +1,9 @@
 //! The upstream's copy of a chat request: the caller's bytes with as little changed as the rules demand (W5, W10, W11,
 //! W49). Slices of the body and insertions; nothing is rebuilt.
 
-use super::ask::{ChatAsk, plain_integer};
+use super::ask::ChatAsk;
 use crate::dialect::{Habits, habits};
-use crate::scan::{Kind, Value, quote_into};
+use crate::scan::{Kind, Value, plain_integer, quote_into};
 use crate::splice::Splice;
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
