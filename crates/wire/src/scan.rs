@@ -99,10 +99,12 @@ impl From<Refused> for PublicError {
 /// # Errors
 /// [`Refused`]: the first rule of W48 that the body breaks.
 pub fn scan_strict<T: Copy, S: Sink<T>>(body: &[u8], top: &'static Place<T>, sink: &mut S) -> Result<(), Refused> {
-    if let Err(invalid) = std::str::from_utf8(body) {
+    check_length(body)?;
+    let is_ascii = body.is_ascii();
+    if !is_ascii && let Err(invalid) = std::str::from_utf8(body) {
         return Err(Refused::Invalid { offset: invalid.valid_up_to(), what: "invalid UTF-8" });
     }
-    Scanner::<T, S, true>::new(body, sink).document(top).map_err(|refused| *refused)
+    Scanner::<T, S, true>::new(body, is_ascii, sink).document(top).map_err(|refused| *refused)
 }
 
 /// Reads an upstream's answer: the same grammar, without the rules against ambiguity.
@@ -110,7 +112,13 @@ pub fn scan_strict<T: Copy, S: Sink<T>>(body: &[u8], top: &'static Place<T>, sin
 /// # Errors
 /// [`Refused`]: not JSON, too deep, or not an object.
 pub fn scan_lenient<T: Copy, S: Sink<T>>(body: &[u8], top: &'static Place<T>, sink: &mut S) -> Result<(), Refused> {
-    Scanner::<T, S, false>::new(body, sink).document(top).map_err(|refused| *refused)
+    check_length(body)?;
+    Scanner::<T, S, false>::new(body, false, sink).document(top).map_err(|refused| *refused)
+}
+
+/// Spans are of 32 bits; no body that may be read is longer.
+fn check_length(body: &[u8]) -> Result<(), Refused> {
+    u32::try_from(body.len()).map(drop).map_err(|_| Refused::TooLarge)
 }
 
 /// Refusals are boxed on the way up, so that a step's result is two words.
@@ -119,6 +127,7 @@ type Step<R> = Result<R, Box<Refused>>;
 /// Every step takes the byte at which it begins and gives the one behind what it read.
 struct Scanner<'d, 's, T, S, const STRICT: bool> {
     document: &'d [u8],
+    is_ascii: bool,
     depth: usize,
     values: usize,
     sink: &'s mut S,
@@ -126,8 +135,8 @@ struct Scanner<'d, 's, T, S, const STRICT: bool> {
 }
 
 impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, T, S, STRICT> {
-    fn new(document: &'d [u8], sink: &'s mut S) -> Self {
-        Self { document, depth: 0, values: 0, sink, tags: std::marker::PhantomData }
+    fn new(document: &'d [u8], is_ascii: bool, sink: &'s mut S) -> Self {
+        Self { document, is_ascii, depth: 0, values: 0, sink, tags: std::marker::PhantomData }
     }
 
     fn document(mut self, top: &'static Place<T>) -> Step<()> {
@@ -152,7 +161,7 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
         if self.byte(start) == Some(b'"') {
             let (end, is_escaped) = self.text(start)?;
             if let Some(tag) = place.and_then(|place| place.tag) {
-                self.sink.found(tag, Value { kind: Kind::Text { is_escaped }, start, end, member_start });
+                self.sink.found(tag, Value::new(Kind::Text { is_escaped }, start..end, member_start));
             }
             return Ok(end);
         }
@@ -183,7 +192,7 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
             None => return invalid(start, "unexpected end"),
         };
         if let Some(tag) = place.and_then(|place| place.tag) {
-            self.sink.found(tag, Value { kind, start, end, member_start });
+            self.sink.found(tag, Value::new(kind, start..end, member_start));
         }
         Ok(end)
     }
@@ -204,7 +213,7 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
                 return Err(Box::new(Refused::Duplicate { path: name.to_text() }));
             }
             let child = match place {
-                Some(place) => Self::field(place, name, bit)?,
+                Some(place) => self.field(place, name, bit)?,
                 None => None,
             };
             at = self.space(end);
@@ -228,14 +237,14 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
     }
 
     #[inline]
-    fn field(place: &'static Place<T>, name: Text<'_>, bit: u128) -> Step<Option<&'static Place<T>>> {
+    fn field(&self, place: &'static Place<T>, name: Text<'_>, bit: u128) -> Step<Option<&'static Place<T>>> {
         if place.names & bit != 0
             && let Some(field) = place.fields.iter().find(|field| field.name.as_bytes() == name.inner)
         {
             return Ok(Some(&field.place));
         }
         // A plain name that is no field's can only fold to one with the same bit.
-        if !name.is_escaped && (!STRICT || place.names & bit == 0 && name.inner.is_ascii()) {
+        if !name.is_escaped && (!STRICT || place.names & bit == 0 && (self.is_ascii || name.inner.is_ascii())) {
             return Ok(None);
         }
         Self::odd_field(place, name)

@@ -1,6 +1,7 @@
 //! What a reader of JSON declares, and what it is given. What the values mean is not known here.
 
 use super::text::Text;
+use std::ops::Range;
 
 /// The kind of a value, and the little that is needed to act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,29 +29,47 @@ pub enum Kind {
     },
 }
 
-/// Where a value lies in its document, in bytes.
+/// Where a value lies in its document, in bytes; small, because it is handed on and kept for each value that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value {
     /// What it is.
     pub kind: Kind,
-    /// Its first byte.
-    pub start: usize,
-    /// Behind its last byte.
-    pub end: usize,
-    /// The opening quote of its name if it is a member, else its first byte.
-    pub member_start: usize,
+    start: u32,
+    end: u32,
+    member_start: u32,
 }
 
 impl Value {
+    /// A value of a document of at most `u32::MAX` bytes.
+    #[inline]
+    pub(super) const fn new(kind: Kind, span: Range<usize>, member_start: usize) -> Self {
+        Self { kind, start: span.start as u32, end: span.end as u32, member_start: member_start as u32 }
+    }
+
+    /// Its first byte.
+    pub const fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    /// Its bytes.
+    pub const fn span(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// Its bytes from the opening quote of its name on, if it is a member.
+    pub const fn member(&self) -> Range<usize> {
+        self.member_start as usize..self.end as usize
+    }
+
     /// The bytes of the value in the document it was found in.
     pub fn raw<'d>(&self, document: &'d [u8]) -> &'d [u8] {
-        document.get(self.start..self.end).unwrap_or_default()
+        document.get(self.span()).unwrap_or_default()
     }
 
     /// The text, if it is one.
     pub(crate) fn text<'d>(&self, document: &'d [u8]) -> Option<Text<'d>> {
         let Kind::Text { is_escaped } = self.kind else { return None };
-        let inner = document.get(self.start.checked_add(1)?..self.end.checked_sub(1)?)?;
+        let inner = document.get(self.start() + 1..(self.end as usize).checked_sub(1)?)?;
         Some(Text { inner, is_escaped })
     }
 }

@@ -67,7 +67,7 @@ fn fields_are_found_with_their_spans() {
         ]
     );
     assert_eq!(found[0].1.text(body).unwrap().to_text(), "ab");
-    assert_eq!(&body[found[0].1.member_start..found[0].1.end], br#""model" : "a\u0062""#);
+    assert_eq!(&body[found[0].1.member()], br#""model" : "a\u0062""#);
 }
 
 #[test]

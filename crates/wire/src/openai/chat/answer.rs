@@ -152,7 +152,7 @@ impl<'d> Answer<'d> {
     pub(super) fn edit(&self, model_json: &Bytes, splice: &mut Splice) {
         match self.model {
             Some(model) if model.raw(self.document) == model_json => {}
-            Some(model) => splice.replace(model.start..model.end, model_json.clone()),
+            Some(model) => splice.replace(model.span(), model_json.clone()),
             None => {
                 let mut member = Vec::with_capacity(model_json.len() + 9);
                 member.extend_from_slice(b"\"model\":");
@@ -162,7 +162,7 @@ impl<'d> Answer<'d> {
             }
         }
         for (value, reason) in &self.odd_finishes {
-            splice.replace(value.start..value.end, *reason);
+            splice.replace(value.span(), *reason);
         }
     }
 
@@ -212,7 +212,7 @@ impl<'d> Answer<'d> {
 impl Sink<Tag> for Answer<'_> {
     fn found(&mut self, tag: Tag, value: Value) {
         match tag {
-            Tag::Top => self.top = value.start,
+            Tag::Top => self.top = value.start(),
             Tag::Id => self.id = Some(value),
             Tag::Created => self.created = Some(value),
             Tag::Model => self.model = Some(value),

@@ -23,8 +23,8 @@ pub struct ChatAsk {
     /// The most output tokens a choice may have, if the caller says so; of two fields the larger.
     pub output_limit: Option<u64>,
     pub(super) body: Bytes,
-    pub(super) fields: Fields,
-    pub(super) removal: Removal,
+    pub(super) fields: Box<Fields>,
+    pub(super) removal: Option<Box<Removal>>,
     /// Whether the caller wants usage on every chunk, an extension of vLLM.
     pub(super) wants_running_usage: bool,
     /// The model as JSON, as it stands in every reply (W8).
@@ -43,7 +43,7 @@ impl ChatAsk {
         if let Some(name) = fields.forbidden {
             return Err(PublicError::new(Code::ForbiddenParameter).about(name));
         }
-        let model = model(&fields, &body)?;
+        let (model, model_json) = model(&fields, &body)?;
         check_messages(&fields)?;
         let is_stream = flag(fields.stream, "stream")?;
         if let Some(options) = fields.stream_options
@@ -60,8 +60,6 @@ impl ChatAsk {
         let best_of = limit(fields.best_of, "best_of")?;
         check_cost(&fields, &body, best_of.is_some_and(|best_of| best_of > choices))?;
         let removal = tools::removal(&fields, &body)?;
-        let mut model_json = Vec::with_capacity(model.len() + 2);
-        quote_into(&mut model_json, &model);
         Ok(Self {
             model,
             is_stream,
@@ -71,7 +69,7 @@ impl ChatAsk {
             fields,
             removal,
             wants_running_usage,
-            model_json: model_json.into(),
+            model_json,
             body,
         })
     }
@@ -99,13 +97,13 @@ impl ChatAsk {
     /// Tools that were taken out because the upstream would run them without a price (W49), for `x-claviger-removed`;
     /// fit for a header.
     pub fn removed_tools(&self) -> &[String] {
-        &self.removal.names
+        self.removal.as_ref().map(|removal| removal.names.as_slice()).unwrap_or_default()
     }
 
     /// The `sim` member as JSON, for the simulator.
     pub fn simulation(&self) -> Option<Bytes> {
         let value = self.fields.simulation?;
-        Some(self.body.slice(value.start..value.end))
+        Some(self.body.slice(value.span()))
     }
 
     /// The body as it came.
@@ -114,17 +112,31 @@ impl ChatAsk {
     }
 }
 
-fn model(fields: &Fields, body: &[u8]) -> Result<String, PublicError> {
+/// The model, and how it stands in JSON.
+fn model(fields: &Fields, body: &Bytes) -> Result<(String, Bytes), PublicError> {
     let Some(value) = fields.model else {
         return Err(PublicError::with_message(Code::MissingRequiredParameter, "Missing required parameter: 'model'.")
             .about("model"));
     };
-    value
+    let model = value
         .text(body)
         .map(|text| text.to_text())
         .filter(|model| !model.is_empty() && model.len() <= limits::MODEL_ID_BYTES)
-        .filter(|model| !model.contains(char::is_control))
-        .ok_or_else(|| PublicError::new(Code::InvalidModel).about("model"))
+        .filter(|model| !has_control(model))
+        .ok_or_else(|| PublicError::new(Code::InvalidModel).about("model"))?;
+    if value.kind == (Kind::Text { is_escaped: false }) {
+        return Ok((model, body.slice(value.span())));
+    }
+    let mut json = Vec::with_capacity(model.len() + 2);
+    quote_into(&mut json, &model);
+    Ok((model, json.into()))
+}
+
+fn has_control(text: &str) -> bool {
+    match text.is_ascii() {
+        true => text.bytes().any(|byte| byte.is_ascii_control()),
+        false => text.contains(char::is_control),
+    }
 }
 
 fn check_messages(fields: &Fields) -> Result<(), PublicError> {

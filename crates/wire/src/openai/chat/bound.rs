@@ -54,7 +54,7 @@ impl ChatAsk {
 
     /// Input tokens by the estimator: a quarter of the text's bytes, rounded up, and four for each message.
     pub fn estimated_input_tokens(&self) -> u64 {
-        let tools = self.fields.tools.map_or(0, |tools| tools.end.saturating_sub(tools.start));
+        let tools = self.fields.tools.map_or(0, |tools| tools.span().len());
         let bytes = self.fields.text_bytes.saturating_add(u64::try_from(tools).unwrap_or(u64::MAX));
         bytes.div_ceil(4).saturating_add(self.fields.message_count.saturating_mul(TOKENS_PER_MESSAGE))
     }

@@ -187,7 +187,7 @@ pub(super) struct Fields {
 /// Collects a request's values while it is scanned.
 pub(super) struct Reading<'d> {
     document: &'d [u8],
-    pub(super) fields: Fields,
+    pub(super) fields: Box<Fields>,
     tool_kind: Option<Value>,
     part_number: u64,
     part_kind: Option<Value>,
@@ -199,7 +199,7 @@ impl<'d> Reading<'d> {
     pub(super) fn new(document: &'d [u8]) -> Self {
         Self {
             document,
-            fields: Fields::default(),
+            fields: Box::default(),
             tool_kind: None,
             part_number: 0,
             part_kind: None,

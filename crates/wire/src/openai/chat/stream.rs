@@ -190,7 +190,7 @@ impl ChatStream {
         }
         let is_kept = if answer.has_usage() { self.wants_running_usage } else { self.wants_usage };
         if let Some(usage) = answer.usage.filter(|_| !is_kept) {
-            splice.remove_member(usage.member_start..usage.end);
+            splice.remove_member(usage.member());
         }
         step.forward = Some(event_of(splice, data, frame));
         step

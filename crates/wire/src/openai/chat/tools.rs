@@ -25,16 +25,16 @@ impl Removal {
     /// Takes it out of the upstream's copy.
     pub(super) fn edit(&self, splice: &mut Splice) {
         for value in &self.spans {
-            splice.remove_member(value.member_start..value.end);
+            splice.remove_member(value.member());
         }
     }
 }
 
-/// Finds what to take out.
+/// Finds what to take out; rarely anything.
 ///
 /// # Errors
 /// `unpriced_parameter` when `tool_choice` insists on such a tool.
-pub(super) fn removal(fields: &Fields, body: &[u8]) -> Result<Removal, PublicError> {
+pub(super) fn removal(fields: &Fields, body: &[u8]) -> Result<Option<Box<Removal>>, PublicError> {
     let mut removal = Removal::default();
     let mut kinds = Vec::new();
     for (number, tool) in fields.tool_list.iter().enumerate() {
@@ -44,7 +44,7 @@ pub(super) fn removal(fields: &Fields, body: &[u8]) -> Result<Removal, PublicErr
         kinds.push(kind);
     }
     if removal.spans.is_empty() {
-        return Ok(removal);
+        return Ok(None);
     }
     let chosen = fields.tool_choice_kinds.iter().filter_map(|kind| kind.text(body));
     let is_all = removal.spans.len() == fields.tool_list.len();
@@ -62,7 +62,7 @@ pub(super) fn removal(fields: &Fields, body: &[u8]) -> Result<Removal, PublicErr
         let members = [fields.tools, fields.tool_choice, fields.parallel_tool_calls];
         removal.spans = members.into_iter().flatten().filter(|value| value.kind != Kind::Null).collect();
     }
-    Ok(removal)
+    Ok(Some(Box::new(removal)))
 }
 
 /// The kind of a tool that the upstream runs. A tool without a kind is a function at every server.
