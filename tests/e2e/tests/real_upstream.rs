@@ -102,7 +102,6 @@ fn configuration(url: &str) -> String {
 name = "{dialect}"
 dialect = "{dialect}"
 base_url = "{url}/v1"
-endpoints = ["chat.completions"]
 
 [[model]]
 id = "tiny/{dialect}"
