@@ -6,7 +6,9 @@ use std::ops::Range;
 /// Edits of one document. Spans come from its scan and do not overlap, save that members may be removed side by side.
 #[derive(Debug, Default)]
 pub struct Splice {
-    edits: Vec<Edit>,
+    /// The only edit of most documents, on the stack.
+    first: Option<Edit>,
+    more: Vec<Edit>,
 }
 
 #[derive(Debug)]
@@ -14,11 +16,6 @@ struct Edit {
     span: Range<usize>,
     text: Bytes,
     is_member: bool,
-}
-
-enum Piece {
-    Kept(Range<usize>),
-    New(Bytes),
 }
 
 impl Splice {
@@ -29,12 +26,12 @@ impl Splice {
 
     /// Whether the document stays as it is.
     pub fn is_empty(&self) -> bool {
-        self.edits.is_empty()
+        self.first.is_none()
     }
 
     /// Puts `text` in the place of a span.
     pub fn replace(&mut self, span: Range<usize>, text: impl Into<Bytes>) {
-        self.edits.push(Edit { span, text: text.into(), is_member: false });
+        self.push(Edit { span, text: text.into(), is_member: false });
     }
 
     /// Puts `text` before the byte `at`. Of several at one place the first stays first.
@@ -44,16 +41,28 @@ impl Splice {
 
     /// Takes a member out of its object, or an element out of its list, with the comma that belongs to it.
     pub fn remove_member(&mut self, span: Range<usize>) {
-        self.edits.push(Edit { span, text: Bytes::new(), is_member: true });
+        self.push(Edit { span, text: Bytes::new(), is_member: true });
+    }
+
+    fn push(&mut self, edit: Edit) {
+        if self.first.is_none() {
+            self.first = Some(edit);
+        } else {
+            self.more.push(edit);
+        }
     }
 
     /// The edited document in pieces; none is empty.
-    pub fn apply(self, document: &Bytes) -> Vec<Bytes> {
-        let mut pieces = Vec::with_capacity(self.edits.len() * 2 + 1);
-        self.walk(document, |piece| match piece {
-            Piece::Kept(span) => pieces.push(document.slice(span)),
-            Piece::New(text) => pieces.push(text),
-        });
+    pub fn apply(mut self, document: &Bytes) -> Vec<Bytes> {
+        self.settle(document);
+        let mut pieces = Vec::with_capacity(self.more.len() * 2 + 3);
+        let mut at = 0;
+        for Edit { span, text, .. } in self.first.into_iter().chain(self.more) {
+            pieces.push(document.slice(at..span.start));
+            pieces.push(text);
+            at = span.end;
+        }
+        pieces.push(document.slice(at..));
         pieces.retain(|piece| !piece.is_empty());
         pieces
     }
@@ -67,63 +76,72 @@ impl Splice {
     }
 
     /// The edited document between two texts, in one piece.
-    pub fn apply_between(self, before: &[u8], document: &[u8], behind: &[u8]) -> Bytes {
-        let inserted: usize = self.edits.iter().map(|edit| edit.text.len()).sum();
-        let mut whole = Vec::with_capacity(before.len() + document.len() + inserted + behind.len());
+    pub fn apply_between(mut self, before: &[u8], document: &[u8], behind: &[u8]) -> Bytes {
+        self.settle(document);
+        let edits = || self.first.iter().chain(&self.more);
+        let grown = before.len() + document.len() + behind.len() + edits().map(|edit| edit.text.len()).sum::<usize>();
+        // Exact, so that the buffer becomes the result as it is.
+        let mut whole = Vec::with_capacity(grown - edits().map(|edit| edit.span.len()).sum::<usize>());
         whole.extend_from_slice(before);
-        self.walk(document, |piece| match piece {
-            Piece::Kept(span) => whole.extend_from_slice(document.get(span).unwrap_or_default()),
-            Piece::New(text) => whole.extend_from_slice(&text),
-        });
+        let mut at = 0;
+        for Edit { span, text, .. } in edits() {
+            whole.extend_from_slice(document.get(at..span.start).unwrap_or_default());
+            whole.extend_from_slice(text);
+            at = span.end;
+        }
+        whole.extend_from_slice(document.get(at..).unwrap_or_default());
         whole.extend_from_slice(behind);
         whole.into()
     }
 
-    fn walk(mut self, document: &[u8], mut piece: impl FnMut(Piece)) {
-        self.edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-        if self.edits.iter().any(|edit| edit.is_member) {
-            self.widen_removals(document);
+    /// Puts the edits in order, apart from each other and within the document.
+    fn settle(&mut self, document: &[u8]) {
+        let is_removing = self.first.iter().chain(&self.more).any(|edit| edit.is_member);
+        if is_removing || !self.more.is_empty() {
+            let mut edits: Vec<Edit> = self.first.take().into_iter().chain(self.more.drain(..)).collect();
+            edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+            if is_removing {
+                edits = widen_removals(edits, document);
+            }
+            self.more = edits;
         }
-        let mut at = 0_usize;
-        for edit in self.edits {
-            let start = edit.span.start.clamp(at, document.len());
-            piece(Piece::Kept(at..start));
-            piece(Piece::New(edit.text));
-            at = edit.span.end.clamp(start, document.len());
+        let mut at = 0;
+        for edit in self.first.iter_mut().chain(&mut self.more) {
+            edit.span.start = edit.span.start.clamp(at, document.len());
+            edit.span.end = edit.span.end.clamp(edit.span.start, document.len());
+            at = edit.span.end;
         }
-        piece(Piece::Kept(at..document.len()));
     }
+}
 
-    /// Joins removed neighbours and takes one comma with each run: the one behind it, else the one before it.
-    fn widen_removals(&mut self, document: &[u8]) {
-        let mut joined: Vec<Edit> = Vec::with_capacity(self.edits.len());
-        for edit in self.edits.drain(..) {
-            match joined.last_mut() {
-                Some(last)
-                    if last.is_member && edit.is_member && is_one_comma(document, last.span.end..edit.span.start) =>
-                {
-                    last.span.end = edit.span.end;
-                }
-                _ => joined.push(edit),
-            }
-        }
-        for edit in joined.iter_mut().filter(|edit| edit.is_member) {
-            let behind = document.get(edit.span.end..).unwrap_or_default();
-            let before = document.get(..edit.span.start).unwrap_or_default();
-            if let Some(comma) =
-                behind.iter().position(|byte| !is_space(*byte)).filter(|at| behind.get(*at) == Some(&b','))
+/// Joins removed neighbours and takes one comma with each run: the one behind it, else the one before it.
+fn widen_removals(edits: Vec<Edit>, document: &[u8]) -> Vec<Edit> {
+    let mut joined: Vec<Edit> = Vec::with_capacity(edits.len());
+    for edit in edits {
+        match joined.last_mut() {
+            Some(last)
+                if last.is_member && edit.is_member && is_one_comma(document, last.span.end..edit.span.start) =>
             {
-                let rest = behind.get(comma + 1..).unwrap_or_default();
-                let space = rest.iter().position(|byte| !is_space(*byte)).unwrap_or(rest.len());
-                edit.span.end += comma + 1 + space;
-            } else if let Some(comma) =
-                before.iter().rposition(|byte| !is_space(*byte)).filter(|at| before.get(*at) == Some(&b','))
-            {
-                edit.span.start = comma;
+                last.span.end = edit.span.end;
             }
+            _ => joined.push(edit),
         }
-        self.edits = joined;
     }
+    for edit in joined.iter_mut().filter(|edit| edit.is_member) {
+        let behind = document.get(edit.span.end..).unwrap_or_default();
+        let before = document.get(..edit.span.start).unwrap_or_default();
+        if let Some(comma) = behind.iter().position(|byte| !is_space(*byte)).filter(|at| behind.get(*at) == Some(&b','))
+        {
+            let rest = behind.get(comma + 1..).unwrap_or_default();
+            let space = rest.iter().position(|byte| !is_space(*byte)).unwrap_or(rest.len());
+            edit.span.end += comma + 1 + space;
+        } else if let Some(comma) =
+            before.iter().rposition(|byte| !is_space(*byte)).filter(|at| before.get(*at) == Some(&b','))
+        {
+            edit.span.start = comma;
+        }
+    }
+    joined
 }
 
 const fn is_space(byte: u8) -> bool {

@@ -121,7 +121,9 @@ pub(crate) fn read_message(body: &[u8]) -> UpstreamMessage {
 /// (W33). Every other status is the caller's of this function to map (W53); its text is never shown.
 pub fn upstream_error(_dialect: Dialect, status: u16, body: &[u8], credential: Option<&str>) -> PublicError {
     let said = read_message(body);
-    let message = masked(cut_message(&said.message), credential);
+    // Masked before it is cut: a cut credential would not be found any more.
+    let shown = |text: &str| cut_message(&masked(text, credential)).to_owned();
+    let message = shown(&said.message);
     if let Some(message) = context_message(&said, &message) {
         return PublicError::with_message(Code::ContextLengthExceeded, message).about("messages");
     }
@@ -136,7 +138,7 @@ pub fn upstream_error(_dialect: Dialect, status: u16, body: &[u8], credential: O
     if !message.is_empty() {
         error.message = message.into();
     }
-    error.param = said.param.map(|param| cut_message(&param).to_owned());
+    error.param = said.param.as_deref().map(shown);
     error
 }
 

@@ -120,6 +120,7 @@ fn plain_length(bytes: &[u8]) -> usize {
     }
 }
 
+#[inline(never)]
 fn long_plain_length(bytes: &[u8]) -> usize {
     let mut length = 0;
     // The compiler makes vector instructions of it.
