@@ -81,7 +81,9 @@ async fn run(engine: Engine) {
     queued(&mut world, 64, 300).await;
     queued(&mut world, 1000, 20).await;
     queued(&mut world, 1000, 100).await;
+    let begin = Instant::now();
     let report = world.store().verify_ledger().await.unwrap();
+    println!("  verify: {} transfers in {:?}", report.transfers, begin.elapsed());
     assert!(report.faults.is_empty(), "{:?}", report.faults.first());
 }
 

@@ -78,7 +78,7 @@ async fn the_committed_epoch_wakes_after_the_commit(engine: Engine) {
     let id = new.id;
     let (store, scope) = (world.store().clone(), world.scope);
     let maker = tokio::spawn(async move { store.create_key(scope, new, &by()).await.unwrap() });
-    committed.changed().await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(10), committed.changed()).await.expect("woken").unwrap();
     // Whoever is woken finds the change.
     assert!(world.store().find_rights_key(id).await.unwrap().is_some());
     let CreateKeyOutcome::Created { epoch, .. } = maker.await.unwrap() else { panic!("not created") };

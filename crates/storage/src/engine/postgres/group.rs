@@ -10,6 +10,10 @@ use claviger_domain::ledger::TransferKind;
 use claviger_domain::meter::Meter;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// The one text of every group.
+static TEXT: LazyLock<String> = LazyLock::new(text);
 
 /// Which of these records exist, and with what charge.
 pub(crate) const FIND_CHARGED: &str = "SELECT r.id, r.charge FROM UNNEST($1::TEXT[], $2::TEXT[]) AS d (org_id, id) \
@@ -42,7 +46,7 @@ pub(crate) async fn write(connection: &mut PgConnection, batch: &Batch<'_>) -> R
     let transfers = &batch.transfers;
     let records = &batch.records;
     let news = batch.news;
-    let mut query = sqlx::query(AssertSqlSafe(text()))
+    let mut query = sqlx::query(AssertSqlSafe(TEXT.as_str()))
         .bind(sums.keys().copied().collect::<Vec<_>>())
         .bind(sums.values().map(|(sum, _)| *sum).collect::<Vec<_>>())
         .bind(sums.values().map(|(_, count)| *count).collect::<Vec<_>>())
@@ -125,5 +129,5 @@ fn text() -> String {
 
 /// The texts of this engine, for the test that prepares them.
 pub(crate) fn statements() -> Vec<(&'static str, String)> {
-    vec![("charge group", text()), ("charged", FIND_CHARGED.to_owned())]
+    vec![("charge group", TEXT.clone()), ("charged", FIND_CHARGED.to_owned())]
 }
