@@ -40,6 +40,14 @@ pub fn token_cost(input: u64, input_price: u64, output: u64, output_price: u64) 
     i64::try_from(sum.div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }
 
+/// An address of this machine on which nobody listens.
+///
+/// # Errors
+/// When every port is taken.
+pub fn free_address() -> Result<String> {
+    Ok(format!("127.0.0.1:{}", ports::free()?))
+}
+
 /// The moment, for measuring how long something took.
 pub fn now() -> std::time::Instant {
     std::time::Instant::now()

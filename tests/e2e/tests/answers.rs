@@ -132,3 +132,43 @@ async fn a_test_key_reaches_the_simulator_and_nothing_else() -> Result<()> {
     assert_eq!(world.upstream.count().await?, 0);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_reply_carries_our_headers_and_none_for_browsers() -> Result<()> {
+    let world = World::usual().await?;
+    let key = world.key("headers").await?;
+    let bearer = format!("Bearer {key}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("origin", "http://localhost:3000"),
+        ("x-request-id", "mine-1"),
+    ];
+    for (path, ask) in [
+        ("/v1/chat/completions", body("paid/echo", json!({}))),
+        ("/v1/chat/completions", body("x/y", json!({}))),
+        ("/v1/nowhere", body("x/y", json!({}))),
+    ] {
+        let answer = world.client.send("POST", path, &headers, ask.to_string().as_bytes()).await?;
+        assert!(answer.header("x-request-id").starts_with("req_"), "{path}: ours, not the caller's");
+        assert_eq!(answer.header("openai-version"), "2020-10-01", "{path}");
+        assert!(answer.header("openai-processing-ms").parse::<u64>().is_ok(), "{path}");
+        assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")), "S2-7, {path}");
+        let code = if answer.status == 200 { String::new() } else { answer.code() };
+        assert_eq!(answer.header("x-claviger-code"), code, "{path}");
+    }
+    let mut ask = body("paid/stream", json!({ "tokens": 2, "first_ms": 0, "gap_ms": 0 }));
+    ask["stream"] = json!(true);
+    let events = world.client.stream("/v1/chat/completions", &key, &ask).await?;
+    for (name, value) in [
+        ("content-type", "text/event-stream; charset=utf-8"),
+        ("cache-control", "no-cache"),
+        ("x-accel-buffering", "no"),
+        ("openai-version", "2020-10-01"),
+    ] {
+        assert_eq!(events.headers.get(name).and_then(|value| value.to_str().ok()), Some(value), "{name}");
+    }
+    let options = world.client.send("OPTIONS", "/v1/chat/completions", &[("origin", "http://x")], b"").await?;
+    assert_eq!((options.status, options.header("allow")), (204, "POST, OPTIONS"));
+    Ok(())
+}

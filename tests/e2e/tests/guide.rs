@@ -1,13 +1,10 @@
 //! docs/getting-started.md, taken at its word: its blocks are read from the page and run in order.
 
 use anyhow::Context as _;
-use claviger_e2e::{Client, Program, Result, Upstream, binary, eventually, python, workspace_root};
+use claviger_e2e::{Client, Program, Result, Upstream, binary, eventually, free_address, python, workspace_root};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tokio::process::Command;
-
-const LISTEN: &str = "127.0.0.1:19391";
-const PRIVATE: &str = "127.0.0.1:19392";
 
 /// The fenced blocks of one language, in order.
 fn blocks(page: &str, language: &str) -> Vec<String> {
@@ -43,10 +40,11 @@ async fn the_guide_works_as_written() -> Result<()> {
     std::fs::write(folder.join("claviger.toml"), table)?;
     assert!(shell(folder, &block("claviger setup")?).await?.contains("admin_key"));
 
+    let (listen, private) = (free_address()?, free_address()?);
     let mut serve = Command::new(binary("claviger")?);
-    serve.args(["serve", "--listen", LISTEN, "--private-listen", PRIVATE]).current_dir(folder);
+    serve.args(["serve", "--listen", &listen, "--private-listen", &private]).current_dir(folder);
     let mut server = Program::start(serve, &folder.join("server.log"))?;
-    let probe = Client::new(&format!("http://{PRIVATE}"));
+    let probe = Client::new(&format!("http://{private}"));
     eventually(20, "the server is ready", async || {
         server.ensure_running()?;
         Ok(probe.send("GET", "/readyz", &[], b"").await.ok().filter(|answer| answer.status == 200))
@@ -54,7 +52,7 @@ async fn the_guide_works_as_written() -> Result<()> {
     .await?;
 
     let key = shell(folder, &block("claviger keys create")?).await?.trim().to_owned();
-    let script = scripts.first().context("the script")?.replace("127.0.0.1:8080", LISTEN).replace("clv_…", &key);
+    let script = scripts.first().context("the script")?.replace("127.0.0.1:8080", &listen).replace("clv_…", &key);
     let script_file = folder.join("call.py");
     std::fs::write(&script_file, script)?;
     let said = python("openai-3", script_file.to_str().context("a path")?)?.text().await?;
@@ -67,7 +65,7 @@ async fn the_guide_works_as_written() -> Result<()> {
     for word in ["checkout", "9.99999", "complete", &request] {
         assert!(printed.contains(word), "{word} is not in\n{printed}");
     }
-    let refused = Client::new(&format!("http://{LISTEN}")).get("/v1/models", &key).await?;
+    let refused = Client::new(&format!("http://{listen}")).get("/v1/models", &key).await?;
     assert_eq!(refused.refusal(), (401, "key_revoked".to_owned()));
     shell(folder, &block("claviger ledger verify")?).await?;
     Ok(())
