@@ -66,6 +66,8 @@ pub(crate) struct Sample {
     /// Open loop, milliseconds.
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
+    /// What the disk itself took to sync during the open loop, median milliseconds.
+    pub(crate) sync_ms: f64,
     /// First content byte of a stream, milliseconds.
     pub(crate) first_p50_ms: f64,
     pub(crate) first_p99_ms: f64,
@@ -74,14 +76,8 @@ pub(crate) struct Sample {
     pub(crate) fault: Option<String>,
 }
 
-/// All targets in one round, and what the disk did meanwhile.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Round {
-    pub(crate) samples: BTreeMap<Target, Sample>,
-    /// A 4 KiB append with `fdatasync` beside the data directory, milliseconds.
-    pub(crate) sync_p50_ms: f64,
-    pub(crate) sync_p99_ms: f64,
-}
+/// All targets in one round.
+pub(crate) type Round = BTreeMap<Target, Sample>;
 
 /// Streams kept open through one target.
 #[derive(Clone, Debug)]
@@ -112,6 +108,8 @@ pub(crate) struct Figures {
     pub(crate) held: Vec<Held>,
     /// What `ledger verify` said behind the load.
     pub(crate) ledger: Option<Value>,
+    /// What others used of all cores during the rounds, 0 to 1: above a few hundredths, measure again.
+    pub(crate) neighbours: f64,
 }
 
 /// Median, least and greatest of a figure over the rounds.
@@ -136,7 +134,7 @@ impl Spread {
 impl Figures {
     /// A figure of `target`, each round by itself.
     pub(crate) fn own(&self, target: Target, figure: impl Fn(&Sample) -> Option<f64>) -> Option<Spread> {
-        Spread::of(self.rounds.iter().filter_map(|round| figure(round.samples.get(&target)?)).collect())
+        Spread::of(self.rounds.iter().filter_map(|round| figure(round.get(&target)?)).collect())
     }
 
     /// A figure of `target` against `reference` of the same round.
@@ -144,18 +142,10 @@ impl Figures {
         &self,
         target: Target,
         reference: Target,
-        figure: impl Fn(&Round, &Sample, &Sample) -> Option<f64>,
+        figure: impl Fn(&Sample, &Sample) -> Option<f64>,
     ) -> Option<Spread> {
-        let pairs = self
-            .rounds
-            .iter()
-            .filter_map(|round| figure(round, round.samples.get(&target)?, round.samples.get(&reference)?));
+        let pairs = self.rounds.iter().filter_map(|round| figure(round.get(&target)?, round.get(&reference)?));
         Spread::of(pairs.collect())
-    }
-
-    /// How the disk itself syncs, median milliseconds per round.
-    pub(crate) fn sync(&self, figure: impl Fn(&Round) -> f64) -> Option<Spread> {
-        Spread::of(self.rounds.iter().map(figure).collect())
     }
 }
 
@@ -176,13 +166,10 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_a_round() {
         let sample = |answers| Sample { answers, cpu_seconds: Some(1.0), ..Sample::default() };
-        let round = |nginx, own| Round {
-            samples: BTreeMap::from([(Target::Nginx, sample(nginx)), (Target::Claviger, sample(own))]),
-            ..Round::default()
-        };
+        let round = |nginx, own| BTreeMap::from([(Target::Nginx, sample(nginx)), (Target::Claviger, sample(own))]);
         let rounds = vec![round(100.0, 50.0), round(10.0, 9.0), round(1000.0, 600.0)];
         let figures = Figures { rounds, ..Figures::default() };
-        let ratio = figures.against(Target::Claviger, Target::Nginx, |_, own, reference| {
+        let ratio = figures.against(Target::Claviger, Target::Nginx, |own, reference| {
             Some(own.per_core_second()? / reference.per_core_second()?)
         });
         assert_eq!(ratio, Some(Spread { median: 0.6, least: 0.5, greatest: 0.9 }));

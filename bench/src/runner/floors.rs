@@ -42,12 +42,11 @@ impl Floor {
 /// Judges the medians.
 pub(crate) fn judge(figures: &Figures) -> Vec<Floor> {
     let against_nginx = |figure: fn(&Sample) -> Option<f64>| {
-        let ratio =
-            figures.against(Target::Claviger, Target::Nginx, |_, own, nginx| Some(figure(own)? / figure(nginx)?));
+        let ratio = figures.against(Target::Claviger, Target::Nginx, |own, nginx| Some(figure(own)? / figure(nginx)?));
         ratio.map(|spread| spread.median)
     };
     let free_added =
-        figures.against(Target::ClavigerFree, Target::Direct, |_, own, direct| Some(own.p50_ms - direct.p50_ms));
+        figures.against(Target::ClavigerFree, Target::Direct, |own, direct| Some(own.p50_ms - direct.p50_ms));
     let floor = |name: &str, value, bound, digits| Floor { name: name.to_owned(), value, bound, digits };
     let mut floors = vec![
         floor(
@@ -116,11 +115,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::runner::figures::{Held, Round};
+    use crate::runner::figures::Held;
 
     fn figures(answers: f64, p50_ms: f64, lost: u64) -> Figures {
-        let sample = |answers, p50_ms| Sample { answers, p50_ms, cpu_seconds: Some(1.0), ..Sample::default() };
-        let samples = BTreeMap::from([
+        let sample =
+            |answers, p50_ms| Sample { answers, p50_ms, sync_ms: 0.2, cpu_seconds: Some(1.0), ..Sample::default() };
+        let round = BTreeMap::from([
             (Target::Direct, sample(0.0, 0.1)),
             (Target::Nginx, sample(1000.0, 0.2)),
             (Target::Claviger, sample(answers, p50_ms)),
@@ -133,8 +133,7 @@ mod tests {
             fault: None,
             memory_mib: None,
         }];
-        let rounds = vec![Round { samples, sync_p50_ms: 0.2, sync_p99_ms: 0.3 }];
-        Figures { rounds, held, ..Figures::default() }
+        Figures { rounds: vec![round], held, ..Figures::default() }
     }
 
     fn missed(figures: &Figures) -> Vec<String> {

@@ -232,11 +232,15 @@ impl Bench {
             }
         }
         measure::warm_up(self)?;
+        let (own, machine) = (process::own_seconds(), process::machine_seconds());
         for round in 0..self.options.rounds {
             eprintln!("round {} of {}", round + 1, self.options.rounds);
             figures.rounds.push(measure::round(self, round)?);
             self.children.check()?;
         }
+        let (worked, existed) = process::machine_seconds();
+        let others = (worked - machine.0) - (process::own_seconds() - own);
+        figures.neighbours = others / (existed - machine.1);
         for target in self.options.targets.clone() {
             if let Some(pid) = self.pid(target) {
                 figures.loaded_mib.insert(target, process::memory_mib(pid));

@@ -30,6 +30,23 @@ pub(crate) fn cpu_seconds(pid: u32) -> f64 {
     ticks.sum::<u64>() as f64 / TICKS_PER_SECOND
 }
 
+/// Time of this process, its children that have ended, and all its descendants, seconds.
+pub(crate) fn own_seconds() -> f64 {
+    let own = std::process::id();
+    let ended: u64 = [13, 14].into_iter().filter_map(|number| stat_field(own, number)).sum();
+    cpu_seconds(own) + ended as f64 / TICKS_PER_SECOND
+}
+
+/// Time that all cores have worked, and that they have existed, seconds; what the host took away counts as work.
+pub(crate) fn machine_seconds() -> (f64, f64) {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> = line.split_ascii_whitespace().skip(1).take(8).filter_map(|word| word.parse().ok()).collect();
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    let all: u64 = ticks.iter().sum();
+    ((all - idle) as f64 / TICKS_PER_SECOND, all as f64 / TICKS_PER_SECOND)
+}
+
 /// Proportional set size of the tree, mebibytes: resident memory, shared pages counted once.
 pub(crate) fn memory_mib(pid: u32) -> f64 {
     let kibibytes = tree(pid).into_iter().filter_map(|pid| {

@@ -16,7 +16,7 @@ struct Row {
 pub(crate) fn render(figures: &Figures, machine: &[String], took: Duration) -> String {
     let targets: Vec<Target> = Target::ALL
         .into_iter()
-        .filter(|target| figures.rounds.first().is_some_and(|round| round.samples.contains_key(target)))
+        .filter(|target| figures.rounds.first().is_some_and(|round| round.contains_key(target)))
         .collect();
     let mut rows = capacity(figures, &targets);
     rows.extend(latency(figures, &targets));
@@ -24,11 +24,12 @@ pub(crate) fn render(figures: &Figures, machine: &[String], took: Duration) -> S
     let mut text: String = machine.iter().map(|line| format!("- {line}\n")).collect();
     text += &format!("- took {} s\n\n", took.as_secs());
     text += &layout(&targets, &rows);
-    if let Some(sync) = figures.sync(|round| round.sync_p50_ms) {
-        let p99 = figures.sync(|round| round.sync_p99_ms);
-        text +=
-            &format!("\nThe disk's own fdatasync of 4 KiB: p50 {} ms, p99 {} ms.\n", cell(Some(sync), 2), cell(p99, 2));
-    }
+    text += &format!(
+        "
+Other processes used {:.0} % of the machine during the rounds.
+",
+        figures.neighbours * 100.0
+    );
     if let Some(ledger) = &figures.ledger {
         let transfers = ledger.pointer("/transfers").and_then(Value::as_u64);
         text += &format!("\n`ledger verify` behind the load: {ledger}");
@@ -48,7 +49,7 @@ fn capacity(figures: &Figures, targets: &[Target]) -> Vec<Row> {
     };
     let share = |name: &str, figure: fn(&Sample) -> Option<f64>| {
         row(name, targets, |target| {
-            let ratio = figures.against(target, Target::Nginx, |_, own, nginx| Some(figure(own)? / figure(nginx)?));
+            let ratio = figures.against(target, Target::Nginx, |own, nginx| Some(figure(own)? / figure(nginx)?));
             cell(ratio, 2)
         })
     };
@@ -69,7 +70,7 @@ fn latency(figures: &Figures, targets: &[Target]) -> Vec<Row> {
     };
     let added = |name: &str, figure: fn(&Sample) -> f64| {
         row(name, targets, |target| {
-            let spread = figures.against(target, Target::Direct, |_, own, direct| Some(figure(own) - figure(direct)));
+            let spread = figures.against(target, Target::Direct, |own, direct| Some(figure(own) - figure(direct)));
             cell(spread.filter(|_| target != Target::Direct), 2)
         })
     };
@@ -80,6 +81,7 @@ fn latency(figures: &Figures, targets: &[Target]) -> Vec<Row> {
         own("p50 at 500 requests/s, ms", |sample| sample.p50_ms),
         own("p99 at 500 requests/s, ms", |sample| sample.p99_ms),
         added("added p50, ms", |sample| sample.p50_ms),
+        own("the disk's own sync p50 meanwhile, ms", |sample| sample.sync_ms),
         beyond_sync,
         added("added p99, ms", |sample| sample.p99_ms),
         own("first SSE byte p50, ms", |sample| sample.first_p50_ms),
@@ -88,9 +90,9 @@ fn latency(figures: &Figures, targets: &[Target]) -> Vec<Row> {
     ]
 }
 
-/// The added median less the median of the disk's own sync in the same round.
+/// The added median less the median of the disk's own sync meanwhile.
 pub(crate) fn added_beyond_sync(figures: &Figures, target: Target) -> Option<Spread> {
-    figures.against(target, Target::Direct, |round, own, direct| Some(own.p50_ms - direct.p50_ms - round.sync_p50_ms))
+    figures.against(target, Target::Direct, |own, direct| Some(own.p50_ms - direct.p50_ms - own.sync_ms))
 }
 
 fn memory(figures: &Figures, targets: &[Target]) -> Vec<Row> {
