@@ -193,3 +193,57 @@ impl Marks {
         Some(number)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use claviger_domain::id::{KeyId, OrganizationId};
+    use claviger_domain::money::Nano;
+    use claviger_domain::time::Timestamp;
+
+    fn intent(number: u128) -> Intent {
+        Intent {
+            request: RequestId::from_u128(number),
+            organization: OrganizationId::from_u128(1),
+            key: KeyId::from_symbols(b"000000000000").unwrap(),
+            model: "m".to_owned(),
+            hold: Nano(1),
+            at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn only_requests_open_for_more_than_a_tick_cost_a_row() {
+        let shared = Shared::default();
+        let due = |shared: &Shared| shared.take(&[]).0.intents;
+        for number in 1..=3 {
+            shared.intend(intent(number));
+        }
+        assert!(!shared.close(RequestId::from_u128(1)), "nothing to delete");
+        assert_eq!(due(&shared), []);
+        shared.tick();
+        assert!(!shared.close(RequestId::from_u128(2)));
+        shared.intend(intent(4));
+        assert_eq!(due(&shared), []);
+        shared.tick();
+        assert_eq!(due(&shared), [intent(3)]);
+        assert_eq!(due(&shared), [], "once");
+        assert!(shared.close(RequestId::from_u128(3)), "a written one is to be deleted");
+        shared.tick();
+        assert_eq!(due(&shared), [intent(4)]);
+    }
+
+    #[test]
+    fn news_that_was_not_written_is_told_again() {
+        let shared = Shared::default();
+        shared.intend(intent(1));
+        shared.tick();
+        shared.tick();
+        let (news, numbers) = shared.take(&[]);
+        assert_eq!(news.intents, [intent(1)]);
+        shared.give_back(news, &numbers);
+        let (news, _) = shared.take(&[]);
+        assert_eq!(news.intents, [intent(1)]);
+        assert_eq!(news.pending.as_deref(), Some(""), "what is stored is not known");
+    }
+}
