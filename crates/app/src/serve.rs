@@ -111,21 +111,30 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         async move { manage(&control, matched, request, context).await }
     };
     let (mut first, mut second) = (Signals::new()?, Signals::new()?);
-    let served = claviger_gateway::serve(listener, gateway.clone(), management, async move { first.next().await });
+    let disk = gateway.clone();
+    let served = claviger_gateway::serve(listener, gateway.clone(), management, async move {
+        tokio::select! {
+            () = first.next() => {}
+            () = disk.ledger_failed() => {}
+        }
+    });
+    let ended = async {
+        served.await;
+        stop.send_replace(true);
+        gateway.stop().await;
+        while sides.join_next().await.is_some() {}
+        instance.store.close().await;
+    };
     tokio::select! {
-        () = served => {}
+        () = ended => tracing::info!("stopped"),
+        // A second signal skips the wait for running answers; the next start settles them as after a kill.
         () = async { second.next().await; second.next().await } => {
-            // A second signal skips the wait for running answers; the next start settles them as after a kill.
             tracing::warn!("stopped without waiting for running answers");
-            return Ok(());
         }
     }
-
-    stop.send_replace(true);
-    gateway.stop().await;
-    while sides.join_next().await.is_some() {}
-    instance.store.close().await;
-    tracing::info!("stopped");
+    if gateway.has_lost_ledger() {
+        anyhow::bail!("the ledger could not be written: see the log, check the disk, then start again");
+    }
     Ok(())
 }
 

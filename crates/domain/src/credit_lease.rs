@@ -129,8 +129,13 @@ impl CreditLease {
         }
     }
 
-    fn freeze(&mut self, reason: &'static str) -> Result<(), Broken> {
+    /// Refuses every later hold: what this lease says and what the ledger says do not agree.
+    pub const fn stop(&mut self) {
         self.is_frozen = true;
+    }
+
+    fn freeze(&mut self, reason: &'static str) -> Result<(), Broken> {
+        self.stop();
         Err(Broken(reason))
     }
 }

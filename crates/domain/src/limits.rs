@@ -69,6 +69,8 @@ pub const CONNECTIONS_PER_ADDRESS: usize = 1_000;
 
 /// Attempts over all targets of one request (W54).
 pub const ATTEMPTS: usize = 3;
+/// How long after its arrival a request may still be tried at another target (W54).
+pub const LAST_ATTEMPT: Duration = Duration::from_secs(60);
 /// Silence of a committed stream before a comment is sent (W29).
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long headers of a stream wait for the first upstream event (W29, W58).

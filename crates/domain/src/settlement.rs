@@ -195,13 +195,14 @@ impl Settlement {
         }
     }
 
-    /// Row 4: the output bound is reached by running usage or, without any, by what came.
+    /// Row 4: running usage or, without any, what came goes beyond the output bound. An upstream that ends exactly at the
+    /// limit it was told ends by itself.
     fn judge_hold(&self) -> Effect {
         if self.terms.mode == Mode::Json || self.is_finished || self.is_client_gone || self.last.is_some() {
             return Effect::Continue;
         }
         let is_over = match &self.running {
-            Some(usage) => output_tokens(&usage.meters) >= self.terms.output_bound && self.terms.output_bound > 0,
+            Some(usage) => output_tokens(&usage.meters) > self.terms.output_bound,
             None => self.content_chunks.min(self.content_bytes.div_ceil(8)) > self.terms.output_bound,
         };
         if is_over { Effect::CutAtHold } else { Effect::Continue }
@@ -290,7 +291,17 @@ impl Settlement {
         Usage { meters: input.with(Meter::OutputToken, output), source: UsageSource::Estimated, is_anomalous: false }
     }
 
+    /// Input that was not reported is counted, never zero: *not reported* is not 0 (`money.md` §2).
+    fn with_input(&self, usage: Usage) -> Usage {
+        if !usage.meters.side(Side::Input).is_empty() {
+            return usage;
+        }
+        let counted = Meters::NONE.with(Meter::InputToken, self.terms.input_estimate.min(self.terms.input_bound));
+        Usage { meters: usage.meters.or(&counted), source: UsageSource::Estimated, ..usage }
+    }
+
     fn charge(&self, rule: u8, outcome: Outcome, usage: Usage) -> Verdict {
+        let usage = self.with_input(usage);
         let (input, is_input_clipped) = clipped(&usage.meters.side(Side::Input), self.terms.input_bound);
         let (output, is_output_clipped) = clipped(&usage.meters.side(Side::Output), self.terms.output_bound);
         let charged = Usage {

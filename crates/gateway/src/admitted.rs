@@ -26,6 +26,9 @@ use std::sync::Arc;
 /// Below this many output tokens (or what was asked, if less) an answer is not worth starting (`money.md` §5).
 const CLAMP_FLOOR: u64 = 16;
 
+/// How often a limit that we inserted is halved when the upstream finds it too long for its context.
+const HALVINGS: u8 = 4;
+
 /// The output limit that is sent where neither the caller nor the catalog names one, so that a priced answer is
 /// bounded: 16,384 tokens, the maximum of the common hosted models of 2025.
 const OUTPUT_TOKENS_UNSAID: u64 = 16_384;
@@ -42,6 +45,7 @@ pub(crate) struct Admitted {
     pub(crate) output_limit: Option<u64>,
     /// Whether that limit was lowered to what the wallet can pay.
     pub(crate) is_clamped: bool,
+    halvings: u8,
     pub(crate) hold: Option<WalletHold>,
     pub(crate) slot: ChargeSlot,
     pub(crate) drain: DrainPermit,
@@ -80,6 +84,7 @@ impl Admitted {
             bound,
             output_limit: None,
             is_clamped: false,
+            halvings: 0,
             hold: None,
             slot,
             drain,
@@ -111,6 +116,17 @@ impl Admitted {
         usable.map_err(|refused| refused.told(&[], &node.settings.prefixes))
     }
 
+    /// Halves an output limit that the caller has not sent, at most four times; `false` when there is none to halve.
+    pub(crate) fn halve_inserted_limit(&mut self) -> bool {
+        let inserted = self.output_limit.filter(|_| self.ask.output_limit.is_none());
+        let Some(limit) = inserted.filter(|limit| self.halvings < HALVINGS && *limit > CLAMP_FLOOR) else {
+            return false;
+        };
+        self.halvings = self.halvings.saturating_add(1);
+        self.output_limit = Some(limit / 2);
+        true
+    }
+
     /// What is held; nothing for free models.
     pub(crate) fn held(&self) -> Nano {
         self.hold.as_ref().map_or(Nano::ZERO, WalletHold::amount)
@@ -119,7 +135,7 @@ impl Admitted {
 
 fn find_model(node: &Node, caller: &Caller, id: &str) -> Result<Arc<Model>, Refusal> {
     let catalog = node.catalog.load();
-    let Some(model) = catalog.find_model(id) else { return Err(local::model_not_found(id)) };
+    let Some(model) = catalog.find_model(id) else { return Err(local::model_not_found(node, id)) };
     if caller.key.is_test && !model.is_simulated {
         let message = format!("A test key reaches the simulator's models only; `{id}` is a live model.");
         return Err(PublicError::with_message(Code::ModelNotAllowed, message).about("model").into());
@@ -128,7 +144,7 @@ fn find_model(node: &Node, caller: &Caller, id: &str) -> Result<Arc<Model>, Refu
         return Err(not_priced(&model.id));
     }
     if !local::is_visible(node, caller, model) {
-        return Err(local::model_not_found(id));
+        return Err(local::model_not_found(node, id));
     }
     if !model.endpoints.contains(&EndpointName::ChatCompletions) {
         let message = format!("The model `{id}` does not serve chat completions.");
@@ -164,12 +180,13 @@ struct Priced {
     output_limit: Option<u64>,
 }
 
-/// The most the request can use; for priced models always with an output limit that the upstream is told.
+/// The most the request can use. A priced answer is bounded by a limit that the upstream is told, whenever the caller
+/// has said none or a higher one: what it made beyond the hold would be given away.
 fn bound_of(ask: &ChatAsk, model: &Model, sheet: Option<&PriceSheet>) -> Result<Priced, Refusal> {
-    let declared = model.output_tokens_max;
-    let output_limit = (sheet.is_some() && ask.output_limit.is_none() && declared.is_none())
-        .then(|| model.context_tokens.map_or(OUTPUT_TOKENS_UNSAID, |context| context.min(OUTPUT_TOKENS_UNSAID)));
-    let limits = ModelLimits { context_tokens: model.context_tokens, output_tokens_max: declared.or(output_limit) };
+    let unsaid = || model.context_tokens.map_or(OUTPUT_TOKENS_UNSAID, |context| context.min(OUTPUT_TOKENS_UNSAID));
+    let is_unsaid = ask.output_limit.is_none() && model.output_tokens_max.is_none();
+    let output_tokens_max = if sheet.is_some() && is_unsaid { Some(unsaid()) } else { model.output_tokens_max };
+    let limits = ModelLimits { context_tokens: model.context_tokens, output_tokens_max };
     let bound = match (ask.bound(limits), sheet) {
         (Ok(bound), _) => bound,
         // What costs nothing needs no bound.
@@ -179,6 +196,8 @@ fn bound_of(ask: &ChatAsk, model: &Model, sheet: Option<&PriceSheet>) -> Result<
         }
         (Err(error), Some(_)) => return Err(error.into()),
     };
+    let is_told = ask.output_limit.is_some_and(|asked| asked <= bound.output_per_choice);
+    let output_limit = (sheet.is_some() && !is_told).then_some(bound.output_per_choice);
     Ok(Priced { bound, output_limit })
 }
 

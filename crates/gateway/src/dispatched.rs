@@ -71,6 +71,8 @@ pub(crate) enum Failure {
 /// What one try came to.
 enum Tried {
     Answered(Answer),
+    /// The limit that we inserted was too long for the context: once more, with half of it.
+    Shorter,
     /// Nobody else is asked.
     Final(Fate, Failure),
     /// The next target may be asked; `again` = this one once more, after a wait.
@@ -95,14 +97,17 @@ impl Dispatched {
         let mut failure = Failure::Told(PublicError::new(Code::ServiceUnavailable));
         while let Some((target, may_repeat)) = queue.pop_front() {
             let Some(open) = exchange.open() else { break };
-            if open.attempts.len() >= limits::ATTEMPTS {
+            let age = open.node.now().monotonic.since(open.trace.arrived.monotonic);
+            if open.attempts.len() >= limits::ATTEMPTS || (!open.attempts.is_empty() && age > limits::LAST_ATTEMPT) {
                 break;
             }
             match open.attempt(&target).await {
                 Tried::Answered(Answer::Stream(first)) => return Self::Stream(exchange, first),
                 Tried::Answered(Answer::Whole(reply)) => return Self::Whole(exchange, reply),
+                Tried::Shorter => queue.push_front((target, may_repeat)),
                 Tried::Final(fate, failure) => return Self::Failed(exchange, fate, failure),
                 Tried::Failed { failure: why, again } => {
+                    open.forget_attempt();
                     failure = why;
                     let is_wait_due = again.is_some_and(|wait| wait.is_zero() || queue.is_empty());
                     if let (Some(wait), true, true) = (again, may_repeat, is_wait_due) {
@@ -157,7 +162,7 @@ impl Open {
         let deadline = instant_in(target.provider.timeouts.first_byte);
         let head = self.alarm.guard(deadline.min(self.total_deadline), conversation.head()).await;
         let head = head.unwrap_or(Err(Fault::TimedOut))?;
-        self.has_head = true;
+        self.head_status = Some(head.status);
         self.upstream_request_id = text_of(&head.headers, "x-request-id").map(|id| id.chars().take(128).collect());
         Ok(head)
     }
@@ -173,7 +178,8 @@ impl Open {
             Ok(body) => match read_reply(body, &self.admitted.ask, target.provider.dialect) {
                 Ok(reply) => Tried::Answered(Answer::Whole(reply)),
                 Err(fault) => {
-                    tracing::warn!(provider = %target.provider.name, message = %fault.message, "an answer could not be read");
+                    // Its words may hold what must not be logged: a credential echoed, a prompt.
+                    tracing::warn!(provider = %target.provider.name, kind = ?fault.kind, "an answer could not be read");
                     failed(Fault::Broken)
                 }
             },
@@ -235,6 +241,11 @@ impl Open {
             400 | 409 | 413 | 415 | 422 | 451 => {
                 let credential = target.provider.credential.as_ref().map(|credential| credential.expose().as_str());
                 let error = upstream_error(target.provider.dialect, status.as_u16(), &body, credential);
+                if error.code == Code::ContextLengthExceeded && self.admitted.halve_inserted_limit() {
+                    // Not counted as an attempt: nothing was forwarded, and a 4xx costs nothing (`money.md` §5).
+                    self.attempts.pop();
+                    return Tried::Shorter;
+                }
                 Tried::Final(Fate::Rejected, Failure::Told(error))
             }
             401..=403 => {

@@ -71,15 +71,28 @@ fn begin(node: &Weak<Node>, open: Box<Open>) {
 
 async fn finish(mut open: Box<Open>, reading: &Semaphore) {
     open.note_dispatched();
-    let event = if open.node.is_cutting() { Event::Stopped } else { Event::ClientGone };
+    let event = match open.head_status {
+        _ if open.node.is_cutting() => Event::Stopped,
+        // Its answer was an error before anybody left: that costs nothing.
+        Some(status) if status.is_client_error() => Event::UpstreamRejected,
+        Some(status) if !status.is_success() => Event::UpstreamFailed,
+        _ => Event::ClientGone,
+    };
     let verdict = match open.settlement.step(event) {
         Effect::Ended(verdict) => Some(verdict),
         _ => match reading.try_acquire() {
-            Ok(_permit) => read_on(&mut open).await,
+            Ok(_permit) => {
+                let node = Arc::clone(&open.node);
+                tokio::select! {
+                    verdict = read_on(&mut open) => verdict,
+                    () = node.cutting() => None,
+                }
+            }
             Err(_) => None,
         },
     };
-    let verdict = verdict.or_else(|| match open.settlement.step(Event::DrainOver) {
+    let rest = if open.node.is_cutting() { Event::Stopped } else { Event::DrainOver };
+    let verdict = verdict.or_else(|| match open.settlement.step(rest) {
         Effect::Ended(verdict) => Some(verdict),
         _ => None,
     });
@@ -101,7 +114,7 @@ async fn read_on(open: &mut Open) -> Option<Verdict> {
     let mut alarm = Alarm::default();
     alarm
         .guard(deadline, async {
-            if !open.has_head {
+            if open.head_status.is_none() {
                 match open.head(&target).await {
                     Ok(head) if head.status.is_success() => {}
                     Ok(head) if head.status.is_client_error() => return ended(open, Event::UpstreamRejected),
@@ -119,7 +132,7 @@ async fn rest_of_stream(open: &mut Open) -> Option<Verdict> {
         match open.next(false).await {
             Next::Ended(end) => return Some(end.verdict),
             Next::HoldReached => return ended(open, Event::CutAtHold),
-            Next::Forward(_) | Next::Silence => {}
+            Next::Forward(_) | Next::Silence | Next::Look => {}
         }
     }
 }

@@ -20,10 +20,14 @@ use claviger_domain::time::Timestamp;
 use claviger_storage::Intent;
 use claviger_wire::openai::chat::{ChatReply, ChatStream};
 use claviger_wire::sse::{Frame, SseReader};
+use http::StatusCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// How often a silent stream looks whether it may go on.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// An exchange in hand.
 pub(crate) struct Exchange(Option<Box<Open>>);
@@ -36,8 +40,8 @@ pub(crate) struct Open {
     pub(crate) settlement: Settlement,
     pub(crate) target: Option<Target>,
     pub(crate) conversation: Option<Conversation>,
-    /// Whether the upstream's head is known.
-    pub(crate) has_head: bool,
+    /// The status of the upstream's head, once it is known.
+    pub(crate) head_status: Option<StatusCode>,
     pub(crate) stream: Option<ChatStream>,
     reader: SseReader,
     pub(crate) attempts: Vec<Attempt>,
@@ -48,6 +52,8 @@ pub(crate) struct Open {
     pub(crate) total_deadline: Instant,
     /// When the upstream said something last.
     heard_at: Instant,
+    /// When the client was sent something last.
+    spoken_at: Instant,
     /// How long it may be silent now: until its first byte, then between two.
     silence_max: Duration,
 }
@@ -58,6 +64,8 @@ pub(crate) enum Next {
     Forward(Bytes),
     /// Nothing for a while: a comment keeps the connection alive.
     Silence,
+    /// Nothing yet: time to look whether the stream may go on.
+    Look,
     /// The hold is used up: end the stream.
     HoldReached,
     /// It is over.
@@ -101,7 +109,7 @@ impl Exchange {
             settlement,
             target: None,
             conversation: None,
-            has_head: false,
+            head_status: None,
             stream: None,
             reader: SseReader::new(),
             attempts: Vec::new(),
@@ -110,6 +118,7 @@ impl Exchange {
             alarm: Alarm::default(),
             total_deadline: now,
             heard_at: now,
+            spoken_at: now,
             silence_max: Duration::ZERO,
         })))
     }
@@ -148,11 +157,18 @@ impl Open {
         self.reader = SseReader::new();
         self.total_deadline = instant_in(target.provider.timeouts.total);
         self.heard_at = instant_now();
-        self.has_head = false;
+        self.head_status = None;
         self.settlement = self.settlement.restarted();
         self.silence_max = target.provider.timeouts.first_byte;
         self.target = Some(target);
         self.conversation = Some(conversation);
+    }
+
+    /// A try is over and another may follow: nothing of it runs any more, and nothing it brought is charged.
+    pub(crate) fn forget_attempt(&mut self) {
+        self.conversation = None;
+        self.head_status = None;
+        self.settlement = self.settlement.restarted();
     }
 
     /// Tells the rule whether the request has left whole, when that begins to matter.
@@ -187,7 +203,11 @@ impl Open {
             }
             match self.read(keeps_alive).await {
                 Read::Piece(bytes) => self.reader.push(bytes),
-                Read::Silence => return Next::Silence,
+                Read::Silence if self.spoken_at.elapsed() >= limits::KEEP_ALIVE => {
+                    self.spoken_at = instant_now();
+                    return Next::Silence;
+                }
+                Read::Silence => return Next::Look,
                 Read::End => {
                     let last = self.reader.finish();
                     return last.and_then(|frame| self.on_event(frame)).unwrap_or_else(|| self.upstream_ended());
@@ -218,6 +238,7 @@ impl Open {
             return Some(self.upstream_ended());
         }
         if effect == Effect::CutAtHold {
+            // The event that went beyond the hold is not paid for, so it is not delivered.
             return Some(Next::HoldReached);
         }
         step.forward.map(Next::Forward)
@@ -228,10 +249,11 @@ impl Open {
         let Some(conversation) = &mut self.conversation else { return Read::End };
         let silent_until = self.heard_at.checked_add(self.silence_max).unwrap_or(self.heard_at);
         let hard = silent_until.min(self.total_deadline);
-        let soft = if keeps_alive { instant_in(limits::KEEP_ALIVE) } else { hard };
+        let soft = if keeps_alive { instant_in(LOOK) } else { hard };
         match self.alarm.guard(hard.min(soft), conversation.piece()).await {
             Some(Ok(Some(bytes))) => {
                 self.heard_at = instant_now();
+                self.spoken_at = self.heard_at;
                 self.silence_max =
                     self.target.as_ref().map_or(self.silence_max, |target| target.provider.timeouts.idle);
                 Read::Piece(bytes)
@@ -265,6 +287,12 @@ impl Open {
         self.over(Event::Stopped, Some(PublicError::new(Code::ServerShutdown)))
     }
 
+    /// The key leaked: what is charged is what had come, as if the client had left.
+    pub(crate) fn revoked(&mut self) -> Next {
+        self.note_dispatched();
+        self.over(Event::Revoked, Some(PublicError::new(Code::KeyRevoked)))
+    }
+
     fn over(&mut self, event: Event, error: Option<PublicError>) -> Next {
         match self.settlement.step(event) {
             Effect::Ended(verdict) => Next::Ended(Box::new(End { verdict, error })),
@@ -289,6 +317,6 @@ pub(crate) enum Read {
 const fn in_stream(fault: Fault) -> Code {
     match fault {
         Fault::TimedOut => Code::UpstreamTimeout,
-        Fault::Unreachable | Fault::Dropped | Fault::Broken => Code::StreamTruncated,
+        Fault::Full | Fault::Unreachable | Fault::Dropped | Fault::Broken => Code::StreamTruncated,
     }
 }

@@ -28,8 +28,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// How long streams that are cut may take to say so.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long streams that are cut may take to say so; a silent one looks every second.
+const FAREWELL: Duration = Duration::from_millis(1500);
+
+/// How long a stopping node still accepts, so that load balancers can take it out first (`reliability.md` §11). On
+/// loopback there is none.
+const LAST_ACCEPTS: Duration = Duration::from_secs(5);
 
 /// A pause after a failed accept: usually no file descriptor is left, and asking again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -52,7 +56,14 @@ pub async fn serve<M, F, B>(
     let node = &gateway.0;
     let door = Arc::new(Door::default());
     let (ending, ended) = watch::channel(Ending::Serving);
-    let mut shutdown = std::pin::pin!(shutdown);
+    let is_local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let mut shutdown = std::pin::pin!(async {
+        shutdown.await;
+        node.begin_draining();
+        if !is_local {
+            tokio::time::sleep(LAST_ACCEPTS).await;
+        }
+    });
     loop {
         let accepted = tokio::select! {
             biased;
@@ -71,7 +82,6 @@ pub async fn serve<M, F, B>(
             }
         }
     }
-    node.begin_draining();
     drop(listener);
     drop(ended);
     ending.send_replace(Ending::Finishing);

@@ -7,6 +7,7 @@ use crate::respond::{self, Refusal};
 use bytes::Bytes;
 use claviger_domain::catalog::{Model, Pricing};
 use claviger_domain::error::{Code, PublicError};
+use claviger_domain::key::redacted;
 use claviger_domain::money::Nano;
 use claviger_wire::openai::models::{ModelItem, item_body, list_body};
 use http::Response;
@@ -38,11 +39,12 @@ pub(crate) fn find_model(node: &Node, from: &Authenticated) -> Result<Response<F
     let catalog = node.catalog.load();
     match catalog.find_model(id) {
         Some(model) if is_visible(node, &from.caller, model) => Ok(respond::json(item_body(&item(id, model)))),
-        _ => Err(model_not_found(id)),
+        _ => Err(model_not_found(node, id)),
     }
 }
 
-pub(crate) fn model_not_found(id: &str) -> Refusal {
+pub(crate) fn model_not_found(node: &Node, id: &str) -> Refusal {
+    let id = redacted(id, &node.settings.prefixes);
     let message = format!("The model `{id}` does not exist or you do not have access to it.");
     PublicError::with_message(Code::ModelNotFound, message).about("model").into()
 }

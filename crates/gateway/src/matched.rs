@@ -1,10 +1,12 @@
 //! Stage 2: the row of the endpoint table, decided once, on the raw path.
 
+use crate::node::Node;
 use crate::observe::Trace;
 use crate::received::Received;
 use crate::respond::Refusal;
-use claviger_domain::endpoint::{EndpointTable, Match, Miss, Plane};
+use claviger_domain::endpoint::{Match, Miss, Plane};
 use claviger_domain::error::{Code, PublicError};
+use claviger_domain::key::{Prefixes, redacted};
 
 /// A request with its row.
 pub(crate) struct Matched {
@@ -29,11 +31,11 @@ impl Matched {
     /// 404 for a path without rows, 405 with `Allow` for another method; the request is given back.
     pub(crate) fn find(
         received: Box<Received>,
-        table: &EndpointTable,
+        node: &Node,
         trace: &mut Trace,
     ) -> Result<Destination, Box<(Refusal, Box<Received>)>> {
         let (method, path) = (received.head.method.as_str(), received.head.uri.path());
-        match table.find(method, path) {
+        match node.endpoints.find(method, path) {
             Ok(found) => {
                 trace.operation = Some(found.row.operation);
                 Ok(Destination::Row(Box::new(Self { received, found })))
@@ -44,13 +46,14 @@ impl Matched {
             Err(Miss::UnknownPath) if !is_method_of_ours(method) => {
                 Err(Box::new((not_allowed("GET, HEAD, POST, DELETE, OPTIONS".to_owned()), received)))
             }
-            Err(Miss::UnknownPath) => Err(Self::no_such_url(received)),
+            Err(Miss::UnknownPath) => Err(Self::no_such_url(received, &node.settings.prefixes)),
         }
     }
 
     /// 404 `unknown_url`, in the words of the API that clients know.
-    pub(crate) fn no_such_url(received: Box<Received>) -> Box<(Refusal, Box<Received>)> {
-        let message = format!("Invalid URL ({} {})", received.head.method, received.head.uri.path());
+    pub(crate) fn no_such_url(received: Box<Received>, prefixes: &Prefixes) -> Box<(Refusal, Box<Received>)> {
+        let message =
+            format!("Invalid URL ({} {})", received.head.method, redacted(received.head.uri.path(), prefixes));
         Box::new((PublicError::with_message(Code::UnknownUrl, message).into(), received))
     }
 

@@ -17,7 +17,7 @@ use claviger_domain::revocation::Epoch;
 use claviger_domain::secret::Pepper;
 use claviger_domain::settlement::UpstreamCut;
 use claviger_domain::time::{Clock, Now, Random, Timestamp};
-use claviger_storage::{Charges, Store};
+use claviger_storage::{Charges, Engine, Store};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,9 +78,9 @@ pub(crate) struct Node {
     clock: Arc<dyn Clock>,
     random: Mutex<Box<dyn Random>>,
     /// Set when a charge could not be made durable: nothing is admitted any more.
-    has_lost_ledger: AtomicBool,
+    lost_ledger: Arc<watch::Sender<bool>>,
     /// Set when the time for running answers is over: they are ended and settled.
-    is_cutting: AtomicBool,
+    cutting: watch::Sender<bool>,
     /// Set when the node no longer accepts connections.
     is_draining: AtomicBool,
     stop: watch::Sender<bool>,
@@ -103,12 +103,14 @@ impl Gateway {
         }
         let wallets = Arc::new(Wallets::default());
         let snapshot = Arc::new(load(&store, &wallets).await?);
+        let lost_ledger = Arc::new(watch::Sender::new(false));
         let follower = Follower {
             store: store.clone(),
             snapshot: Arc::clone(&snapshot),
             wallets: Arc::clone(&wallets),
             clock: Arc::clone(&clock),
             validity: settings.validity_lease,
+            lost_ledger: Arc::clone(&lost_ledger),
         };
         follower.poll().await?;
         let (drains, abandoned) = Drains::new();
@@ -126,8 +128,8 @@ impl Gateway {
             metrics: Metrics::default(),
             clock,
             random: Mutex::new(random),
-            has_lost_ledger: AtomicBool::new(false),
-            is_cutting: AtomicBool::new(false),
+            lost_ledger,
+            cutting: watch::Sender::new(false),
             is_draining: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         });
@@ -155,7 +157,22 @@ impl Gateway {
 
     /// Whether the node admits requests: started, not stopping, own ledger good.
     pub fn is_ready(&self) -> bool {
-        !self.0.is_stopping() && !self.0.has_lost_ledger.load(Ordering::Relaxed)
+        !self.0.is_stopping() && !self.0.has_lost_ledger()
+    }
+
+    /// Resolves when the disk under the ledger has failed: the process must end, and say so by its exit code. Never on
+    /// Postgres, which is waited for.
+    pub async fn ledger_failed(&self) {
+        if self.0.store.engine() == Engine::Postgres {
+            return std::future::pending().await;
+        }
+        // The sender lives as long as the node that is borrowed here.
+        let _ = self.0.lost_ledger.subscribe().wait_for(|is_lost| *is_lost).await;
+    }
+
+    /// Whether a charge could not be made durable, and the ledger has not come back since.
+    pub fn has_lost_ledger(&self) -> bool {
+        self.0.has_lost_ledger()
     }
 
     /// The metrics of the private listener, in Prometheus' text format.
@@ -197,22 +214,36 @@ impl Node {
 
     /// Stops admitting: a charge could not be made durable, and what is served now might be lost too.
     pub(crate) fn lose_ledger(&self) {
-        if !self.has_lost_ledger.swap(true, Ordering::Relaxed) {
-            tracing::error!("a charge could not be made durable: this node admits nothing until it is restarted");
+        if !self.lost_ledger.send_replace(true) {
+            tracing::error!("a charge could not be made durable: this node admits nothing until its ledger is back");
+        }
+    }
+
+    /// The ledger and this node do not agree about a wallet: it is frozen, the others go on.
+    pub(crate) fn freeze_wallet(&self, organization: OrganizationId, why: claviger_storage::Lost) {
+        tracing::error!(%organization, %why, "a wallet is frozen until the node restarts: run `claviger ledger verify`");
+        if let Some(wallet) = self.wallets.find(organization) {
+            wallet.freeze();
         }
     }
 
     pub(crate) fn has_lost_ledger(&self) -> bool {
-        self.has_lost_ledger.load(Ordering::Relaxed)
+        *self.lost_ledger.borrow()
     }
 
     /// The drain time is over: streams end with `server_shutdown` at their next step.
     pub(crate) fn cut(&self) {
-        self.is_cutting.store(true, Ordering::Relaxed);
+        self.cutting.send_replace(true);
+    }
+
+    /// Resolves when the drain time is over.
+    pub(crate) async fn cutting(&self) {
+        // The sender lives as long as the node that is borrowed here.
+        let _ = self.cutting.subscribe().wait_for(|is_cutting| *is_cutting).await;
     }
 
     pub(crate) fn is_cutting(&self) -> bool {
-        self.is_cutting.load(Ordering::Relaxed)
+        *self.cutting.borrow()
     }
 
     /// Writes stamps of use back in batches, forward only, at most 15 s late; once more when the node stops.

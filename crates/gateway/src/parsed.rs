@@ -6,6 +6,7 @@ use crate::observe::Trace;
 use crate::received::BodyLength;
 use crate::respond::Refusal;
 use claviger_domain::error::{Code, PublicError};
+use claviger_domain::key::{Prefixes, redacted};
 use claviger_wire::content_type;
 use claviger_wire::openai::chat::ChatAsk;
 use http::{HeaderMap, header};
@@ -23,7 +24,7 @@ impl Parsed {
     ///
     /// # Errors
     /// 415 and 413 before the first byte; 400, 408, 413 while it comes, which end the connection; 400 by the scan.
-    pub(crate) async fn read(from: Authenticated, trace: &mut Trace) -> Result<Self, Unparsed> {
+    pub(crate) async fn read(from: Authenticated, prefixes: &Prefixes, trace: &mut Trace) -> Result<Self, Unparsed> {
         let Authenticated { matched, caller } = from;
         if let Err(refusal) =
             check_head(&matched.received.head.headers, matched.received.length, matched.found.row.body_bytes_max)
@@ -33,7 +34,8 @@ impl Parsed {
         let body = PacedBody::new(matched.received.body, matched.found.row.body_bytes_max);
         let bytes = body.read().await.map_err(|error| Unparsed::read(Refusal::closing(Code::from(error))))?;
         let ask = Box::new(ChatAsk::parse(bytes).map_err(|error| Unparsed::read(error.into()))?);
-        trace.model.clone_from(&ask.model);
+        // A key written into the wrong field must not reach logs and records.
+        trace.model = redacted(&ask.model, prefixes).into_owned();
         trace.is_stream = ask.is_stream;
         Ok(Self { caller, ask, headers: matched.received.head.headers })
     }

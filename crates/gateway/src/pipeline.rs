@@ -59,9 +59,9 @@ where
     };
     let is_last = received.is_last() || node.is_stopping();
     let found = if connection.phase.take_fragment() {
-        Err(Matched::no_such_url(received))
+        Err(Matched::no_such_url(received, &node.settings.prefixes))
     } else {
-        Matched::find(received, &node.endpoints, &mut trace)
+        Matched::find(received, &node, &mut trace)
     };
     let mut reply = match found {
         Err(refused) => left(Box::pin(walk.refuse_unread(*refused, trace)).await),
@@ -120,7 +120,7 @@ impl Walk<'_> {
 
     /// Parsed → Admitted → Planned → Dispatched → Relayed.
     async fn chat(&self, from: Authenticated, mut trace: Box<Trace>) -> Response<Flow> {
-        let parsed = match Parsed::read(from, &mut trace).await {
+        let parsed = match Parsed::read(from, &self.node.settings.prefixes, &mut trace).await {
             Ok(parsed) => parsed,
             Err(Unparsed { refusal, unread }) => return self.refuse(refusal, trace, unread).await,
         };

@@ -114,11 +114,13 @@ async fn relay(mut exchange: Exchange, first: Option<Next>, out: Out) -> Result<
         let open = exchange.open().ok_or(Cut)?;
         let now = match next.take() {
             _ if open.node.is_cutting() => open.stopped(),
+            _ if open.admitted.caller.key.is_cut() => open.revoked(),
             Some(next) => next,
             None => open.next(true).await,
         };
         match now {
             Next::Forward(event) => out.send(event).await,
+            Next::Look => {}
             Next::Silence => out.send(Bytes::from_static(KEEP_ALIVE)).await,
             Next::HoldReached => {
                 let usage = open.settlement.usage();

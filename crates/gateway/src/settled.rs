@@ -7,18 +7,20 @@ use crate::admitted::Admitted;
 use crate::exchange::Open;
 use crate::observe::Trace;
 use claviger_domain::error::Code;
+use claviger_domain::id::OrganizationId;
 use claviger_domain::meter::{Meters, Usage, UsageSource};
 use claviger_domain::money::Nano;
 use claviger_domain::price::PriceSheet;
 use claviger_domain::request::{Delivery, Outcome, RequestRecord};
 use claviger_domain::settlement::Verdict;
-use claviger_storage::{Delivered, Durable};
+use claviger_storage::{Delivered, Durable, Lost};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A settled request; its charge is on its way to the disk.
 pub(crate) struct Settled {
     node: Arc<crate::node::Node>,
+    organization: OrganizationId,
     pub(crate) trace: Box<Trace>,
     durable: Option<Durable>,
 }
@@ -37,7 +39,8 @@ impl Settled {
         let absorbed = Nano(known.saturating_sub(charge).0.max(0));
         let record = record(&mut open, verdict, status, code, Figures { held, charge, absorbed });
         let Open { node, trace, admitted, .. } = *open;
-        let Admitted { hold, slot, .. } = *admitted;
+        let Admitted { caller, hold, slot, .. } = *admitted;
+        let organization = caller.key.organization;
         let metrics = &node.metrics;
         metrics.holds_open.fetch_sub(1, Ordering::Relaxed);
         metrics.charged_nanos.fetch_add(charge.0, Ordering::Relaxed);
@@ -46,14 +49,14 @@ impl Settled {
             #[cfg(feature = "bugs")]
             let Some(hold) = crate::bugs::hold_not_released_on_cancel(hold, verdict.outcome) else {
                 let durable = Some(slot.append(record));
-                return Self { node: Arc::clone(&node), trace, durable };
+                return Self { node: Arc::clone(&node), organization, trace, durable };
             };
             hold.settle(charge);
         }
         let durable = slot.append(record);
         // A request that cost nothing does not wait for the disk.
         let durable = (charge > Nano::ZERO).then_some(durable);
-        Self { node, trace, durable }
+        Self { node, organization, trace, durable }
     }
 
     /// Waits until the charge is durable; the mark is for when the last piece has left.
@@ -65,8 +68,12 @@ impl Settled {
         let Some(durable) = self.durable else { return Ok((trace, Mark(None))) };
         match durable.wait().await {
             Ok(delivered) => Ok((trace, Mark(Some(delivered)))),
-            Err(_) => {
-                self.node.lose_ledger();
+            Err(why) => {
+                match why {
+                    // This wallet's books do not agree; the others' do.
+                    Lost::Overdrawn | Lost::Conflict => self.node.freeze_wallet(self.organization, why),
+                    Lost::Unavailable => self.node.lose_ledger(),
+                }
                 Err(LedgerLost(trace))
             }
         }

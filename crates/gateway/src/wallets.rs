@@ -66,6 +66,11 @@ impl Wallet {
         Ok((WalletHold { wallet: Arc::clone(self), hold: Some(hold) }, with))
     }
 
+    /// Refuses every later hold, until the node restarts and reads the ledger anew.
+    pub(crate) fn freeze(&self) {
+        self.0.lock().stop();
+    }
+
     /// Balance and holds, as one reading.
     pub(crate) fn reading(&self) -> (Nano, Nano) {
         let lease = self.0.lock();

@@ -6,4 +6,4 @@ mod text;
 
 pub use policy::{Class, Key, Limits, Name, NewKey, SourceTag, StoredSecret};
 pub use state::{KeyState, Refused, RevocationReason, StoredState};
-pub use text::{Diagnosis, KeyText, MintedKey, Prefixes, mask};
+pub use text::{Diagnosis, InvalidPrefix, KeyText, MintedKey, Prefixes, mask, redacted};

@@ -14,6 +14,7 @@ use crate::base62;
 use crate::id::KeyId;
 use crate::secret::Secret;
 use crate::time::Random;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 const TEST: &str = "test_";
@@ -216,6 +217,33 @@ pub fn mask(text: &[u8], prefixes: &Prefixes) -> String {
         shown.push_str(last);
     }
     shown
+}
+
+/// A caller's text as it may be logged, stored and answered: whatever looks like a key in it is masked.
+///
+/// A run of key characters that begins with an accepted prefix and is long enough to hold most of a secret counts,
+/// whether or not its checksum holds.
+pub fn redacted<'a>(text: &'a str, prefixes: &Prefixes) -> Cow<'a, str> {
+    let is_key_character = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
+    let is_key = |run: &str| run.len() >= MASK_CHARACTERS_MIN && prefixes.of(run).is_some();
+    if !text.split(|character| !is_key_character(character)).any(is_key) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|character| !is_key_character(character)).unwrap_or(rest.len());
+        let (run, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        if is_key(run) {
+            shown.push_str(&mask(run.as_bytes(), prefixes));
+        } else {
+            shown.push_str(run);
+        }
+        let mut characters = behind.chars();
+        shown.extend(characters.next());
+        rest = characters.as_str();
+    }
+    Cow::Owned(shown)
 }
 
 /// A key text just made: shown once, never stored.

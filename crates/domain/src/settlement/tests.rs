@@ -81,8 +81,8 @@ fn complete_answers() {
 #[test]
 fn streams_end_at_their_hold() {
     let mut settlement = Settlement::new(terms(Mode::Sse));
-    assert_eq!(settlement.step(running(10, 99)), Effect::Continue);
-    assert_eq!(settlement.step(running(10, 100)), Effect::CutAtHold);
+    assert_eq!(settlement.step(running(10, 100)), Effect::Continue);
+    assert_eq!(settlement.step(running(10, 101)), Effect::CutAtHold);
     assert_eq!(run(settlement, &[Event::CutAtHold]), (4, Outcome::CutAtHold, Some((10, 100))));
     let mut blind = Settlement::new(terms(Mode::Sse));
     assert_eq!(blind.step(Event::Content { bytes: 800, chunks: 100 }), Effect::Continue);
@@ -165,6 +165,21 @@ fn endings_of_our_own_making() {
     );
     assert_eq!(course(Mode::Sse, &[Dispatched, CONTENT, Revoked]), (14, Outcome::Revoked, Some((7, 10))));
     assert_eq!(course(Mode::Sse, &[Revoked]), (14, Outcome::Revoked, None));
+}
+
+#[test]
+fn input_that_was_not_reported_is_counted() {
+    use Event::{Dispatched, Finished, UpstreamEnded};
+    let output_only = Usage {
+        meters: Meters::NONE.with(Meter::OutputToken, 20),
+        source: UsageSource::UpstreamFinal,
+        is_anomalous: false,
+    };
+    let reported = Event::Reported { usage: output_only, is_final: true };
+    for mode in [Mode::Json, Mode::Sse] {
+        let (_, outcome, charged) = course(mode, &[Dispatched, CONTENT, reported, Finished, UpstreamEnded]);
+        assert_eq!((outcome, charged), (Outcome::Complete, Some((7, 20))));
+    }
 }
 
 #[test]

@@ -10,9 +10,13 @@ use claviger_domain::time::Clock;
 use claviger_storage::{Engine, Error, Store};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How often the feed is asked when nothing wakes us; on Postgres this is the promise, on SQLite only a second line.
 const POLL: Duration = Duration::from_millis(200);
+
+/// A poll that takes longer counts as unanswered: a connection may have gone without a word.
+const POLL_MAX: Duration = Duration::from_secs(4);
 
 /// Reads everything at one consistent point.
 pub(crate) async fn load(store: &Store, wallets: &Wallets) -> Result<Snapshot, Error> {
@@ -36,6 +40,8 @@ pub(crate) struct Follower {
     pub(crate) clock: Arc<dyn Clock>,
     /// S.
     pub(crate) validity: Duration,
+    /// Whether a charge could not be made durable.
+    pub(crate) lost_ledger: Arc<watch::Sender<bool>>,
 }
 
 impl Follower {
@@ -63,6 +69,15 @@ impl Follower {
         Ok(())
     }
 
+    /// Postgres answers again, and what was in doubt has been written or refused by its id. A disk that failed once is
+    /// never believed again, so on SQLite only a restart helps.
+    fn find_ledger(&self) {
+        if self.store.engine() == Engine::Postgres && *self.lost_ledger.borrow() {
+            self.lost_ledger.send_replace(false);
+            tracing::info!("the database is back: this node admits again");
+        }
+    }
+
     async fn apply(&self, event: &RightsEvent) -> Result<(), Error> {
         match event.change {
             Change::Key(id) => {
@@ -83,7 +98,7 @@ impl Follower {
     }
 
     /// Follows until `stopped`: woken by every commit of this process, and by a timer.
-    pub(crate) async fn run(self, mut stopped: tokio::sync::watch::Receiver<bool>) {
+    pub(crate) async fn run(self, mut stopped: watch::Receiver<bool>) {
         let mut committed = self.store.committed();
         let mut is_failing = false;
         loop {
@@ -93,13 +108,22 @@ impl Follower {
                 _ = committed.changed() => {}
                 () = tokio::time::sleep(POLL) => {}
             }
-            match self.poll().await {
-                Ok(()) => is_failing = false,
-                Err(error) if !is_failing => {
-                    is_failing = true;
-                    tracing::error!(%error, "the change feed cannot be read; rights stay valid until their lease ends");
+            let polled = tokio::time::timeout(POLL_MAX, self.poll()).await;
+            let failed = match polled {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("no answer in time".to_owned()),
+            };
+            match failed {
+                None => {
+                    is_failing = false;
+                    self.find_ledger();
                 }
-                Err(_) => {}
+                Some(error) if !is_failing => {
+                    is_failing = true;
+                    tracing::error!(error, "the change feed cannot be read; rights stay valid until their lease ends");
+                }
+                Some(_) => {}
             }
         }
     }

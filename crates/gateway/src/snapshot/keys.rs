@@ -4,14 +4,14 @@
 //! dummy (`keys.md` §2.1 step 4).
 
 use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
-use claviger_domain::key::{Class, Key, KeyState, StoredState};
+use claviger_domain::key::{Class, Key, KeyState, RevocationReason, StoredState};
 use claviger_domain::secret::{Digest, Pepper};
 use claviger_domain::tenancy::OrganizationState;
 use claviger_domain::time::Timestamp;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 const SHARDS: usize = 64;
 
@@ -38,6 +38,8 @@ pub(crate) struct KeyEntry {
     digest: Digest,
     pepper_version: u16,
     last_use: AtomicI64,
+    /// Set when the key leaked; shared by all versions of the entry, since streams keep the one they came with.
+    is_cut: Arc<AtomicBool>,
 }
 
 impl KeyEntry {
@@ -56,12 +58,22 @@ impl KeyEntry {
             digest: key.secret.digest,
             pepper_version: key.secret.pepper_version,
             last_use: AtomicI64::new(key.last_used_at.map_or(0, |at| at.0)),
+            is_cut: Arc::default(),
         }
     }
 
     /// The state at `now`.
     pub(crate) fn state(&self, now: Timestamp) -> KeyState {
         self.state.at(now, self.expires_at)
+    }
+
+    const fn is_compromised(&self) -> bool {
+        matches!(self.state, StoredState::Revoked { reason: RevocationReason::Compromised, .. })
+    }
+
+    /// Whether streams of this key are to be cut.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed)
     }
 
     /// Stamps a use.
@@ -84,11 +96,13 @@ impl Default for Keys {
 impl Keys {
     /// Puts a key in, or its newer version in its place.
     pub(crate) fn learn(&self, key: Key) {
-        let entry = KeyEntry::of(key);
+        let mut entry = KeyEntry::of(key);
         let Some(shard) = self.shard(&entry.id) else { return };
         let mut shard = shard.write();
         if let Some(former) = shard.get(&entry.id) {
             entry.last_use.fetch_max(former.last_use.load(Ordering::Relaxed), Ordering::Relaxed);
+            entry.is_cut = Arc::clone(&former.is_cut);
+            entry.is_cut.store(entry.is_compromised(), Ordering::Relaxed);
         }
         shard.insert(entry.id, Arc::new(entry));
     }

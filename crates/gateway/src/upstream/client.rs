@@ -14,7 +14,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Idle upstream connections are closed before common servers close them (60 to 75 s).
 const POOL_IDLE: Duration = Duration::from_secs(45);
@@ -32,13 +33,17 @@ type Reply = Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper_util::
 
 /// The shared pool of connections to all providers.
 pub(crate) struct Upstreams {
-    client: HttpClient,
+    /// One pool for each connect limit that providers have; usually one.
+    clients: Mutex<HashMap<Duration, HttpClient>>,
     /// By path and the address of the provider, which the entry keeps alive.
     prepared: RwLock<HashMap<(usize, &'static str), Arc<Prepared>>>,
 }
 
 /// What every request to a provider has in common.
 struct Prepared {
+    client: HttpClient,
+    /// Requests in flight; `None` = no limit.
+    places: Option<Arc<Semaphore>>,
     uri: Uri,
     credential: Option<HeaderValue>,
     _provider: Arc<Provider>,
@@ -46,7 +51,7 @@ struct Prepared {
 
 impl Prepared {
     /// `None` when address or credential make no request; configuration has checked both.
-    fn of(provider: &Arc<Provider>, path: &str) -> Option<Self> {
+    fn of(provider: &Arc<Provider>, path: &str, client: HttpClient) -> Option<Self> {
         let credential = match &provider.credential {
             None => None,
             Some(credential) => {
@@ -56,7 +61,9 @@ impl Prepared {
             }
         };
         let uri = Uri::try_from(format!("{}{path}", provider.base_url)).ok()?;
-        Some(Self { uri, credential, _provider: Arc::clone(provider) })
+        let concurrency = usize::try_from(provider.concurrency_max).unwrap_or(0);
+        let places = (concurrency > 0).then(|| Arc::new(Semaphore::new(concurrency)));
+        Some(Self { client, places, uri, credential, _provider: Arc::clone(provider) })
     }
 }
 
@@ -74,34 +81,32 @@ pub(crate) struct Call<'a> {
 
 impl Upstreams {
     pub(crate) fn new() -> Self {
-        let mut http = HttpConnector::new();
-        http.set_nodelay(true);
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(claviger_domain::catalog::Timeouts::default().connect));
-        let connector =
-            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .http1_max_buf_size(limits::UPSTREAM_HEAD_BYTES)
-            .build(connector);
-        Self { client, prepared: RwLock::default() }
+        Self { clients: Mutex::default(), prepared: RwLock::default() }
+    }
+
+    fn client(&self, connect: Duration) -> HttpClient {
+        self.clients.lock().entry(connect).or_insert_with(|| dialler(connect)).clone()
     }
 
     /// Begins a conversation; nothing is awaited here.
     ///
     /// # Errors
-    /// `Unreachable` when the provider's address makes no request.
+    /// `Unreachable` when the provider's address makes no request; `Full` when it has as many as it may have.
     pub(crate) fn begin(&self, call: Call<'_>) -> Result<Conversation, Fault> {
         if call.provider.dialect == Dialect::Simulator {
             return Ok(Conversation::Simulated(Box::pin(simulator::SimulatedConversation::begin(&call))));
         }
         let is_sent = Arc::new(AtomicBool::new(false));
         let prepared = self.prepared(call.provider, call.path)?;
+        let place = match &prepared.places {
+            None => None,
+            Some(places) => Some(Arc::clone(places).try_acquire_owned().map_err(|_| Fault::Full)?),
+        };
         let request = request(call, &prepared, &is_sent);
         Ok(Conversation::Http(HttpConversation {
-            stage: Stage::Asking(Box::pin(self.client.request(request))),
+            stage: Stage::Asking(Box::pin(prepared.client.request(request))),
             is_sent,
+            _place: place,
         }))
     }
 }
@@ -112,7 +117,8 @@ impl Upstreams {
         if let Some(prepared) = self.prepared.read().get(&place) {
             return Ok(Arc::clone(prepared));
         }
-        let prepared = Arc::new(Prepared::of(provider, path).ok_or(Fault::Unreachable)?);
+        let prepared =
+            Arc::new(Prepared::of(provider, path, self.client(provider.timeouts.connect)).ok_or(Fault::Unreachable)?);
         self.prepared.write().insert(place, Arc::clone(&prepared));
         Ok(prepared)
     }
@@ -121,6 +127,21 @@ impl Upstreams {
     pub(crate) fn forget(&self) {
         self.prepared.write().clear();
     }
+}
+
+/// One pool of connections that each must stand within `connect`.
+fn dialler(connect: Duration) -> HttpClient {
+    let mut http = HttpConnector::new();
+    http.set_nodelay(true);
+    http.enforce_http(false);
+    http.set_connect_timeout(Some(connect));
+    let connector =
+        HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(http);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .http1_max_buf_size(limits::UPSTREAM_HEAD_BYTES)
+        .build(connector)
 }
 
 fn request(call: Call<'_>, prepared: &Prepared, is_sent: &Arc<AtomicBool>) -> Request<SentBody> {
@@ -156,6 +177,7 @@ fn fault_of(error: &hyper_util::client::legacy::Error) -> Fault {
 pub(crate) struct HttpConversation {
     stage: Stage,
     is_sent: Arc<AtomicBool>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 enum Stage {

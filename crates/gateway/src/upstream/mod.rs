@@ -16,6 +16,8 @@ use std::pin::Pin;
 /// Why a conversation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// The provider has as many requests in flight as it may have.
+    Full,
     /// No connection: nothing of the request arrived.
     Unreachable,
     /// The connection went away before any byte of a reply: usually an idle one that the server had just closed.
@@ -30,6 +32,7 @@ impl Fault {
     /// The public code once nothing else can be tried.
     pub(crate) const fn code(self) -> Code {
         match self {
+            Self::Full => Code::Overloaded,
             Self::Unreachable => Code::ServiceUnavailable,
             Self::Dropped | Self::Broken => Code::UpstreamError,
             Self::TimedOut => Code::UpstreamTimeout,

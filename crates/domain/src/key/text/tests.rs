@@ -144,6 +144,15 @@ fn masks_show_nothing_of_the_secret() {
 }
 
 #[test]
+fn keys_in_other_texts_are_masked() {
+    let shown = |text: &str| redacted(text, &prefixes()).into_owned();
+    assert_eq!(shown("acme/chat:8b"), "acme/chat:8b");
+    assert_eq!(shown(V1), "clv_****min8");
+    assert_eq!(shown(&format!("/v1/models/{V1}/x?é={V2}")), "/v1/models/clv_****min8/x?é=clv_****eFg4");
+    assert_eq!(shown("clv_0000000000AZ"), "clv_0000000000AZ", "an id is no secret");
+}
+
+#[test]
 fn prefixes_that_would_confuse_are_refused() {
     for bad in ["", "c", "clv", "1clv_", "clv_test_", "key_", "req_", "averyveryverylong_", "c l_"] {
         assert!(Prefixes::new(bad, &[]).is_err(), "{bad}");
