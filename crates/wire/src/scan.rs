@@ -221,7 +221,7 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
                 return invalid(at, "expected ':'");
             }
             let start = self.space(at + 1);
-            at = self.value(start, member_start, child).map_err(|refused| inside_member(refused, name))?;
+            at = self.value(start, member_start, child).map_err(|refused| inside_member(*refused, name))?;
             at = self.space(at);
             match self.byte(at) {
                 Some(b',') => at = self.space(at + 1),
@@ -271,7 +271,7 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
         let elements = place.and_then(|place| place.elements);
         let mut at = inside;
         for index in 0_usize.. {
-            at = self.value(at, at, elements).map_err(|refused| inside_list(refused, index))?;
+            at = self.value(at, at, elements).map_err(|refused| inside_list(*refused, index))?;
             at = self.space(at);
             match self.byte(at) {
                 Some(b',') => at = self.space(at + 1),
@@ -359,11 +359,11 @@ fn invalid<R>(offset: usize, what: &'static str) -> Step<R> {
 }
 
 #[cold]
-fn inside_member(refused: Box<Refused>, name: Text<'_>) -> Box<Refused> {
+fn inside_member(refused: Refused, name: Text<'_>) -> Box<Refused> {
     Box::new(refused.inside(name.to_text()))
 }
 
 #[cold]
-fn inside_list(refused: Box<Refused>, index: usize) -> Box<Refused> {
+fn inside_list(refused: Refused, index: usize) -> Box<Refused> {
     Box::new(refused.inside(format_args!("[{index}]")))
 }

@@ -11,7 +11,7 @@ pub struct Splice {
     more: Vec<Edit>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Edit {
     span: Range<usize>,
     text: Bytes,
@@ -92,6 +92,28 @@ impl Splice {
         whole.extend_from_slice(document.get(at..).unwrap_or_default());
         whole.extend_from_slice(behind);
         whole.into()
+    }
+
+    /// The edited document between two texts, in two pieces: what comes before and behind a hole that no edit touches.
+    pub(crate) fn around(
+        &self,
+        before: &[u8],
+        document: &[u8],
+        hole: Range<usize>,
+        behind: &[u8],
+    ) -> (Vec<u8>, Vec<u8>) {
+        let side = |is_wanted: &dyn Fn(&Edit) -> bool| {
+            let mut edits = self.first.iter().chain(&self.more).filter(|edit| is_wanted(edit)).cloned();
+            Self { first: edits.next(), more: edits.collect() }
+        };
+        let head = side(&|edit| edit.span.end <= hole.start);
+        let head = head.apply_between(before, document.get(..hole.start).unwrap_or_default(), b"");
+        let mut tail = side(&|edit| edit.span.start >= hole.end);
+        for edit in tail.first.iter_mut().chain(&mut tail.more) {
+            edit.span = edit.span.start - hole.end..edit.span.end - hole.end;
+        }
+        let tail = tail.apply_between(b"", document.get(hole.end..).unwrap_or_default(), behind);
+        (head.into(), tail.into())
     }
 
     /// Puts the edits in order, apart from each other and within the document.

@@ -10,6 +10,22 @@ pub(crate) struct Text<'d> {
 }
 
 impl<'d> Text<'d> {
+    /// The inside of a string that a scan accepted.
+    pub(crate) const fn new(inner: &'d [u8], is_escaped: bool) -> Self {
+        Self { inner, is_escaped }
+    }
+
+    /// The inside of a string that begins the document and whose opening quote lies before it, and whether it holds a
+    /// backslash; `None` if no string of an answer ends there.
+    pub(crate) fn begin(document: &'d [u8]) -> Option<(&'d [u8], bool)> {
+        let end = plain_length(document);
+        let (end, is_escaped) = match document.get(end) {
+            Some(b'"') => (end, false),
+            _ => (skip_escaped(document, end, false).ok()?.checked_sub(1)?, true),
+        };
+        Some((document.get(..end)?, is_escaped))
+    }
+
     /// The text that is written so between quotes.
     pub(super) fn written(inner: &'d [u8]) -> Self {
         Self { inner, is_escaped: memchr::memchr(b'\\', inner).is_some() }
@@ -82,7 +98,7 @@ impl<'d> Text<'d> {
 /// From an opening quote to behind the closing one, and whether a backslash lies between.
 ///
 /// With strict rules a surrogate must come in a pair. Errors carry the byte at which the string stops being one.
-#[inline]
+#[inline(always)]
 pub(super) fn skip(document: &[u8], open: usize, is_strict: bool) -> Result<(usize, bool), (usize, &'static str)> {
     let start = open + 1;
     let end = start + plain_length(document.get(start..).unwrap_or_default());
@@ -107,42 +123,44 @@ fn skip_escaped(document: &[u8], from: usize, is_strict: bool) -> Result<usize, 
 }
 
 /// Bytes before the first quote, backslash or control character. Most strings end in the first two words.
-#[inline]
+#[inline(never)]
 fn plain_length(bytes: &[u8]) -> usize {
-    let Some((first, rest)) = bytes.split_first_chunk() else { return long_plain_length(bytes) };
+    let Some((first, rest)) = bytes.split_first_chunk() else { return long_plain_length(bytes, 0) };
     let plain = plain_in_word(*first);
     if plain < 8 {
         return plain;
     }
-    match rest.first_chunk().map(|second| plain_in_word(*second)) {
-        Some(plain @ 0..8) => 8 + plain,
-        _ => long_plain_length(bytes),
+    let Some((second, rest)) = rest.split_first_chunk() else { return long_plain_length(rest, 8) };
+    let plain = plain_in_word(*second);
+    if plain < 8 {
+        return 8 + plain;
     }
+    long_plain_length(rest, 16)
 }
 
+/// As [`plain_length`], behind bytes that were looked at already.
 #[inline(never)]
-fn long_plain_length(bytes: &[u8]) -> usize {
-    let mut length = 0;
+fn long_plain_length(bytes: &[u8], before: usize) -> usize {
     // The compiler makes vector instructions of it.
     let has_other = |block: &[u8; 32]| {
         let is_other = |byte: &u8| (byte ^ b'"').min(byte ^ b'\\').min(byte & 0xE0) == 0;
         block.iter().fold(false, |found, byte| found | is_other(byte))
     };
-    for block in bytes.as_chunks().0 {
-        if has_other(block) {
-            break;
-        }
+    let mut length = before;
+    let mut rest = bytes;
+    while let Some((_, behind)) = rest.split_first_chunk().filter(|(block, _)| !has_other(block)) {
         length += 32;
+        rest = behind;
     }
-    let (words, tail) = bytes.get(length..).unwrap_or_default().as_chunks();
-    for word in words {
+    while let Some((word, behind)) = rest.split_first_chunk() {
         let plain = plain_in_word(*word);
         length += plain;
         if plain < 8 {
             return length;
         }
+        rest = behind;
     }
-    length + tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(tail.len())
+    length + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
 }
 
 /// Plain bytes of eight before the first other one.

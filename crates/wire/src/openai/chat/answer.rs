@@ -102,6 +102,9 @@ pub(super) struct Answer<'d> {
     odd_finishes: Vec<(Value, &'static str)>,
     has_flat_message: bool,
     choice: Choice,
+    /// What counted as content: the last of it, and how often something did.
+    counted: Option<Value>,
+    counted_times: u32,
 }
 
 /// The choice being read.
@@ -132,6 +135,8 @@ impl<'d> Answer<'d> {
             odd_finishes: Vec::new(),
             has_flat_message: false,
             choice: Choice::default(),
+            counted: None,
+            counted_times: 0,
         };
         scan_lenient(document, &ANSWER, &mut answer)?;
         answer.is_error |= answer.choices.is_none() && answer.has_flat_message;
@@ -146,6 +151,13 @@ impl<'d> Answer<'d> {
     /// Whether a usage object is there, not `null`.
     pub(super) fn has_usage(&self) -> bool {
         self.usage.is_some_and(|usage| usage.kind != Kind::Null)
+    }
+
+    /// The one text in an answer that has nothing else to say: with another text in its place only the content's length
+    /// would differ.
+    pub(super) fn only_text(&self) -> Option<Value> {
+        let is_only = self.counted_times == 1 && self.finished == 0 && !self.is_error && self.figures.is_empty();
+        self.counted.filter(|_| is_only && !self.has_usage())
     }
 
     /// The caller's id in the place of the upstream's (W8), and finish reasons that every client knows (2.1).
@@ -204,6 +216,8 @@ impl<'d> Answer<'d> {
 
     fn count(&mut self, value: Value) {
         let Some(text) = value.text(self.document) else { return };
+        self.counted = Some(value);
+        self.counted_times += 1;
         self.content_bytes = self.content_bytes.saturating_add(text.len());
         self.choice.has_content |= !text.is_empty();
     }
@@ -232,6 +246,7 @@ impl Sink<Tag> for Answer<'_> {
                 let is_empty = matches!(value.kind, Kind::Null | Kind::List { is_empty: true });
                 let is_blank = value.text(self.document).is_some_and(|text| text.is_empty());
                 self.choice.has_content |= !is_empty && !is_blank;
+                self.counted_times += 2;
             }
         }
     }

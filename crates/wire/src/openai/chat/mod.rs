@@ -5,6 +5,7 @@ mod ask;
 mod bound;
 mod edit;
 mod fields;
+mod mould;
 mod reply;
 mod stream;
 mod tools;

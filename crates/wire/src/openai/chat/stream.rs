@@ -5,7 +5,9 @@
 //! gives them then. Clocks, holds and sockets are not known here.
 
 use super::answer::Answer;
+use super::mould::Moulds;
 use super::{ChatAsk, UpstreamFault};
+use crate::scan::Text;
 use crate::splice::Splice;
 use crate::sse::Frame;
 use crate::usage::openai_totals;
@@ -58,6 +60,7 @@ pub struct ChatStream {
     usage_chunk: Option<Bytes>,
     /// `"id":…,"object":…,"created":…` of the first chunk, for chunks of ours.
     identity: Option<Box<[u8]>>,
+    pub(super) moulds: Moulds,
     is_over: bool,
 }
 
@@ -76,6 +79,7 @@ impl ChatStream {
             usage: None,
             usage_chunk: None,
             identity: None,
+            moulds: Moulds::default(),
             is_over: false,
         }
     }
@@ -84,6 +88,9 @@ impl ChatStream {
     pub fn event(&mut self, frame: Frame) -> StreamStep {
         if self.is_over {
             return StreamStep::default();
+        }
+        if let Some((event, text)) = self.moulds.fit(&frame) {
+            return self.alike(event, text);
         }
         if frame.data.trim_ascii() == b"[DONE]" {
             self.is_over = true;
@@ -192,8 +199,19 @@ impl ChatStream {
         if let Some(usage) = answer.usage.filter(|_| !is_kept) {
             splice.remove_member(usage.member());
         }
+        self.moulds.keep(answer, data, &splice, frame);
         step.forward = Some(event_of(splice, data, frame));
         step
+    }
+
+    /// A chunk that differs from one before it in its text only.
+    fn alike(&mut self, event: Bytes, text: Text<'_>) -> StreamStep {
+        let content = (!text.is_empty()).then(|| Content { bytes: text.len(), chunks: 1 });
+        if let Some(content) = content {
+            self.content.bytes = self.content.bytes.saturating_add(content.bytes);
+            self.content.chunks = self.content.chunks.saturating_add(content.chunks);
+        }
+        StreamStep { forward: Some(event), content, is_finished: self.is_finished(), ..StreamStep::default() }
     }
 
     fn take_usage(&mut self, answer: &Answer<'_>, is_final: bool) -> Option<(Usage, bool)> {
