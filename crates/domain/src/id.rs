@@ -39,6 +39,13 @@ macro_rules! ids {
                 Self(bits)
             }
 
+            /// The same 128 bits as the hyphenated text of a UUID (RFC 9562 §4), for servers that take nothing else.
+            pub fn uuid(self) -> String {
+                let hex = format!("{:032x}", self.0);
+                let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+                format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+            }
+
             /// The 22 symbols behind the prefix.
             pub fn symbols(self) -> [u8; 22] {
                 base62::encode_u128(self.0)
@@ -172,6 +179,7 @@ mod tests {
         let id = OrganizationId::from_u128(0x0193_a4c1_f2a0_7def_8123_4567_89ab_cdef);
         assert_eq!(id.to_string(), "org_02ySrtXBu4uNkDWuMGYrnD");
         assert_eq!("org_02ySrtXBu4uNkDWuMGYrnD".parse(), Ok(id));
+        assert_eq!(id.uuid(), "0193a4c1-f2a0-7def-8123-456789abcdef");
     }
 
     #[test]

@@ -49,10 +49,6 @@ impl Authenticated {
 fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Caller, Refusal> {
     let head = &matched.received.head;
     let prefixes = &node.settings.prefixes;
-    let query = head.uri.query().unwrap_or_default();
-    if !query.is_empty() && claviger_wire::url::credential_in_query(query.as_bytes(), prefixes) {
-        return Err(Code::CredentialInUrl.into());
-    }
     let text = credential::choose(&presented(&head.headers))?;
     if node.settings.is_tls_required && !trace.client.ip().is_loopback() {
         return Err(Code::TlsRequired.into());

@@ -131,6 +131,7 @@ impl Open {
         let call = Call {
             provider: &target.provider,
             path: CHAT_PATH,
+            request: self.trace.request_id,
             request_id: &self.trace.request_id_text,
             client_headers: &self.admitted.headers,
             body: self.admitted.ask.upstream_body(&Edits {
@@ -169,7 +170,7 @@ impl Open {
 
     async fn answer(&mut self, target: &Target, head: Head) -> Tried {
         if self.admitted.ask.is_stream {
-            if !text_of(&head.headers, "content-type").is_some_and(|kind| kind.starts_with("text/event-stream")) {
+            if !is_event_stream(&head.headers) {
                 return failed(Fault::Broken);
             }
             return self.first_event().await;
@@ -281,6 +282,12 @@ fn failed(fault: Fault) -> Tried {
 
 fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// Media types are written in any case (RFC 9110 §8.3.1).
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = text_of(headers, "content-type").and_then(|kind| kind.split(';').next()).unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("text/event-stream")
 }
 
 /// `Retry-After` in seconds; dates are not believed.

@@ -201,6 +201,11 @@ impl Open {
                 Some(Err(_)) => return self.failed(Code::UpstreamError),
                 None => {}
             }
+            // An upstream may speak without saying anything to the client: pings, or what is stripped.
+            if keeps_alive && self.heard_at.saturating_duration_since(self.spoken_at) >= limits::KEEP_ALIVE {
+                self.spoken_at = instant_now();
+                return Next::Silence;
+            }
             match self.read(keeps_alive).await {
                 Read::Piece(bytes) => self.reader.push(bytes),
                 Read::Silence if self.spoken_at.elapsed() >= limits::KEEP_ALIVE => {
@@ -241,7 +246,9 @@ impl Open {
             // The event that went beyond the hold is not paid for, so it is not delivered.
             return Some(Next::HoldReached);
         }
-        step.forward.map(Next::Forward)
+        let forward = step.forward?;
+        self.spoken_at = self.heard_at;
+        Some(Next::Forward(forward))
     }
 
     /// One piece from the upstream, within its limits of silence and total time.
@@ -253,7 +260,6 @@ impl Open {
         match self.alarm.guard(hard.min(soft), conversation.piece()).await {
             Some(Ok(Some(bytes))) => {
                 self.heard_at = instant_now();
-                self.spoken_at = self.heard_at;
                 self.silence_max =
                     self.target.as_ref().map_or(self.silence_max, |target| target.provider.timeouts.idle);
                 Read::Piece(bytes)

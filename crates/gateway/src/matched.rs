@@ -7,6 +7,7 @@ use crate::respond::Refusal;
 use claviger_domain::endpoint::{Match, Miss, Plane};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::key::{Prefixes, redacted};
+use claviger_wire::url::credential_in_query;
 
 /// A request with its row.
 pub(crate) struct Matched {
@@ -38,6 +39,11 @@ impl Matched {
         match node.endpoints.find(method, path) {
             Ok(found) => {
                 trace.operation = Some(found.row.operation);
+                // URLs end up in logs: a key in one is refused on every row, even beside a good header (W2).
+                let query = received.head.uri.query().unwrap_or_default();
+                if !query.is_empty() && credential_in_query(query.as_bytes(), &node.settings.prefixes) {
+                    return Err(Box::new((Code::CredentialInUrl.into(), received)));
+                }
                 Ok(Destination::Row(Box::new(Self { received, found })))
             }
             Err(Miss::OtherMethod(allowed)) if method == "OPTIONS" => Ok(Destination::Options(allowed.join(", "))),

@@ -17,7 +17,7 @@ use claviger_domain::revocation::Epoch;
 use claviger_domain::secret::Pepper;
 use claviger_domain::settlement::UpstreamCut;
 use claviger_domain::time::{Clock, Now, Random, Timestamp};
-use claviger_storage::{Charges, Engine, Store};
+use claviger_storage::{Charges, Store};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,7 +78,7 @@ pub(crate) struct Node {
     clock: Arc<dyn Clock>,
     random: Mutex<Box<dyn Random>>,
     /// Set when a charge could not be made durable: nothing is admitted any more.
-    lost_ledger: Arc<watch::Sender<bool>>,
+    lost_ledger: watch::Sender<bool>,
     /// Set when the time for running answers is over: they are ended and settled.
     cutting: watch::Sender<bool>,
     /// Set when the node no longer accepts connections.
@@ -103,14 +103,12 @@ impl Gateway {
         }
         let wallets = Arc::new(Wallets::default());
         let snapshot = Arc::new(load(&store, &wallets).await?);
-        let lost_ledger = Arc::new(watch::Sender::new(false));
         let follower = Follower {
             store: store.clone(),
             snapshot: Arc::clone(&snapshot),
             wallets: Arc::clone(&wallets),
             clock: Arc::clone(&clock),
             validity: settings.validity_lease,
-            lost_ledger: Arc::clone(&lost_ledger),
         };
         follower.poll().await?;
         let (drains, abandoned) = Drains::new();
@@ -128,7 +126,7 @@ impl Gateway {
             metrics: Metrics::default(),
             clock,
             random: Mutex::new(random),
-            lost_ledger,
+            lost_ledger: watch::Sender::new(false),
             cutting: watch::Sender::new(false),
             is_draining: AtomicBool::new(false),
             stop: watch::Sender::new(false),
@@ -160,17 +158,14 @@ impl Gateway {
         !self.0.is_stopping() && !self.0.has_lost_ledger()
     }
 
-    /// Resolves when the disk under the ledger has failed: the process must end, and say so by its exit code. Never on
-    /// Postgres, which is waited for.
+    /// Resolves when a charge could not be made durable, on whatever the store has tried: the process must end, and say
+    /// so by its exit code. What memory believes of the wallets is read anew by the next start.
     pub async fn ledger_failed(&self) {
-        if self.0.store.engine() == Engine::Postgres {
-            return std::future::pending().await;
-        }
         // The sender lives as long as the node that is borrowed here.
         let _ = self.0.lost_ledger.subscribe().wait_for(|is_lost| *is_lost).await;
     }
 
-    /// Whether a charge could not be made durable, and the ledger has not come back since.
+    /// Whether a charge could not be made durable.
     pub fn has_lost_ledger(&self) -> bool {
         self.0.has_lost_ledger()
     }
@@ -215,7 +210,7 @@ impl Node {
     /// Stops admitting: a charge could not be made durable, and what is served now might be lost too.
     pub(crate) fn lose_ledger(&self) {
         if !self.lost_ledger.send_replace(true) {
-            tracing::error!("a charge could not be made durable: this node admits nothing until its ledger is back");
+            tracing::error!("a charge could not be made durable: this node admits nothing any more and ends");
         }
     }
 

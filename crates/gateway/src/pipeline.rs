@@ -113,7 +113,14 @@ impl Walk<'_> {
             _ => Err(Code::InternalError.into()),
         };
         match local {
-            Ok(reply) => self.whole(reply, &trace),
+            Ok(mut reply) => {
+                let received = authenticated.matched.received;
+                if !is_discarded(*received).await {
+                    respond::close(reply.headers_mut());
+                    self.connection.phase.linger();
+                }
+                self.whole(reply, &trace)
+            }
             Err(refusal) => self.refuse_unread((refusal, authenticated.matched.received), trace).await,
         }
     }

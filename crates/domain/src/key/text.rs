@@ -221,29 +221,37 @@ pub fn mask(text: &[u8], prefixes: &Prefixes) -> String {
 
 /// A caller's text as it may be logged, stored and answered: whatever looks like a key in it is masked.
 ///
-/// A run of key characters that begins with an accepted prefix and is long enough to hold most of a secret counts,
-/// whether or not its checksum holds.
+/// Wherever an accepted prefix stands, with or without something before it, the run of key characters behind it counts
+/// if it is long enough to hold part of a secret, whether or not its checksum holds.
 pub fn redacted<'a>(text: &'a str, prefixes: &Prefixes) -> Cow<'a, str> {
-    let is_key_character = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
-    let is_key = |run: &str| run.len() >= MASK_CHARACTERS_MIN && prefixes.of(run).is_some();
-    if !text.split(|character| !is_key_character(character)).any(is_key) {
+    let mut shown = Cow::Borrowed("");
+    let mut rest = text;
+    while let Some((before, key, behind)) = next_key(rest, prefixes) {
+        let shown = shown.to_mut();
+        shown.push_str(before);
+        shown.push_str(&mask(key.as_bytes(), prefixes));
+        rest = behind;
+    }
+    if shown.is_empty() && rest.len() == text.len() {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = rest.find(|character| !is_key_character(character)).unwrap_or(rest.len());
-        let (run, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
-        if is_key(run) {
-            shown.push_str(&mask(run.as_bytes(), prefixes));
-        } else {
-            shown.push_str(run);
-        }
-        let mut characters = behind.chars();
-        shown.extend(characters.next());
-        rest = characters.as_str();
-    }
-    Cow::Owned(shown)
+    shown.to_mut().push_str(rest);
+    shown
+}
+
+/// What stands before the first text that looks like a key, that text, and what stands behind it.
+fn next_key<'a>(text: &'a str, prefixes: &Prefixes) -> Option<(&'a str, &'a str, &'a str)> {
+    let is_key_character = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
+    let places = prefixes.accepted.iter().flat_map(|prefix| text.match_indices(prefix.as_str()));
+    let is_key = |(at, _): &(usize, &str)| {
+        let run = text.get(*at..).unwrap_or_default();
+        run.find(|character| !is_key_character(character)).unwrap_or(run.len()) >= MASK_CHARACTERS_MIN
+    };
+    let (at, _) = places.filter(is_key).min_by_key(|(at, _)| *at)?;
+    let (before, run) = text.split_at_checked(at)?;
+    let end = run.find(|character| !is_key_character(character)).unwrap_or(run.len());
+    let (key, behind) = run.split_at_checked(end)?;
+    Some((before, key, behind))
 }
 
 /// A key text just made: shown once, never stored.

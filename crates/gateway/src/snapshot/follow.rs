@@ -40,8 +40,6 @@ pub(crate) struct Follower {
     pub(crate) clock: Arc<dyn Clock>,
     /// S.
     pub(crate) validity: Duration,
-    /// Whether a charge could not be made durable.
-    pub(crate) lost_ledger: Arc<watch::Sender<bool>>,
 }
 
 impl Follower {
@@ -67,15 +65,6 @@ impl Follower {
         };
         self.snapshot.renew(lease);
         Ok(())
-    }
-
-    /// Postgres answers again, and what was in doubt has been written or refused by its id. A disk that failed once is
-    /// never believed again, so on SQLite only a restart helps.
-    fn find_ledger(&self) {
-        if self.store.engine() == Engine::Postgres && *self.lost_ledger.borrow() {
-            self.lost_ledger.send_replace(false);
-            tracing::info!("the database is back: this node admits again");
-        }
     }
 
     async fn apply(&self, event: &RightsEvent) -> Result<(), Error> {
@@ -115,10 +104,7 @@ impl Follower {
                 Err(_) => Some("no answer in time".to_owned()),
             };
             match failed {
-                None => {
-                    is_failing = false;
-                    self.find_ledger();
-                }
+                None => is_failing = false,
                 Some(error) if !is_failing => {
                     is_failing = true;
                     tracing::error!(error, "the change feed cannot be read; rights stay valid until their lease ends");

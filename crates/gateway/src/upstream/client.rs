@@ -6,6 +6,7 @@
 use super::{Conversation, Fault, Head, simulator};
 use bytes::Bytes;
 use claviger_domain::catalog::{Dialect, Provider};
+use claviger_domain::id::RequestId;
 use claviger_domain::limits;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use http_body::{Body, Frame, SizeHint};
@@ -72,6 +73,7 @@ pub(crate) struct Call<'a> {
     pub(crate) provider: &'a Arc<Provider>,
     /// Behind the base URL: `/v1/chat/completions`.
     pub(crate) path: &'static str,
+    pub(crate) request: RequestId,
     pub(crate) request_id: &'a str,
     /// The client's headers, of which the closed list is passed on.
     pub(crate) client_headers: &'a HeaderMap,
@@ -156,7 +158,12 @@ fn request(call: Call<'_>, prepared: &Prepared, is_sent: &Arc<AtomicBool>) -> Re
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if let Ok(id) = HeaderValue::from_str(call.request_id) {
+    // llama.cpp's Python server validates the header as a UUID, and so may other servers that are nobody's dialect.
+    let id = match call.provider.dialect {
+        Dialect::LlamaCpp | Dialect::Compatible => HeaderValue::from_str(&call.request.uuid()),
+        _ => HeaderValue::from_str(call.request_id),
+    };
+    if let Ok(id) = id {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
     if let Some(credential) = &prepared.credential {

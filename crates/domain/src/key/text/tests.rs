@@ -149,6 +149,8 @@ fn keys_in_other_texts_are_masked() {
     assert_eq!(shown("acme/chat:8b"), "acme/chat:8b");
     assert_eq!(shown(V1), "clv_****min8");
     assert_eq!(shown(&format!("/v1/models/{V1}/x?é={V2}")), "/v1/models/clv_****min8/x?é=clv_****eFg4");
+    assert_eq!(shown(&format!("Bearer%20{V1}")), "Bearer%20clv_****min8");
+    assert_eq!(shown(&format!("x-{V1}, {V3}")), "x-clv_****min8, eco_****tZ7G");
     assert_eq!(shown("clv_0000000000AZ"), "clv_0000000000AZ", "an id is no secret");
 }
 
