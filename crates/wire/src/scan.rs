@@ -149,7 +149,7 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
         if self.byte(start) == Some(b'{') { Ok(()) } else { Err(Box::new(Refused::NotObject)) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, start: usize, member_start: usize, place: Option<&'static Place<T>>) -> Step<usize> {
         if STRICT {
             self.values += 1;
@@ -168,6 +168,7 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
         self.other_value(start, member_start, place)
     }
 
+    #[inline(never)]
     fn other_value(&mut self, start: usize, member_start: usize, place: Option<&'static Place<T>>) -> Step<usize> {
         let (end, kind) = match self.byte(start) {
             Some(b'{') => {
@@ -207,7 +208,7 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
                 return invalid(at, "expected a key");
             }
             let (end, is_escaped) = self.text(at)?;
-            let name = Text { inner: self.document.get(at + 1..end - 1).unwrap_or_default(), is_escaped };
+            let name = Text::new(self.document.get(at + 1..end - 1).unwrap_or_default(), is_escaped);
             let bit = name_bit(name.inner);
             if STRICT && names.is_repeated(name, bit) {
                 return Err(Box::new(Refused::Duplicate { path: name.to_text() }));

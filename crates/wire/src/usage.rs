@@ -78,9 +78,8 @@ macro_rules! usage_fields {
 }
 pub(crate) use usage_fields;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
-    #[default]
     Nothing,
     Count(u64),
     /// Negative, fractional, not a number, or above [`ABSURD_QUANTITY`].
@@ -89,29 +88,39 @@ enum Told {
 
 /// The figures of one usage object, as told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures([Told; COUNT]);
+pub struct Figures {
+    /// 0 where none is counted.
+    counts: [u64; COUNT],
+    /// One bit a figure.
+    counted: u16,
+    absurd: u16,
+}
 
 impl Figures {
     /// Takes a figure of the object in; `null` tells nothing, the last of two wins.
     pub fn take(&mut self, figure: Figure, value: Value, document: &[u8]) {
         let told = match value.kind {
             Kind::Null => return,
-            Kind::Number => count(value.raw(document)).map_or(Told::Absurd, Told::Count),
-            _ => Told::Absurd,
+            Kind::Number => count(value.raw(document)),
+            _ => None,
         };
-        if let Some(slot) = self.0.get_mut(figure as usize) {
-            *slot = told;
+        let bit = 1 << figure as u16;
+        let (counted, absurd) = if told.is_some() { (bit, 0) } else { (0, bit) };
+        self.counted = self.counted & !bit | counted;
+        self.absurd = self.absurd & !bit | absurd;
+        if let Some(slot) = self.counts.get_mut(figure as usize) {
+            *slot = told.unwrap_or_default();
         }
     }
 
     /// Whether no figure was told.
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|told| *told == Told::Nothing)
+        self.counted | self.absurd == 0
     }
 
     /// Whether every figure told is 0: what some servers send before they know (Ollama).
     pub fn is_zero(&self) -> bool {
-        self.0.iter().all(|told| matches!(told, Told::Nothing | Told::Count(0)))
+        self.absurd == 0 && self.counts.iter().all(|count| *count == 0)
     }
 
     /// The meters. `has_content`: whether the answer had any so far, so that 0 output tokens cannot be true.
@@ -159,7 +168,12 @@ impl Figures {
     }
 
     fn told(&self, figure: Figure) -> Told {
-        self.0.get(figure as usize).copied().unwrap_or_default()
+        let bit = 1 << figure as u16;
+        match self.counts.get(figure as usize) {
+            Some(count) if self.counted & bit != 0 => Told::Count(*count),
+            _ if self.absurd & bit != 0 => Told::Absurd,
+            _ => Told::Nothing,
+        }
     }
 
     /// Reasoning tokens that are not part of the completion: `total = prompt + completion + reasoning` (V5). When

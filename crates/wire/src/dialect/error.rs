@@ -120,8 +120,10 @@ pub(crate) fn read_message(body: &[u8]) -> UpstreamMessage {
 /// The public error of an upstream's 400, 409, 413, 415, 422 or 451: its message, cut and with `credential` masked
 /// (W33). Every other status is the caller's of this function to map (W53); its text is never shown.
 pub fn upstream_error(_dialect: Dialect, status: u16, body: &[u8], credential: Option<&str>) -> PublicError {
-    let said = read_message(body);
-    // Masked before it is cut: a cut credential would not be found any more.
+    let masked_body = credential.filter(|credential| memchr::memmem::find(body, credential.as_bytes()).is_some());
+    let masked_body = masked_body.map(|_| masked(&String::from_utf8_lossy(body), credential));
+    let said = read_message(masked_body.as_deref().map_or(body, str::as_bytes));
+    // Escapes may hide it until the message is read. Masked before it is cut: a cut credential would not be found any more.
     let shown = |text: &str| cut_message(&masked(text, credential)).to_owned();
     let message = shown(&said.message);
     if let Some(message) = context_message(&said, &message) {
