@@ -29,7 +29,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 const CONNECT: Duration = Duration::from_secs(3);
 
 /// Connections for acts; the rest of the pool reads, one writes charges.
-const ACT_CONNECTIONS: u32 = 6;
+pub(crate) const ACT_CONNECTIONS: u32 = 6;
 
 /// Reports may take this long; decisions have the session's two seconds.
 pub(crate) const REPORT_PATIENCE: &str = "SET LOCAL statement_timeout = '30s'";

@@ -4,7 +4,7 @@
 //! up which charges exist, and writes the others again under the same ids: each counts once.
 
 use super::group;
-use super::open::Open;
+use super::open::{ACT_CONNECTIONS, Open};
 use crate::cells::Cells as _;
 use crate::charges::{Lost, Queued};
 use crate::door::{Job, Link, Ran, Tx};
@@ -21,6 +21,9 @@ use tokio::time::MissedTickBehavior;
 
 /// How often an act is run again after a serialization failure or a deadlock.
 const ACT_TRIES: u32 = 3;
+
+/// Acts in progress: as many as there are connections for them.
+const ACTS_AT_ONCE: usize = ACT_CONNECTIONS as usize;
 
 /// Pauses between tries to reach the database again while charges wait.
 const PAUSES: [Duration; 4] =
@@ -44,7 +47,8 @@ async fn run_acts(pool: PgPool, mut acts: tokio::sync::mpsc::Receiver<Box<dyn Jo
     let mut stop = intake.stop.clone();
     loop {
         tokio::select! {
-            job = acts.recv() => match job {
+            // The rest waits in our own queue, in order, not in the pool's with its time limit.
+            job = acts.recv(), if running.len() < ACTS_AT_ONCE => match job {
                 Some(job) => {
                     let act = act(pool.clone(), job, Rc::clone(&intake));
                     // The set owns the task: this function returns only when all of them have ended.
@@ -58,6 +62,9 @@ async fn run_acts(pool: PgPool, mut acts: tokio::sync::mpsc::Receiver<Box<dyn Jo
     }
     acts.close();
     while let Ok(job) = acts.try_recv() {
+        if running.len() >= ACTS_AT_ONCE {
+            running.join_next().await;
+        }
         running.spawn_local(act(pool.clone(), job, Rc::clone(&intake)));
     }
     while running.join_next().await.is_some() {}
