@@ -8,6 +8,10 @@ use std::time::Duration;
 
 /// A JSON body. Long prompts with inlined images stay below it.
 pub const JSON_BODY_BYTES: u64 = 32 * 1024 * 1024;
+/// A body up to this needs no room of the process's own: 10,000 connections of them are bounded by that number.
+pub const BODY_FREE_BYTES: usize = 64 * 1024;
+/// All larger bodies that are being read or held at once: eight of the largest, thousands of common ones.
+pub const BODY_MEMORY_BYTES: usize = 256 * 1024 * 1024;
 /// A management body. The largest, an import page, is far below.
 pub const MANAGEMENT_BODY_BYTES: u64 = 1024 * 1024;
 /// A request head. Codex and Claude Code send large headers.

@@ -6,6 +6,7 @@
 use crate::authenticated::{Caller, NotUsable, check_state};
 use crate::drain::DrainPermit;
 use crate::local;
+use crate::memory::Room;
 use crate::node::Node;
 use crate::observe::Trace;
 use crate::parsed::Parsed;
@@ -38,6 +39,8 @@ pub(crate) struct Admitted {
     pub(crate) caller: Caller,
     pub(crate) ask: Box<ChatAsk>,
     pub(crate) headers: HeaderMap,
+    /// Held for as long as body or answer is.
+    pub(crate) room: Room,
     pub(crate) model: Arc<Model>,
     pub(crate) sheet: Option<Arc<PriceSheet>>,
     pub(crate) bound: Bound,
@@ -57,7 +60,7 @@ impl Admitted {
     /// # Errors
     /// 400 unpriced, unserved; 401, 403 gone meanwhile; 403, 404 model; 429 credit; 503 when a charge could not be kept.
     pub(crate) fn hold(from: Parsed, node: &Node, trace: &mut Trace) -> Result<Box<Self>, Refusal> {
-        let Parsed { caller, ask, headers } = from;
+        let Parsed { caller, ask, headers, room } = from;
         let model = find_model(node, &caller, &ask.model)?;
         if model.id != ask.model {
             trace.alias = Some(std::mem::replace(&mut trace.model, model.id.clone()));
@@ -79,6 +82,7 @@ impl Admitted {
             caller,
             ask,
             headers,
+            room,
             model,
             sheet,
             bound,

@@ -1,5 +1,6 @@
 //! A request body that must come fast enough and must not be too large (`reliability.md` §4, rows 10, 20, 55).
 
+use crate::memory::Room;
 use bytes::{Bytes, BytesMut};
 use claviger_domain::error::Code;
 use claviger_domain::limits;
@@ -25,6 +26,9 @@ pub enum BodyError {
     /// Longer than the endpoint takes.
     #[error("the body is too large")]
     TooLarge,
+    /// Too many large bodies are being read at once.
+    #[error("no room for the body")]
+    NoRoom,
 }
 
 impl From<BodyError> for Code {
@@ -33,6 +37,7 @@ impl From<BodyError> for Code {
             BodyError::TooSlow => Self::RequestTimeout,
             BodyError::Incomplete => Self::IncompleteBody,
             BodyError::TooLarge => Self::RequestTooLarge,
+            BodyError::NoRoom => Self::Overloaded,
         }
     }
 }
@@ -71,21 +76,33 @@ impl PacedBody {
         }
     }
 
-    /// The whole body; one frame is returned without a copy.
+    /// The whole body, as far as there is room for it; one frame is returned without a copy.
     ///
     /// # Errors
     /// [`BodyError`]: the rest of the body is unread.
-    pub async fn read(mut self) -> Result<Bytes, BodyError> {
+    pub(crate) async fn read_into(mut self, room: &mut Room) -> Result<Bytes, BodyError> {
+        let announced = usize::try_from(self.inner.size_hint().lower()).unwrap_or(usize::MAX);
+        if !room.grow_to(announced) {
+            return Err(BodyError::NoRoom);
+        }
         let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
         let Some(second) = self.next().await? else { return Ok(first) };
-        let announced = usize::try_from(self.inner.size_hint().lower()).unwrap_or(0);
-        let mut all = BytesMut::with_capacity(first.len().saturating_add(second.len()).saturating_add(announced));
+        let mut all = BytesMut::with_capacity(first.len().saturating_add(second.len()).max(announced));
         all.extend_from_slice(&first);
         all.extend_from_slice(&second);
         while let Some(more) = self.next().await? {
+            if !room.grow_to(all.len().saturating_add(more.len())) {
+                return Err(BodyError::NoRoom);
+            }
             all.extend_from_slice(&more);
         }
         Ok(all.freeze())
+    }
+
+    /// Reads the body to its end and forgets it.
+    pub(crate) async fn discard(mut self) -> Result<(), BodyError> {
+        while self.next().await?.is_some() {}
+        Ok(())
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {

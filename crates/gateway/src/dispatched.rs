@@ -217,7 +217,9 @@ impl Open {
                         all.extend_from_slice(&first);
                     }
                     all.extend_from_slice(&piece);
-                    if all.len() > bytes_max {
+                    if all.len() > bytes_max
+                        || !self.admitted.room.grow_to(self.admitted.ask.body().len().saturating_add(all.len()))
+                    {
                         return Err(Fault::Broken);
                     }
                 }

@@ -28,6 +28,7 @@ mod flow;
 mod listener;
 mod local;
 mod matched;
+mod memory;
 mod metrics;
 mod node;
 mod observe;

@@ -1,6 +1,7 @@
 //! The running data plane: what it was started with, what it knows, and what ends with it.
 
 use crate::drain::Drains;
+use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
 use crate::snapshot::{Follower, Snapshot, load};
 use crate::tasks::Tasks;
@@ -73,6 +74,7 @@ pub(crate) struct Node {
     pub(crate) wallets: Arc<Wallets>,
     pub(crate) upstreams: Upstreams,
     pub(crate) drains: Drains,
+    pub(crate) memory: BodyMemory,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
     clock: Arc<dyn Clock>,
@@ -122,6 +124,7 @@ impl Gateway {
             wallets,
             upstreams: Upstreams::new(),
             drains,
+            memory: BodyMemory::new(),
             tasks: Tasks::default(),
             metrics: Metrics::default(),
             clock,

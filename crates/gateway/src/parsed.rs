@@ -2,11 +2,13 @@
 
 use crate::authenticated::{Authenticated, Caller};
 use crate::body::PacedBody;
+use crate::memory::Room;
+use crate::node::Node;
 use crate::observe::Trace;
 use crate::received::BodyLength;
 use crate::respond::Refusal;
 use claviger_domain::error::{Code, PublicError};
-use claviger_domain::key::{Prefixes, redacted};
+use claviger_domain::key::redacted;
 use claviger_wire::content_type;
 use claviger_wire::openai::chat::ChatAsk;
 use http::{HeaderMap, header};
@@ -17,6 +19,8 @@ pub(crate) struct Parsed {
     pub(crate) ask: Box<ChatAsk>,
     /// The client's headers; the dialler passes the closed list of W22 on.
     pub(crate) headers: HeaderMap,
+    /// What the body has taken of the process's memory.
+    pub(crate) room: Room,
 }
 
 impl Parsed {
@@ -24,7 +28,7 @@ impl Parsed {
     ///
     /// # Errors
     /// 415 and 413 before the first byte; 400, 408, 413 while it comes, which end the connection; 400 by the scan.
-    pub(crate) async fn read(from: Authenticated, prefixes: &Prefixes, trace: &mut Trace) -> Result<Self, Unparsed> {
+    pub(crate) async fn read(from: Authenticated, node: &Node, trace: &mut Trace) -> Result<Self, Unparsed> {
         let Authenticated { matched, caller } = from;
         if let Err(refusal) =
             check_head(&matched.received.head.headers, matched.received.length, matched.found.row.body_bytes_max)
@@ -32,12 +36,14 @@ impl Parsed {
             return Err(Unparsed { refusal, unread: Some(matched.received) });
         }
         let body = PacedBody::new(matched.received.body, matched.found.row.body_bytes_max);
-        let bytes = body.read().await.map_err(|error| Unparsed::read(Refusal::closing(Code::from(error))))?;
+        let mut room = node.memory.room();
+        let bytes =
+            body.read_into(&mut room).await.map_err(|error| Unparsed::read(Refusal::closing(Code::from(error))))?;
         let ask = Box::new(ChatAsk::parse(bytes).map_err(|error| Unparsed::read(error.into()))?);
         // A key written into the wrong field must not reach logs and records.
-        trace.model = redacted(&ask.model, prefixes).into_owned();
+        trace.model = redacted(&ask.model, &node.settings.prefixes).into_owned();
         trace.is_stream = ask.is_stream;
-        Ok(Self { caller, ask, headers: matched.received.head.headers })
+        Ok(Self { caller, ask, headers: matched.received.head.headers, room })
     }
 }
 

@@ -127,7 +127,7 @@ impl Walk<'_> {
 
     /// Parsed → Admitted → Planned → Dispatched → Relayed.
     async fn chat(&self, from: Authenticated, mut trace: Box<Trace>) -> Response<Flow> {
-        let parsed = match Parsed::read(from, &self.node.settings.prefixes, &mut trace).await {
+        let parsed = match Parsed::read(from, self.node, &mut trace).await {
             Ok(parsed) => parsed,
             Err(Unparsed { refusal, unread }) => return self.refuse(refusal, trace, unread).await,
         };
@@ -139,7 +139,7 @@ impl Walk<'_> {
         };
         let spare = trace.spare();
         let dispatched = Dispatched::ask(planned, self.node, trace).await;
-        match Relayed::reply(dispatched, self.node).await {
+        match Relayed::reply(dispatched, self.node, &self.connection.phase).await {
             Ok(Relayed::Stream(reply)) => reply,
             Ok(Relayed::Whole(reply, trace)) => self.whole(reply, &trace),
             Ok(Relayed::Refused(refusal, trace)) => self.told(&refusal, &trace),
@@ -229,7 +229,7 @@ async fn is_discarded(received: Received) -> bool {
         BodyLength::Announced(0) => true,
         BodyLength::Announced(bytes) if bytes <= limits::DISCARDED_BODY_BYTES && !received.expects_continue => {
             let body = PacedBody::new(received.body, limits::DISCARDED_BODY_BYTES);
-            matches!(tokio::time::timeout(limits::LINGER, body.read()).await, Ok(Ok(_)))
+            matches!(tokio::time::timeout(limits::LINGER, body.discard()).await, Ok(Ok(())))
         }
         _ => false,
     }

@@ -10,10 +10,12 @@ use crate::node::Node;
 use crate::observe::Trace;
 use crate::respond::{self, Refusal};
 use crate::settled::{LedgerLost, Settled};
+use crate::socket::Phase;
 use bytes::{Bytes, BytesMut};
 use claviger_domain::endpoint::ErrorShape;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::Usage;
+use claviger_domain::request::Outcome;
 use claviger_domain::settlement::{Effect, Event, Verdict};
 use claviger_wire::openai::chat::{ChatReply, DONE};
 use http::{HeaderName, HeaderValue, Response, header};
@@ -37,16 +39,16 @@ impl Relayed {
     ///
     /// # Errors
     /// Never in practice: an exchange that is not open any more was taken by the drain, and nobody waits for a reply.
-    pub(crate) async fn reply(from: Dispatched, node: &Arc<Node>) -> Result<Self, Cut> {
+    pub(crate) async fn reply(from: Dispatched, node: &Arc<Node>, phase: &Arc<Phase>) -> Result<Self, Cut> {
         match from {
-            Dispatched::Stream(exchange, first) => stream(exchange, first, node),
-            Dispatched::Whole(exchange, reply) => whole(exchange, reply).await,
+            Dispatched::Stream(exchange, first) => stream(exchange, first, node, phase),
+            Dispatched::Whole(exchange, reply) => whole(exchange, reply, phase).await,
             Dispatched::Failed(exchange, fate, failure) => failed(exchange, fate, failure),
         }
     }
 }
 
-async fn whole(mut exchange: Exchange, reply: ChatReply) -> Result<Relayed, Cut> {
+async fn whole(mut exchange: Exchange, reply: ChatReply, phase: &Arc<Phase>) -> Result<Relayed, Cut> {
     let open = exchange.open().ok_or(Cut)?;
     open.first_byte_at = Some(open.node.now().wall);
     open.note_reply(&reply);
@@ -55,9 +57,10 @@ async fn whole(mut exchange: Exchange, reply: ChatReply) -> Result<Relayed, Cut>
     match Settled::by(exchange.into_open().ok_or(Cut)?, &verdict, 200, None).durable().await {
         Err(LedgerLost(trace)) => Ok(Relayed::Refused(Code::LedgerUnavailable.into(), trace)),
         Ok((trace, mark)) => {
+            let phase = Arc::clone(phase);
             let (mut parts, body) = respond::json(reply.body).into_parts();
             parts.headers.extend(extra);
-            Ok(Relayed::Whole(Response::from_parts(parts, body.on_taken(move || mark.delivered())), trace))
+            Ok(Relayed::Whole(Response::from_parts(parts, body.on_taken(move || phase.mark_when_flushed(mark))), trace))
         }
     }
 }
@@ -87,15 +90,15 @@ fn failed(mut exchange: Exchange, fate: Fate, failure: Failure) -> Result<Relaye
     }
 }
 
-fn stream(mut exchange: Exchange, first: Option<Next>, node: &Arc<Node>) -> Result<Relayed, Cut> {
+fn stream(mut exchange: Exchange, first: Option<Next>, node: &Arc<Node>, phase: &Arc<Phase>) -> Result<Relayed, Cut> {
     let open = exchange.open().ok_or(Cut)?;
     open.first_byte_at = Some(node.now().wall);
     let extra = extra_headers(open);
     let (id, elapsed) = (open.trace.request_id_text.clone(), open.trace.elapsed_ms(node));
-    let counted = StreamCount::new(node);
+    let (counted, phase) = (StreamCount::new(node), Arc::clone(phase));
     let flow = Flow::running(|out| async move {
         let _counted = counted;
-        relay(exchange, first, out).await
+        relay(exchange, first, out, &phase).await
     });
     let mut response = Response::new(flow);
     let headers = response.headers_mut();
@@ -108,7 +111,7 @@ fn stream(mut exchange: Exchange, first: Option<Next>, node: &Arc<Node>) -> Resu
 }
 
 /// The stream itself, top to bottom.
-async fn relay(mut exchange: Exchange, first: Option<Next>, out: Out) -> Result<(), Cut> {
+async fn relay(mut exchange: Exchange, first: Option<Next>, out: Out, phase: &Phase) -> Result<(), Cut> {
     let mut next = first;
     loop {
         let open = exchange.open().ok_or(Cut)?;
@@ -126,13 +129,13 @@ async fn relay(mut exchange: Exchange, first: Option<Next>, out: Out) -> Result<
                 let usage = open.settlement.usage();
                 let ending = open.stream.as_ref().map(|stream| stream.length_ending(&usage)).unwrap_or_default();
                 let Effect::Ended(verdict) = open.settlement.step(Event::CutAtHold) else { return Err(Cut) };
-                return end(exchange, verdict, None, ending, &out).await;
+                return end(exchange, verdict, None, ending, (&out, phase)).await;
             }
             Next::Ended(ended) => {
                 let End { verdict, error } = *ended;
                 let usage = verdict.charged.or(verdict.known).unwrap_or_else(|| open.settlement.usage());
                 let ending = usage_piece(open.stream.as_ref(), &usage, error.as_ref());
-                return end(exchange, verdict, error, ending, &out).await;
+                return end(exchange, verdict, error, ending, (&out, phase)).await;
             }
         }
     }
@@ -144,7 +147,7 @@ async fn end(
     verdict: Verdict,
     error: Option<PublicError>,
     ending: Bytes,
-    out: &Out,
+    (out, phase): (&Out, &Phase),
 ) -> Result<(), Cut> {
     let open = exchange.open().ok_or(Cut)?;
     let leftover = open.conversation.take();
@@ -152,12 +155,13 @@ async fn end(
     let code = error.as_ref().map(|error| error.code);
     let settled = Settled::by(exchange.into_open().ok_or(Cut)?, &verdict, 200, code);
     let (trace, mark) = settled.durable().await.map_err(|_| Cut)?;
-    if let (Some(conversation), None) = (leftover, code) {
+    let has_ended = code.is_none() && verdict.outcome != Outcome::CutAtHold;
+    if let (Some(conversation), true) = (leftover, has_ended) {
         crate::drain::finish_quietly(&node, conversation);
     }
     trace.ended(&node, 200, code);
     out.send(last_piece(ending, error.as_ref())).await;
-    mark.delivered();
+    phase.mark_when_flushed(mark);
     Ok(())
 }
 

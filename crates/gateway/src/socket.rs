@@ -5,7 +5,9 @@
 //! A closing connection whose last request has unread bytes lingers, so that the refusal is not lost to a reset.
 
 use crate::alarm::{Alarm, instant_in, instant_now};
+use crate::settled::Mark;
 use claviger_domain::limits;
+use parking_lot::Mutex;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +26,9 @@ pub(crate) struct Phase {
     idle_at: AtomicU64,
     lingers: AtomicBool,
     has_fragment: AtomicBool,
+    /// Answers whose last piece hyper has taken, to be marked once it has reached the kernel.
+    marks: Mutex<Vec<Mark>>,
+    has_marks: AtomicBool,
 }
 
 const FIRST: u8 = 0;
@@ -39,6 +44,8 @@ impl Phase {
             idle_at: AtomicU64::new(0),
             lingers: AtomicBool::new(false),
             has_fragment: AtomicBool::new(false),
+            marks: Mutex::default(),
+            has_marks: AtomicBool::new(false),
         }
     }
 
@@ -57,6 +64,18 @@ impl Phase {
     /// The connection will be closed with bytes of its request unread.
     pub(crate) fn linger(&self) {
         self.lingers.store(true, Ordering::Relaxed);
+    }
+
+    /// The last piece of an answer is in hyper's hands; if the connection goes before it is flushed, the mark is dropped.
+    pub(crate) fn mark_when_flushed(&self, mark: Mark) {
+        self.marks.lock().push(mark);
+        self.has_marks.store(true, Ordering::Release);
+    }
+
+    fn flushed(&self) {
+        if self.has_marks.swap(false, Ordering::Acquire) {
+            self.marks.lock().drain(..).for_each(Mark::delivered);
+        }
     }
 
     /// Whether the target of the request just received had a `#`, which hyper's URI does not keep; told once.
@@ -173,7 +192,12 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        // hyper flushes the stream only when it has nothing left to write.
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            self.phase.flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -31,9 +31,11 @@ impl Wallets {
 
     /// Adds what was funded.
     pub(crate) fn fund(&self, organization: OrganizationId, amount: Nano) {
-        if let Some(wallet) = self.find(organization)
-            && let Err(broken) = wallet.0.lock().fund(amount)
-        {
+        let Some(wallet) = self.find(organization) else {
+            tracing::error!(%organization, "an unknown wallet was funded: its credit counts after a restart");
+            return;
+        };
+        if let Err(broken) = wallet.0.lock().fund(amount) {
             tracing::error!(%organization, %broken, "a wallet is frozen until the node restarts");
         }
     }
