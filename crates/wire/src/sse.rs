@@ -93,6 +93,9 @@ impl SseReader {
     #[expect(clippy::should_implement_trait, reason = "more may come after `None`: not an iterator")]
     pub fn next(&mut self) -> Option<Result<Frame, TooLong>> {
         loop {
+            if let Some(frame) = self.plain() {
+                return Some(if frame.raw.len() > self.event_bytes_max { Err(TooLong) } else { Ok(frame) });
+            }
             let Some(end) = self.find_end() else {
                 let fresh = std::mem::take(&mut self.fresh);
                 self.gathered.extend_from_slice(&fresh);
@@ -114,6 +117,18 @@ impl SseReader {
         self.gathered.extend_from_slice(&rest);
         let raw = self.gathered.split().freeze();
         self.frame(raw, false)
+    }
+
+    /// The next event if it lies whole in what is fresh and looks as most do.
+    fn plain(&mut self) -> Option<Frame> {
+        let is_between = self.is_line_start && !self.is_after_cr && !self.is_first && self.gathered.is_empty();
+        let rest = self.fresh.strip_prefix(PLAIN_HEAD).filter(|_| is_between)?;
+        let length = memchr::memchr2(b'\n', b'\r', rest)?;
+        let end =
+            rest.get(length..).filter(|behind| behind.starts_with(PLAIN_TAIL)).map(|_| PLAIN_HEAD.len() + length)?;
+        let raw = self.fresh.split_to(end + PLAIN_TAIL.len());
+        let data = raw.slice(PLAIN_HEAD.len()..end);
+        Some(Frame { event: None, data, raw, is_plain: true, is_whole: true })
     }
 
     /// The length of `fresh` up to the end of the event, blank line included.
