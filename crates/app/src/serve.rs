@@ -6,7 +6,7 @@ use crate::data_directory::DataDirectory;
 use crate::first_run;
 use crate::instance::Instance;
 use crate::private::{self, Condition};
-use crate::random::SystemRandom;
+use crate::random::BufferedRandom;
 use crate::socket::LocalDoor;
 use anyhow::Context as _;
 use claviger_control::{AwaitRights, Confirmed, Control, ControlBody, NodeAnswer, Origin};
@@ -78,7 +78,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let catalog = Arc::new(std::mem::take(&mut config.catalog));
     let settings = gateway_settings(&config, &instance);
     let gateway =
-        Gateway::start(instance.store.clone(), catalog, settings, instance.clock.clone(), Box::new(SystemRandom))
+        Gateway::start(instance.store.clone(), catalog, settings, instance.clock.clone(), Box::new(BufferedRandom::new()))
             .await?;
     let public_url = config.config.public_url.clone().unwrap_or_else(|| url_of(api));
     let rights: Arc<dyn AwaitRights> = Arc::new(ThisNode(gateway.clone()));
@@ -189,7 +189,7 @@ async fn manage(
             let kind = match error {
                 BodyError::TooSlow => std::io::ErrorKind::TimedOut,
                 BodyError::TooLarge => std::io::ErrorKind::FileTooLarge,
-                BodyError::Incomplete => std::io::ErrorKind::UnexpectedEof,
+                BodyError::Incomplete | BodyError::NoRoom => std::io::ErrorKind::UnexpectedEof,
             };
             std::io::Error::new(kind, error)
         })
