@@ -17,6 +17,7 @@ use claviger_domain::revocation::{Change, Epoch, EventKind, RightsEvent};
 use claviger_domain::tenancy::Organization;
 use claviger_domain::time::Timestamp;
 use std::collections::HashMap;
+use std::time::Duration;
 
 statements! {
     BUMP = "UPDATE epoch SET value = value + 1 WHERE id = 1 RETURNING value";
@@ -25,6 +26,12 @@ statements! {
     SINCE = "SELECT epoch, org_id, kind, object, amount FROM rights_event WHERE epoch > $1 ORDER BY epoch";
     BALANCES = "SELECT org_id, balance FROM wallet";
 }
+
+/// Reading the events; the follower asks again at once.
+const POLL: Duration = Duration::from_secs(3);
+
+/// Reading everything; every statement of it has the time of a report.
+const LOAD: Duration = Duration::from_secs(120);
 
 /// Everything a node must know to admit, at one consistent point.
 #[derive(Clone, Debug)]
@@ -43,6 +50,10 @@ impl Store {
     /// # Errors
     /// Those of reading; a retry is safe.
     pub async fn load_rights(&self) -> Result<Rights, Error> {
+        self.within(LOAD, self.load()).await
+    }
+
+    async fn load(&self) -> Result<Rights, Error> {
         let mut snapshot = self.snapshot().await?;
         let epoch = current_epoch(&mut snapshot).await?;
         let mut balances: HashMap<OrganizationId, Nano> = HashMap::new();
@@ -63,15 +74,22 @@ impl Store {
         Ok(Rights { epoch, organizations, keys })
     }
 
-    /// The events after an epoch, in commit order.
+    /// The events after an epoch, in commit order. An answer also says that this process still held the database, as
+    /// shown at most about two seconds before: rights may be prolonged by it.
     ///
     /// # Errors
-    /// Those of reading; a retry is safe.
+    /// Those of reading, and `Unavailable` while the hold on the database cannot be shown; a retry is safe.
     pub async fn changes_since(&self, epoch: Epoch) -> Result<Vec<RightsEvent>, Error> {
-        let mut reader = self.reader().await?;
-        both!(&mut reader, c => {
-            sqlx::query(SINCE).bind(epoch.0).fetch_all(c).await?.iter().map(event).collect()
-        })
+        let events = self.within(POLL, async {
+            let mut reader = self.reader().await?;
+            both!(&mut reader, c => {
+                sqlx::query(SINCE).bind(epoch.0).fetch_all(c).await?.iter().map(event).collect()
+            })
+        });
+        let events = events.await?;
+        // Afterwards: a process that slept for a minute reads first what it knew before.
+        self.check_holding()?;
+        Ok(events)
     }
 }
 

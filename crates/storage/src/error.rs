@@ -72,9 +72,23 @@ impl Error {
     /// The same failure, seen at COMMIT.
     pub(crate) fn at_commit(self) -> Self {
         match self {
-            Self::Unavailable(cause) if !cause.is_answered => Self::OutcomeUnknown(cause),
+            // A disk that failed may still have what was written: it is in force if the next process finds it.
+            Self::Unavailable(cause) if !cause.is_answered || cause.is_disk => Self::OutcomeUnknown(cause),
             other => other,
         }
+    }
+
+    /// Whether the engine itself said what became of it; without that the session is not to be used again.
+    pub(crate) fn is_answered(&self) -> bool {
+        match self {
+            Self::Unavailable(cause) | Self::OutcomeUnknown(cause) => cause.is_answered,
+            Self::Conflict(_) | Self::Corrupt { .. } => true,
+        }
+    }
+
+    /// Whether the server could not be reached at all, as when it is just starting: it may be reached a little later.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unavailable(cause) if !cause.is_answered && !cause.is_disk)
     }
 
     /// A second copy for another waiter of the same group.
@@ -97,8 +111,8 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default().into_owned();
                 // Class 08 is a broken connection and 57P01 to 57P05 end the session: the server spoke, but not about the
-                // fate of what ran.
-                cause.is_answered = !code.starts_with("08") && !code.starts_with("57P");
+                // fate of what ran. 25006 is a standby: not the server that the session is for.
+                cause.is_answered = !code.starts_with("08") && !code.starts_with("57P") && code != "25006";
                 cause.is_transient = matches!(code.as_str(), "40001" | "40P01");
                 cause.is_busy = matches!(code.as_str(), "55P03" | "57014") || code.starts_with("53");
                 cause.is_constraint = !matches!(database.kind(), ErrorKind::Other);

@@ -12,7 +12,11 @@ use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+
+/// How long closing waits for a server.
+const CLOSE: Duration = Duration::from_secs(10);
 
 /// Where the data lies; chosen at run time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,7 @@ struct Inner {
     committed: watch::Receiver<Epoch>,
     audit_key: [u8; 32],
     stop: watch::Sender<bool>,
+    holding: watch::Receiver<engine::Holding>,
     ended: watch::Receiver<bool>,
 }
 
@@ -70,6 +75,7 @@ pub(crate) struct Opened {
     pub(crate) charges: Charges,
     pub(crate) committed: watch::Receiver<Epoch>,
     pub(crate) stop: watch::Sender<bool>,
+    pub(crate) holding: watch::Receiver<engine::Holding>,
     pub(crate) ended: watch::Receiver<bool>,
 }
 
@@ -86,8 +92,8 @@ impl Store {
             DatabaseUrl::Postgres(_) => Engine::Postgres,
         };
         let opened = engine::open(url.clone(), audit_key, now).await?;
-        let Opened { readers, acts, charges, committed, stop, ended } = opened;
-        let store = Self(Arc::new(Inner { engine, readers, acts, charges, committed, audit_key, stop, ended }));
+        let Opened { readers, acts, charges, committed, stop, holding, ended } = opened;
+        let store = Self(Arc::new(Inner { engine, readers, acts, charges, committed, audit_key, stop, holding, ended }));
         crate::recovery::recover(&store, now).await?;
         Ok(store)
     }
@@ -97,12 +103,25 @@ impl Store {
         self.0.engine
     }
 
-    /// Commits what is queued and closes every connection; other clones then answer `Unavailable`.
+    /// Commits what is queued and closes every connection; other clones then answer `Unavailable`. A server that does
+    /// not answer is waited for ten seconds at most; what is then still queued is lost as by a kill.
     pub async fn close(self) {
         match &self.0.readers {
-            Readers::Sqlite(pool) => pool.close().await,
-            Readers::Postgres(pool) => pool.close().await,
+            // A disk is waited for: it is busy with the last checkpoint.
+            Readers::Sqlite(pool) => {
+                pool.close().await;
+                self.end().await;
+            }
+            Readers::Postgres(pool) => {
+                let all = async { tokio::join!(pool.close(), self.end()) };
+                if tokio::time::timeout(CLOSE, all).await.is_err() {
+                    tracing::error!("the database server does not answer: closed without it");
+                }
+            }
         }
+    }
+
+    async fn end(&self) {
         // The thread may have ended before; then there is nothing to stop.
         let _ = self.0.stop.send(true);
         let mut ended = self.0.ended.clone();
@@ -138,6 +157,27 @@ impl Store {
             count = count.saturating_add(1);
         }
         Ok(count)
+    }
+
+    /// Fails while this process cannot show that the database is its own.
+    pub(crate) fn check_holding(&self) -> Result<(), Error> {
+        match *self.0.holding.borrow() {
+            engine::Holding::Shown => Ok(()),
+            engine::Holding::Stale => Err(Error::unavailable("the lock on the database could not be shown lately")),
+            engine::Holding::Lost => Err(Error::unavailable("another node took the database")),
+        }
+    }
+
+    /// Bounds work that reads: a server that fell silent must not be waited for longer than TCP does.
+    pub(crate) async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match self.0.engine {
+            Engine::Sqlite => work.await,
+            Engine::Postgres => engine::postgres::answer(limit, work).await,
+        }
     }
 
     pub(crate) fn audit_key(&self) -> &[u8; 32] {

@@ -25,6 +25,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// How often lazy news is looked at, and written if nothing else was.
 pub(crate) const TICK: Duration = Duration::from_millis(125);
 
+/// Whether this process holds the database, as it was last shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// It was shown a moment ago.
+    Shown,
+    /// It has not been shown for a while: another node may have it. It may come back.
+    Stale,
+    /// Another node has it: for good.
+    Lost,
+}
+
 /// What the thread works on.
 pub(crate) struct Intake {
     pub(crate) acts: mpsc::Receiver<Box<dyn Job>>,
@@ -32,6 +43,8 @@ pub(crate) struct Intake {
     pub(crate) shared: Arc<crate::charges::shared::Shared>,
     pub(crate) committed: watch::Sender<Epoch>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// Always shown on SQLite: the lock of the directory ends with the process.
+    pub(crate) holding: watch::Sender<Holding>,
     pub(crate) audit_key: [u8; 32],
 }
 
@@ -76,8 +89,16 @@ pub(crate) async fn open(url: DatabaseUrl, audit_key: [u8; 32], now: Now) -> Res
     let (stop, stopped) = watch::channel(false);
     let (ended_sender, ended) = watch::channel(false);
     let (ready_sender, ready) = oneshot::channel::<Result<Readers, OpenError>>();
-    let intake =
-        Intake { acts: queued_acts, charges: queued, shared, committed: committed_sender, stop: stopped, audit_key };
+    let (holding_sender, holding) = watch::channel(Holding::Shown);
+    let intake = Intake {
+        acts: queued_acts,
+        charges: queued,
+        shared,
+        committed: committed_sender,
+        stop: stopped,
+        holding: holding_sender,
+        audit_key,
+    };
     let work = move || {
         run_here(async move {
             match url {
@@ -109,7 +130,7 @@ pub(crate) async fn open(url: DatabaseUrl, audit_key: [u8; 32], now: Now) -> Res
         .spawn(work)
         .map_err(|error| Error::unavailable(format!("no thread for the store: {error}")))?;
     let readers = ready.await.map_err(|_| Error::unavailable("the storage thread ended while opening"))??;
-    Ok(Opened { readers, acts, charges, committed, stop, ended })
+    Ok(Opened { readers, acts, charges, committed, stop, holding, ended })
 }
 
 fn run_here(work: impl Future<Output = ()>) {

@@ -1,7 +1,10 @@
 //! Postgres: a pool for acts, one connection that writes charges and holds the database's advisory lock.
 
+mod acts;
 pub(crate) mod group;
 pub(crate) mod open;
+pub(crate) mod patience;
 pub(crate) mod writer;
 
 pub(crate) use open::REPORT_PATIENCE;
+pub(crate) use patience::answer;

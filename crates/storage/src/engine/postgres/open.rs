@@ -2,17 +2,19 @@
 //!
 //! The session that writes charges holds the lock. Whoever has lost it has lost the right to charge until it holds it
 //! again; and since a session's lock goes only after its last transaction, holding it again also means that whatever the
-//! old session was committing is now decided.
+//! old session was committing is now decided. A new session first ends the former ones of this process: one that fell
+//! silent may live on at the server for long, and its lock must not look like another node's.
 
 use crate::cells::Cells as _;
 use crate::door::Link;
+use crate::engine::postgres::patience::{ANSWER, PING, answer, silent};
 use crate::error::{Error, OpenError};
 use crate::migrate::{self, Bare};
 use crate::store::{Engine, Readers};
 use claviger_domain::limits;
 use claviger_domain::time::Now;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgConnection, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use std::time::Duration;
 
 /// Postgres 15: the oldest release that is tested.
@@ -28,18 +30,38 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// A new connection.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// Connections for acts; the rest of the pool reads, one writes charges.
-pub(crate) const ACT_CONNECTIONS: u32 = 6;
+/// Connections for acts; the rest of the pool reads, one writes charges. Few, since all acts end in the one epoch row:
+/// more would only wait for each other inside the lock's time limit.
+pub(crate) const ACT_CONNECTIONS: u32 = 3;
 
 /// Reports may take this long; decisions have the session's two seconds.
 pub(crate) const REPORT_PATIENCE: &str = "SET LOCAL statement_timeout = '30s'";
 
+/// Former sessions that are still ended; older ones have long ended.
+const FORMER: usize = 8;
+
+/// A session of the server, told apart from a later one with the same process id.
+const SESSION: &str = "SELECT pid || ' ' || CAST(backend_start AS TEXT) AS session FROM pg_stat_activity \
+    WHERE pid = pg_backend_pid()";
+const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+    WHERE pid || ' ' || CAST(backend_start AS TEXT) = ANY($1::TEXT[])";
+
 /// Everything the writer needs.
 pub(crate) struct Open {
-    /// Writes charges and holds the lock.
-    pub(crate) connection: PgConnection,
-    pub(crate) options: PgConnectOptions,
+    /// Writes charges and holds the lock; `None` = lost, to be opened again.
+    connection: Option<PgConnection>,
+    options: PgConnectOptions,
+    /// The sessions of this process that may have held the lock, the last one last.
+    sessions: Vec<String>,
     pub(crate) acts: PgPool,
+}
+
+/// What came of opening the writer's session again.
+pub(crate) enum Reopened {
+    /// It holds the lock.
+    Held,
+    /// Another node holds the lock.
+    Taken,
 }
 
 pub(crate) async fn open(url: &str, now: Now) -> Result<(Open, Readers), OpenError> {
@@ -58,6 +80,7 @@ pub(crate) async fn open(url: &str, now: Now) -> Result<(Open, Readers), OpenErr
         .disable_statement_logging();
     let mut connection = connect(&options).await?;
     check_version(&mut connection).await?;
+    let sessions = vec![session(&mut connection).await?];
     if !lock(&mut connection).await? {
         return Err(OpenError::DatabaseInUse);
     }
@@ -69,25 +92,39 @@ pub(crate) async fn open(url: &str, now: Now) -> Result<(Open, Readers), OpenErr
     // A write on the wrong pool fails in the first test.
     let reading = options.clone().options([("default_transaction_read_only", "on")]);
     let readers = pool(&reading, limits::POSTGRES_POOL.saturating_sub(ACT_CONNECTIONS).saturating_sub(1)).await?;
-    Ok((Open { connection, options, acts }, Readers::Postgres(readers)))
+    Ok((Open { connection: Some(connection), options, sessions, acts }, Readers::Postgres(readers)))
 }
 
+/// A session that fell silent costs whoever takes it a moment, and never a place: without these limits the pool would
+/// wait for it as long as TCP does.
 async fn pool(options: &PgConnectOptions, size: u32) -> Result<PgPool, OpenError> {
-    let pool = PgPoolOptions::new().max_connections(size).acquire_timeout(CONNECT);
+    let pool = PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(CONNECT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(is_alive(connection)))
+        .after_release(|connection, _| Box::pin(is_alive(connection)));
     Ok(pool.connect_with(options.clone()).await?)
 }
 
+async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // An error, unlike `false`, closes without a last word to whoever does not listen.
+    tokio::time::timeout(PING, connection.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    Ok(true)
+}
+
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
-    match tokio::time::timeout(CONNECT, options.connect()).await {
-        Ok(connected) => Ok(connected?),
-        Err(_) => Err(Error::unavailable("the database server does not answer")),
-    }
+    answer(CONNECT, options.connect()).await
+}
+
+async fn session(connection: &mut PgConnection) -> Result<String, Error> {
+    answer(ANSWER, sqlx::query(SESSION).fetch_one(connection)).await?.text("session")
 }
 
 async fn check_version(connection: &mut PgConnection) -> Result<(), OpenError> {
     let sql = "SELECT CAST(current_setting('server_version_num') AS BIGINT) AS number, \
                current_setting('server_version') AS version";
-    let row = sqlx::query(sql).fetch_one(connection).await?;
+    let row = answer(ANSWER, sqlx::query(sql).fetch_one(connection)).await?;
     if row.int("number")? >= VERSION_MIN { Ok(()) } else { Err(OpenError::PostgresTooOld(row.text("version")?)) }
 }
 
@@ -95,8 +132,8 @@ async fn check_version(connection: &mut PgConnection) -> Result<(), OpenError> {
 async fn lock(connection: &mut PgConnection) -> Result<bool, Error> {
     let tries = LOCK_PATIENCE.as_millis().checked_div(LOCK_PAUSE.as_millis()).unwrap_or(1);
     for _ in 0..tries {
-        let row =
-            sqlx::query("SELECT pg_try_advisory_lock($1) AS taken").bind(LOCK).fetch_one(&mut *connection).await?;
+        let query = sqlx::query("SELECT pg_try_advisory_lock($1) AS taken").bind(LOCK);
+        let row = answer(ANSWER, query.fetch_one(&mut *connection)).await?;
         if row.flag("taken")? {
             return Ok(true);
         }
@@ -106,14 +143,66 @@ async fn lock(connection: &mut PgConnection) -> Result<bool, Error> {
 }
 
 impl Open {
-    /// Replaces the connection of the writer and takes the lock again.
-    pub(crate) async fn reopen(&mut self) -> Result<(), Error> {
-        let mut fresh = connect(&self.options).await?;
-        if !lock(&mut fresh).await? {
-            return Err(Error::unavailable("another node took the database meanwhile"));
+    /// The session that holds the lock.
+    ///
+    /// # Errors
+    /// Unanswered: there is none now.
+    pub(crate) fn session(&mut self) -> Result<&mut PgConnection, Error> {
+        self.connection.as_mut().ok_or_else(silent)
+    }
+
+    pub(crate) fn has_session(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Lets go of a session that did not answer; it is not used again.
+    pub(crate) fn drop_session(&mut self) {
+        self.connection = None;
+    }
+
+    /// Shows that the session is there, and so its lock; else lets go of it.
+    ///
+    /// # Errors
+    /// It did not answer.
+    pub(crate) async fn prove(&mut self) -> Result<(), Error> {
+        let connection = self.session()?;
+        let proved = answer(PING, sqlx::query("SELECT 1").execute(connection)).await;
+        if proved.is_err() {
+            self.drop_session();
         }
-        sqlx::query("SET statement_timeout = '5s'").execute(&mut fresh).await?;
-        self.connection = fresh;
-        Ok(())
+        proved.map(drop)
+    }
+
+    /// Replaces the connection of the writer and takes the lock again.
+    ///
+    /// # Errors
+    /// Unanswered, whatever the server said: nothing is known of what the former session did.
+    pub(crate) async fn reopen(&mut self) -> Result<Reopened, Error> {
+        self.drop_session();
+        self.replace().await.map_err(|error| Error::unavailable(error.to_string()))
+    }
+
+    async fn replace(&mut self) -> Result<Reopened, Error> {
+        let mut fresh = connect(&self.options).await?;
+        answer(ANSWER, sqlx::query(END_SESSIONS).bind(self.sessions.as_slice()).execute(&mut fresh)).await?;
+        let session = session(&mut fresh).await?;
+        if self.sessions.len() >= FORMER {
+            self.sessions.remove(0);
+        }
+        // Known before it asks for the lock: it may get it and fall silent.
+        self.sessions.push(session);
+        if !lock(&mut fresh).await? {
+            return Ok(Reopened::Taken);
+        }
+        answer(ANSWER, sqlx::query("SET statement_timeout = '5s'").execute(&mut fresh)).await?;
+        self.connection = Some(fresh);
+        Ok(Reopened::Held)
+    }
+
+    /// Ends the session, and with it the lock.
+    pub(crate) async fn close(self) {
+        if let Some(connection) = self.connection {
+            let _ = tokio::time::timeout(PING, connection.close()).await;
+        }
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-/// How often an act is run again after a serialization failure or a deadlock.
+/// How often an act is run again after a serialization failure, a deadlock, or a lock that took too long.
 const ACT_TRIES: u32 = 3;
 
 /// Acts in progress: as many as there are connections for them.
@@ -79,7 +79,8 @@ async fn act(pool: PgPool, mut job: Box<dyn Job>, intake: Rc<Intake>) {
                 intake.publish(epoch);
                 break Ok(());
             }
-            Err(Error::Unavailable(cause)) if cause.is_transient && tries < ACT_TRIES => {
+            // Everything that an act writes has an id, and the failed transaction is gone: running it again is safe.
+            Err(Error::Unavailable(cause)) if (cause.is_transient || cause.is_busy) && tries < ACT_TRIES => {
                 tries = tries.saturating_add(1);
             }
             Err(error) => break Err(error),

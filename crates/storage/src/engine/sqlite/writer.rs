@@ -172,10 +172,14 @@ impl Writer {
     }
 
     /// Runs a failed group again on a fresh connection: all charges together, then one by one, then acts one by one.
-    async fn recover(&mut self, acts: Vec<Box<dyn Job>>, group: Vec<Queued>, failed: Failed) {
+    async fn recover(&mut self, mut acts: Vec<Box<dyn Job>>, group: Vec<Queued>, failed: Failed) {
         let was_mixed = !acts.is_empty() && !group.is_empty();
         if !self.reopen(&failed.error).await {
-            return refuse(acts, group);
+            // If the disk failed at COMMIT, the acts may be in force after all.
+            let is_unknown = matches!(failed.error, Error::OutcomeUnknown(_));
+            let rest = if is_unknown { Vec::new() } else { std::mem::take(&mut acts) };
+            acts.into_iter().for_each(|act| act.answer(Err(failed.error.again())));
+            return refuse(rest, group);
         }
         let is_alone = acts.len().saturating_add(group.len()) == 1;
         let rest = if was_mixed { self.charges(group).await.err().map_or(Vec::new(), |(rest, _)| rest) } else { group };
