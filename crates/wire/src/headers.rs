@@ -17,34 +17,25 @@ pub fn forwardable(name: &HeaderName, _dialect: Dialect) -> bool {
 pub fn returnable(name: &HeaderName) -> bool {
     const PREFIXES: [&str; 7] =
         ["cf-", "access-control-", "x-ratelimit-", "anthropic-ratelimit-", "retry-after", "x-claviger-", "proxy-"];
-    const NAMES: [&str; 26] = [
-        "alt-svc",
-        "connection",
-        "content-length",
-        "date",
-        "keep-alive",
-        "nel",
-        "openai-organization",
-        "openai-processing-ms",
-        "openai-project",
-        "openai-version",
-        "report-to",
-        "request-id",
-        "server",
-        "set-cookie",
-        "set-cookie2",
-        "strict-transport-security",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-        "www-authenticate",
-        "x-accel-buffering",
-        "x-powered-by",
-        "x-request-id",
-        "x-should-retry",
-    ];
     let name = name.as_str();
-    NAMES.binary_search(&name).is_err() && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    let is_ours = match name.len() {
+        2 => name == "te",
+        3 => matches!(name, "nel" | "via"),
+        4 => name == "date",
+        6 => name == "server",
+        7 => matches!(name, "alt-svc" | "trailer" | "upgrade"),
+        9 => name == "report-to",
+        10 => matches!(name, "connection" | "keep-alive" | "request-id" | "set-cookie"),
+        11 => name == "set-cookie2",
+        12 => matches!(name, "x-powered-by" | "x-request-id"),
+        14 => matches!(name, "content-length" | "openai-project" | "openai-version" | "x-should-retry"),
+        16 => name == "www-authenticate",
+        17 => matches!(name, "transfer-encoding" | "x-accel-buffering"),
+        19 => name == "openai-organization",
+        20 => name == "openai-processing-ms",
+        25 => name == "strict-transport-security",
+        _ => false,
+    };
+    let begins = |prefix: &str| name.as_bytes().first() == prefix.as_bytes().first() && name.starts_with(prefix);
+    !is_ours && !PREFIXES.iter().any(|prefix| begins(prefix))
 }

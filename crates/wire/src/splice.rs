@@ -120,12 +120,13 @@ impl Splice {
     fn settle(&mut self, document: &[u8]) {
         let is_removing = self.first.iter().chain(&self.more).any(|edit| edit.is_member);
         if is_removing || !self.more.is_empty() {
-            let mut edits: Vec<Edit> = self.first.take().into_iter().chain(self.more.drain(..)).collect();
-            edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-            if is_removing {
-                edits = widen_removals(edits, document);
+            if let Some(first) = self.first.take() {
+                self.more.insert(0, first);
             }
-            self.more = edits;
+            self.more.sort_by_key(|edit| (edit.span.start, edit.span.end));
+            if is_removing {
+                self.more = widen_removals(std::mem::take(&mut self.more), document);
+            }
         }
         let mut at = 0;
         for edit in self.first.iter_mut().chain(&mut self.more) {
