@@ -3,10 +3,11 @@
 //! Every call to sqlx's SQLite driver is a hop to its thread and back (tens of microseconds), so a lone charge is one
 //! call, BEGIN and COMMIT included, and a large group a few. Places are bare `?`: numbered ones are names to SQLite, which
 //! it looks up one by one. Texts come in few sizes, padded with NULL rows that are left out, so that they stay prepared.
+//! `OR FAIL` spares the journal that lets a single statement be undone: a group that fails is given up whole.
 
 use crate::engine::Batch;
 use crate::error::Error;
-use crate::record::{COLUMNS, RecordRow, TransferRow};
+use crate::record::{COLUMNS, RecordRow, TransferRow, meter_columns};
 use claviger_domain::ledger::TransferKind;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The sizes that texts come in.
-const SIZES: [usize; 4] = [1, 4, 16, ROWS];
+const SIZES: [usize; 10] = [1, 2, 4, 8, 12, 16, 24, 32, 48, ROWS];
 /// Rows of one call at most.
 const ROWS: usize = 64;
 
@@ -26,6 +27,8 @@ struct Shape {
     wallets: usize,
     transfers: usize,
     records: usize,
+    /// One bit for each meter that any of the records has; the other columns stay NULL without being named.
+    meters: u32,
     closed: usize,
     intents: usize,
     undelivered: usize,
@@ -70,6 +73,7 @@ pub(crate) async fn write(
             wallets: padded(wallets.sums.len()),
             transfers: padded(transfers.len()),
             records: padded(records.len()),
+            meters: meters_of(records),
             closed: padded(closed.len()),
             intents: padded(intents.len()),
             undelivered: padded(undelivered.len()),
@@ -79,7 +83,7 @@ pub(crate) async fn write(
         let mut query = sqlx::query(AssertSqlSafe(texts.of(shape)));
         query = bind_wallets(query, &wallets, shape.wallets);
         query = bind_transfers(query, transfers, &wallets, shape.transfers);
-        query = bind_records(query, records, shape.records);
+        query = bind_records(query, records, shape);
         for index in 0..shape.closed {
             query = query.bind(closed.get(index).map(|id| Arc::clone(id)));
         }
@@ -193,8 +197,22 @@ fn bind_transfers<'q>(
     query
 }
 
-fn bind_records<'q>(mut query: SqliteQuery<'q>, records: &[&RecordRow], size: usize) -> SqliteQuery<'q> {
-    for index in 0..size {
+/// The meters that any of these records has, one bit each.
+fn meters_of(records: &[&RecordRow]) -> u32 {
+    let of_one = |record: &&RecordRow| {
+        let bits = record.meters.iter().zip(0_u32..).filter(|(quantity, _)| quantity.is_some());
+        bits.fold(0_u32, |mask, (_, bit)| mask | 1_u32.wrapping_shl(bit))
+    };
+    records.iter().map(of_one).fold(0, |all, mask| all | mask)
+}
+
+/// Whether the meter in this place of the list is one of a mask.
+const fn has_meter(mask: u32, place: usize) -> bool {
+    mask.wrapping_shr(place as u32) & 1 == 1
+}
+
+fn bind_records<'q>(mut query: SqliteQuery<'q>, records: &[&RecordRow], shape: Shape) -> SqliteQuery<'q> {
+    for index in 0..shape.records {
         let row = records.get(index);
         query = query
             .bind(row.map(|row| Arc::clone(&row.organization)))
@@ -207,17 +225,8 @@ fn bind_records<'q>(mut query: SqliteQuery<'q>, records: &[&RecordRow], size: us
             .bind(row.map(|row| row.outcome))
             .bind(row.map(|row| row.charge))
             .bind(row.map(|row| row.delivery));
-        match row {
-            Some(row) => {
-                for quantity in row.meters {
-                    query = query.bind(quantity);
-                }
-            }
-            None => {
-                for _ in crate::record::meter_columns() {
-                    query = query.bind(None::<i64>);
-                }
-            }
+        for place in (0..meter_columns().len()).filter(|place| has_meter(shape.meters, *place)) {
+            query = query.bind(row.and_then(|row| row.meters.get(place).copied().flatten()));
         }
         query = query.bind(row.map(|row| Arc::clone(&row.detail)));
     }
@@ -231,7 +240,7 @@ fn text(shape: Shape) -> String {
     }
     if shape.wallets > 0 {
         let values = values(shape.wallets, 3);
-        sql.push_str("UPDATE wallet SET balance = balance - d.column2, seq = seq + d.column3 FROM (VALUES ");
+        sql.push_str("UPDATE OR FAIL wallet SET balance = balance - d.column2, seq = seq + d.column3 FROM (VALUES ");
         sql.push_str(&values);
         sql.push_str(") AS d WHERE wallet.org_id = d.column1; ");
     }
@@ -239,7 +248,7 @@ fn text(shape: Shape) -> String {
         // The wallet was moved above: its counter, less the place, is this transfer's number. An unknown wallet gives
         // NULL there, which the table refuses.
         sql.push_str(
-            "INSERT INTO transfer (kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, at, detail) \
+            "INSERT OR FAIL INTO transfer (kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, at, detail) \
              SELECT CASE column1 WHEN 0 THEN 'charge' ELSE 'absorb' END, column2, column3, column4, \
              CASE column1 WHEN 0 THEN 'wallet' ELSE 'absorbed' END, 'revenue', column5, column6, \
              CASE column1 WHEN 0 THEN (SELECT seq FROM wallet WHERE org_id = column4) - column7 END, \
@@ -249,8 +258,9 @@ fn text(shape: Shape) -> String {
         sql.push_str(") WHERE column1 IS NOT NULL; ");
     }
     if shape.records > 0 {
-        sql.push_str(&format!("INSERT INTO request ({}) SELECT * FROM (VALUES ", COLUMNS.join(", ")));
-        sql.push_str(&values(shape.records, COLUMNS.len()));
+        let columns = record_columns(shape.meters);
+        sql.push_str(&format!("INSERT OR FAIL INTO request ({}) SELECT * FROM (VALUES ", columns.join(", ")));
+        sql.push_str(&values(shape.records, columns.len()));
         sql.push_str(") WHERE column1 IS NOT NULL; ");
     }
     if shape.closed > 0 {
@@ -279,6 +289,15 @@ fn text(shape: Shape) -> String {
     sql
 }
 
+/// The columns of a record with these meters.
+fn record_columns(meters: u32) -> Vec<&'static str> {
+    let is_named = |column: &&str| match meter_columns().iter().position(|meter| meter == column) {
+        Some(place) => has_meter(meters, place),
+        None => true,
+    };
+    COLUMNS.into_iter().filter(is_named).collect()
+}
+
 fn values(rows: usize, columns: usize) -> String {
     let row = format!("({})", vec!["?"; columns].join(","));
     vec![row; rows].join(",")
@@ -291,6 +310,7 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         wallets: ROWS,
         transfers: ROWS,
         records: ROWS,
+        meters: u32::MAX,
         closed: ROWS,
         intents: ROWS,
         undelivered: ROWS,
