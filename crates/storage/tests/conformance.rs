@@ -16,6 +16,10 @@ mod engine;
 mod keys;
 #[path = "conformance/ledger.rs"]
 mod ledger;
+#[path = "conformance/outage.rs"]
+mod outage;
+#[path = "conformance/proxy.rs"]
+mod proxy;
 #[path = "conformance/requests.rs"]
 mod requests;
 #[path = "conformance/rights.rs"]

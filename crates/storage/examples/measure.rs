@@ -1,9 +1,9 @@
 //! Measurements of the charge path; not run with the tests. Prints a table.
 //!
-//! `cargo test --release -p claviger-storage --test measure -- --ignored --nocapture`
+//! `cargo run --release -p claviger-storage --example measure`; with `CLAVIGER_TEST_POSTGRES` set, Postgres too.
 #![expect(clippy::disallowed_methods, reason = "measuring needs a clock and tasks")]
 
-#[path = "conformance/world.rs"]
+#[path = "../tests/conformance/world.rs"]
 #[expect(dead_code, reason = "shared with the conformance suite, which uses all of it")]
 mod world;
 
@@ -87,14 +87,10 @@ async fn run(engine: Engine) {
     assert!(report.faults.is_empty(), "{:?}", report.faults.first());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn sqlite_charges() {
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
     run(Engine::Sqlite).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn postgres_charges() {
-    run(Engine::Postgres).await;
+    if std::env::var_os("CLAVIGER_TEST_POSTGRES").is_some() {
+        run(Engine::Postgres).await;
+    }
 }
