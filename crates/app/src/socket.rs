@@ -37,6 +37,12 @@ pub(crate) struct LocalDoor {
     path: PathBuf,
 }
 
+/// How long answers may run on when the server stops.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A pause after a failed accept: asking again at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 impl LocalDoor {
     /// Binds. A socket file left by a dead server is replaced: the caller holds the store's lock, so nobody serves it.
     pub(crate) fn bind(path: &Path) -> std::io::Result<Self> {
@@ -62,6 +68,7 @@ impl LocalDoor {
                     Ok((stream, _)) => stream,
                     Err(error) => {
                         tracing::warn!(%error, "the local socket did not accept");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
                         continue;
                     }
                 },
@@ -83,7 +90,9 @@ impl LocalDoor {
                 }
             });
         }
-        while connections.join_next().await.is_some() {}
+        // A command that was stopped in the middle of its request must not hold the server up.
+        let rest = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, rest).await;
     }
 }
 
