@@ -93,7 +93,8 @@ impl Store {
         };
         let opened = engine::open(url.clone(), audit_key, now).await?;
         let Opened { readers, acts, charges, committed, stop, holding, ended } = opened;
-        let store = Self(Arc::new(Inner { engine, readers, acts, charges, committed, audit_key, stop, holding, ended }));
+        let store =
+            Self(Arc::new(Inner { engine, readers, acts, charges, committed, audit_key, stop, holding, ended }));
         crate::recovery::recover(&store, now).await?;
         Ok(store)
     }

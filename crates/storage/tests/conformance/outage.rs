@@ -124,7 +124,7 @@ async fn an_act_whose_answer_is_lost_is_repeated_and_counts_once() {
     assert_eq!(proxy.commits_to_cut(), 0);
     let page = PageRequest { limit: 10, ..PageRequest::default() };
     let keys = world.store().list_keys(world.scope, &KeyFilter::default(), &page).await.unwrap().unwrap();
-    assert_eq!(keys.items.len(), 1);
+    assert_eq!(keys.data.len(), 1);
     proxy.lose_answers_to_commit(1);
     let neighbour = world.neighbour("neighbour").await;
     assert_eq!(world.store().list_organizations().await.unwrap().len(), 2);

@@ -73,7 +73,9 @@ impl Proxy {
 
     /// The connections of now end.
     pub(crate) fn cut(&self) {
-        self.shared.connections.lock().drain(..).for_each(|connection| drop(connection.is_cut.send_replace(true)));
+        for connection in self.shared.connections.lock().drain(..) {
+            connection.is_cut.send_replace(true);
+        }
     }
 
     /// The next commits arrive, their answers do not.

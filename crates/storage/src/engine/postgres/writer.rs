@@ -1,33 +1,44 @@
-//! Two tasks of one thread: acts, each in a transaction of its own, and charges, in groups by one session.
+//! The session that writes charges in groups, and the proof that it still holds the database's lock.
 //!
 //! A charge group without an answer has an unknown fate. The writer then takes a new session and the advisory lock, looks
-//! up which charges exist, and writes the others again under the same ids: each counts once.
+//! up which charges exist, and writes the others again under the same ids: each counts once. Groups are data, so this
+//! goes on for as long as a failover takes. If another node has taken the lock meanwhile, nothing is written ever again.
 
 use super::group;
-use super::open::{ACT_CONNECTIONS, Open};
+use super::open::{Open, Reopened};
+use super::patience::{ANSWER, GROUP_ANSWER, answer};
 use crate::cells::Cells as _;
 use crate::charges::{Lost, Queued};
-use crate::door::{Job, Link, Ran, Tx};
-use crate::engine::{Batch, Intake, TICK, gather};
+use crate::engine::{Batch, Holding, Intake, TICK, gather};
 use crate::error::Error;
 use claviger_domain::limits;
-use claviger_domain::revocation::Epoch;
-use sqlx::{Connection as _, PgPool};
 use std::collections::HashMap;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, Sleep};
 
-/// How often an act is run again after a serialization failure, a deadlock, or a lock that took too long.
-const ACT_TRIES: u32 = 3;
+/// How long a group that cannot be written is tried again before its charges are given up.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Acts in progress: as many as there are connections for them.
-const ACTS_AT_ONCE: usize = ACT_CONNECTIONS as usize;
+/// Pauses between the tries; the last one stands for all that follow.
+const PAUSES: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_secs(1),
+];
 
-/// Pauses between tries to reach the database again while charges wait.
-const PAUSES: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
+/// How often the session shows that it is there, and so its lock.
+const PROOF: Duration = Duration::from_secs(1);
+
+/// How old the last proof may be; its question was sent at most a second earlier.
+const PROOF_AGE: Duration = Duration::from_secs(2);
+
+/// Closing the pool of acts.
+const POOL_CLOSE: Duration = Duration::from_secs(3);
 
 /// Runs until the store is closed or dropped, then ends what runs and commits what is queued.
 pub(crate) async fn run(open: Open, mut intake: Intake) {
@@ -37,75 +48,43 @@ pub(crate) async fn run(open: Open, mut intake: Intake) {
     let (_, nothing) = tokio::sync::mpsc::channel(1);
     let acts = std::mem::replace(&mut intake.acts, nothing);
     let intake = Rc::new(intake);
-    let charging = Charging { open, intake: Rc::clone(&intake), charges };
-    tokio::join!(run_acts(acts_pool.clone(), acts, Rc::clone(&intake)), charging.run());
-    acts_pool.close().await;
+    let (proofs, shown) = watch::channel(());
+    let charging = Charging { open, intake: Rc::clone(&intake), charges, proofs };
+    let writing = async { tokio::join!(super::acts::run(acts_pool.clone(), acts, Rc::clone(&intake)), charging.run()) };
+    tokio::select! {
+        _ = writing => {}
+        () = watch_age(shown, &intake.holding) => {}
+    }
+    let _ = tokio::time::timeout(POOL_CLOSE, acts_pool.close()).await;
 }
 
-async fn run_acts(pool: PgPool, mut acts: tokio::sync::mpsc::Receiver<Box<dyn Job>>, intake: Rc<Intake>) {
-    let mut running = JoinSet::new();
-    let mut stop = intake.stop.clone();
-    loop {
-        tokio::select! {
-            // The rest waits in our own queue, in order, not in the pool's with its time limit.
-            job = acts.recv(), if running.len() < ACTS_AT_ONCE => match job {
-                Some(job) => {
-                    let act = act(pool.clone(), job, Rc::clone(&intake));
-                    // The set owns the task: this function returns only when all of them have ended.
-                    running.spawn_local(act);
-                }
-                None => break,
-            },
-            Some(_) = running.join_next(), if !running.is_empty() => {}
-            stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
-        }
-    }
-    acts.close();
-    while let Ok(job) = acts.try_recv() {
-        if running.len() >= ACTS_AT_ONCE {
-            running.join_next().await;
-        }
-        running.spawn_local(act(pool.clone(), job, Rc::clone(&intake)));
-    }
-    while running.join_next().await.is_some() {}
-    // Whoever waits on the other queue of this thread learns it from the same flag, or from the queue's own end.
-}
-
-async fn act(pool: PgPool, mut job: Box<dyn Job>, intake: Rc<Intake>) {
-    let mut tries = 0_u32;
-    let fate = loop {
-        match attempt(&pool, job.as_mut(), &intake).await {
-            Ok(epoch) => {
-                intake.publish(epoch);
-                break Ok(());
+/// Keeps what is said of the lock as old as its last proof. Never ends while the store is open, and it is nothing to
+/// wait for after that.
+async fn watch_age(mut proofs: watch::Receiver<()>, holding: &watch::Sender<Holding>) {
+    let say = |now: Holding| {
+        holding.send_if_modified(|said| {
+            let is_news = *said != Holding::Lost && *said != now;
+            if is_news {
+                *said = now;
             }
-            // Everything that an act writes has an id, and the failed transaction is gone: running it again is safe.
-            Err(Error::Unavailable(cause)) if (cause.is_transient || cause.is_busy) && tries < ACT_TRIES => {
-                tries = tries.saturating_add(1);
-            }
-            Err(error) => break Err(error),
-        }
+            is_news
+        })
     };
-    job.answer(fate);
-}
-
-async fn attempt(pool: &PgPool, job: &mut dyn Job, intake: &Intake) -> Result<Option<Epoch>, Error> {
-    let mut transaction = pool.begin().await?;
-    let mut tx = Tx::new(Link::Postgres(&mut transaction), &intake.audit_key);
-    let ran = job.run(&mut tx).await;
-    let epoch = tx.epoch;
-    match ran {
-        Ran::Done => {
-            transaction.commit().await.map_err(|error| Error::from(error).at_commit())?;
-            Ok(epoch)
+    loop {
+        match tokio::time::timeout(PROOF_AGE, proofs.changed()).await {
+            Ok(Ok(())) => {
+                if say(Holding::Shown) {
+                    tracing::info!("the database is this node's again");
+                }
+            }
+            // The writer has ended; what it leaves behind ends with it.
+            Ok(Err(_)) => return std::future::pending().await,
+            Err(_) => {
+                if say(Holding::Stale) {
+                    tracing::error!("the database does not answer: its lock could not be shown for {PROOF_AGE:?}");
+                }
+            }
         }
-        Ran::Refused => {
-            transaction.rollback().await?;
-            Ok(None)
-        }
-        // Dropping the transaction rolls it back.
-        Ran::Broken(error) => Err(error),
-        Ran::Panicked => Err(Error::unavailable("the act panicked")),
     }
 }
 
@@ -113,12 +92,16 @@ struct Charging {
     open: Open,
     intake: Rc<Intake>,
     charges: tokio::sync::mpsc::Receiver<Queued>,
+    /// Told of every proof of the lock.
+    proofs: watch::Sender<()>,
 }
 
 impl Charging {
     async fn run(mut self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut proofs = tokio::time::interval(PROOF);
+        proofs.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = self.intake.stop.clone();
         let mut group: Vec<Queued> = Vec::with_capacity(limits::CHARGE_GROUP);
         loop {
@@ -126,6 +109,7 @@ impl Charging {
             tokio::select! {
                 count = self.charges.recv_many(&mut group, limits::CHARGE_GROUP) => is_over |= count == 0,
                 _ = ticks.tick() => self.intake.shared.tick(),
+                _ = proofs.tick() => self.prove().await,
                 stopped = stop.changed() => is_over |= stopped.is_err() || *stop.borrow(),
             }
             gather(&mut self.charges, &self.intake.shared, &mut group);
@@ -143,7 +127,45 @@ impl Charging {
                 break;
             }
         }
-        let _ = self.open.connection.close().await;
+        self.open.close().await;
+    }
+
+    fn is_lost(&self) -> bool {
+        *self.intake.holding.borrow() == Holding::Lost
+    }
+
+    /// Shows that this process still holds the lock, or takes it again: idle or not, else another node could have taken
+    /// the database without a word.
+    async fn prove(&mut self) {
+        if self.is_lost() {
+            return;
+        }
+        let had_session = self.open.has_session();
+        let Err(error) = self.open.prove().await else {
+            self.proofs.send_replace(());
+            return;
+        };
+        if had_session {
+            tracing::warn!(%error, "the session that holds the database's lock is gone: {error}");
+        }
+        if let Err(error) = self.reopen().await {
+            tracing::debug!(%error, "it cannot be opened again yet: {error}");
+        }
+    }
+
+    /// A new session with the lock.
+    async fn reopen(&mut self) -> Result<(), Error> {
+        match self.open.reopen().await? {
+            Reopened::Held => {
+                self.proofs.send_replace(());
+                Ok(())
+            }
+            Reopened::Taken => {
+                self.intake.holding.send_replace(Holding::Lost);
+                tracing::error!("another node took the database: this one writes nothing any more, restart it");
+                Err(taken())
+            }
+        }
     }
 
     async fn round(&mut self, group: Vec<Queued>) {
@@ -151,7 +173,16 @@ impl Charging {
         if !group.is_empty() && crate::bugs::is_acking_before_commit() {
             tokio::time::sleep(crate::bugs::COMMIT_LAG).await;
         }
-        if let Err((group, error)) = self.charges(group).await {
+        if self.is_lost() {
+            return group.into_iter().for_each(|queued| queued.lose(Lost::Unavailable));
+        }
+        if group.is_empty() && !self.open.has_session() {
+            // Lazy news waits for the next proof.
+            return;
+        }
+        if let Err((group, error)) = self.charges(group).await
+            && !group.is_empty()
+        {
             self.recover(group, error).await;
         }
     }
@@ -162,7 +193,7 @@ impl Charging {
         if group.is_empty() && news.is_empty() {
             return Ok(());
         }
-        match group::write(&mut self.open.connection, &Batch::of(&group, &news)).await {
+        match self.write(&Batch::of(&group, &news)).await {
             Ok(()) => {
                 for (queued, number) in group.into_iter().zip(numbers) {
                     queued.settle(&self.intake.shared, number);
@@ -176,44 +207,73 @@ impl Charging {
         }
     }
 
-    /// Writes a failed group again: together while the database was away, one by one when it refused.
-    async fn recover(&mut self, mut group: Vec<Queued>, mut error: Error) {
-        for pause in PAUSES {
-            let again = match &error {
-                Error::Unavailable(cause) if cause.is_transient || cause.is_busy => {
-                    tokio::time::sleep(pause).await;
-                    self.charges(group).await
-                }
-                error if !is_answered(error) => {
-                    tokio::time::sleep(pause).await;
-                    self.again(group).await
-                }
-                _ => break,
-            };
-            match again {
-                Ok(()) => return,
-                Err((rest, later)) => (group, error) = (rest, later),
-            }
+    async fn write(&mut self, batch: &Batch<'_>) -> Result<(), Error> {
+        let written = answer(GROUP_ANSWER, group::write(self.open.session()?, batch)).await;
+        self.heard(written)
+    }
+
+    /// A session that did not answer is not used again.
+    fn heard<T>(&mut self, answered: Result<T, Error>) -> Result<T, Error> {
+        if answered.as_ref().is_err_and(|error| !error.is_answered()) {
+            self.open.drop_session();
         }
-        if !is_answered(&error) {
+        answered
+    }
+
+    /// Writes a failed group again: together while the database was away, one by one when it refused.
+    async fn recover(&mut self, group: Vec<Queued>, error: Error) {
+        tracing::warn!(%error, "a group of {} charges was not written and is tried again: {error}", group.len());
+        let mut patience = pin!(tokio::time::sleep(PATIENCE));
+        let Err((group, error)) = self.insist(group, error, patience.as_mut()).await else { return };
+        if !is_refusal(&error) {
             tracing::error!(%error, "charges are lost, the database does not answer: {error}");
             return group.into_iter().for_each(|queued| queued.lose(Lost::Unavailable));
         }
         for queued in group {
-            match self.settle_charged(vec![queued]).await {
-                Ok(rest) => {
-                    if let Err((rest, error)) = self.charges(rest).await {
-                        rest.into_iter().for_each(|queued| queued.lose(lost(&error)));
-                    }
-                }
-                Err((rest, error)) => rest.into_iter().for_each(|queued| queued.lose(lost(&error))),
+            let written = match self.settle_charged(vec![queued]).await {
+                Ok(rest) => self.charges(rest).await,
+                failed => failed.map(drop),
+            };
+            let Err((rest, error)) = written else { continue };
+            if let Err((rest, error)) = self.insist(rest, error, patience.as_mut()).await {
+                rest.into_iter().for_each(|queued| queued.lose(lost(&error)));
+            }
+        }
+    }
+
+    /// Tries again until it is written or refused, the patience is over, or another node has the database.
+    async fn insist(
+        &mut self,
+        mut group: Vec<Queued>,
+        mut error: Error,
+        mut patience: Pin<&mut Sleep>,
+    ) -> Result<(), (Vec<Queued>, Error)> {
+        let mut pauses = PAUSES.into_iter();
+        let mut pause = Duration::ZERO;
+        loop {
+            if group.is_empty() {
+                return Ok(());
+            }
+            if is_refusal(&error) || self.is_lost() {
+                return Err((group, error));
+            }
+            pause = pauses.next().unwrap_or(pause);
+            tokio::select! {
+                biased;
+                () = patience.as_mut() => return Err((group, error)),
+                () = tokio::time::sleep(pause) => {}
+            }
+            let again = if self.open.has_session() { self.charges(group).await } else { self.again(group).await };
+            match again {
+                Ok(()) => return Ok(()),
+                Err((rest, later)) => (group, error) = (rest, later),
             }
         }
     }
 
     /// A new session; then what exists is settled, and the rest is written again as one group.
     async fn again(&mut self, group: Vec<Queued>) -> Result<(), (Vec<Queued>, Error)> {
-        if let Err(error) = self.open.reopen().await {
+        if let Err(error) = self.reopen().await {
             return Err((group, error));
         }
         let rest = self.settle_charged(group).await?;
@@ -240,10 +300,25 @@ impl Charging {
     async fn find_charged(&mut self, group: &[Queued]) -> Result<HashMap<String, i64>, Error> {
         let organizations: Vec<&str> = group.iter().map(|queued| &*queued.rows.record.organization).collect();
         let ids: Vec<&str> = group.iter().map(|queued| &*queued.rows.record.id).collect();
-        let rows =
-            sqlx::query(group::FIND_CHARGED).bind(organizations).bind(ids).fetch_all(&mut self.open.connection).await?;
+        let query = sqlx::query(group::FIND_CHARGED).bind(organizations).bind(ids);
+        let found = answer(ANSWER, query.fetch_all(self.open.session()?)).await;
+        let rows = self.heard(found)?;
         rows.iter().map(|row| Ok((row.text("id")?, row.int("charge")?))).collect()
     }
+}
+
+/// The statement itself was at fault: no repetition of the same helps.
+fn is_refusal(error: &Error) -> bool {
+    match error {
+        Error::Unavailable(cause) | Error::OutcomeUnknown(cause) => {
+            cause.is_answered && !cause.is_transient && !cause.is_busy
+        }
+        _ => true,
+    }
+}
+
+fn taken() -> Error {
+    Error::unavailable("another node took the database meanwhile")
 }
 
 fn lost(error: &Error) -> Lost {
@@ -252,12 +327,5 @@ fn lost(error: &Error) -> Lost {
         Error::Unavailable(cause) if cause.is_constraint => Lost::Overdrawn,
         Error::Conflict(_) => Lost::Conflict,
         _ => Lost::Unavailable,
-    }
-}
-
-fn is_answered(error: &Error) -> bool {
-    match error {
-        Error::Unavailable(cause) | Error::OutcomeUnknown(cause) => cause.is_answered,
-        _ => true,
     }
 }

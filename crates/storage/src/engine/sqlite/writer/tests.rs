@@ -146,3 +146,42 @@ async fn a_reader_cannot_write() {
     drop(reader);
     store.close().await;
 }
+
+/// The directory of the child of [`a_disk_that_fails_at_commit_leaves_the_outcome_unknown`].
+const CHILD: &str = "CLAVIGER_TEST_DISK_CHILD";
+
+/// Writes until its files may not grow any more, which the engine sees as a disk that fails.
+#[tokio::test]
+#[ignore = "run as a child by a_disk_that_fails_at_commit_leaves_the_outcome_unknown"]
+async fn child_whose_disk_fails() {
+    #[expect(clippy::disallowed_methods, reason = "a test's own child")]
+    let Ok(directory) = std::env::var(CHILD) else { return };
+    let url = DatabaseUrl::Sqlite(std::path::Path::new(&directory).join("claviger.db"));
+    let store = Store::open(&url, [0; 32], NOW).await.unwrap();
+    let create = async |tx: &mut Tx<'_>| run(tx, "CREATE TABLE t (id BIGINT PRIMARY KEY, text TEXT)").await;
+    store.act(create).await.unwrap();
+    for id in 0..1000_i64 {
+        let Err(error) = store.act(async move |tx: &mut Tx<'_>| insert(tx, id, 10_000).await).await else { continue };
+        assert!(matches!(error, Error::OutcomeUnknown(_)), "{error}");
+        let later = store.act(async move |tx: &mut Tx<'_>| insert(tx, -1, 10).await).await;
+        assert!(matches!(later, Err(Error::Unavailable(_))), "nothing is tried any more: {later:?}");
+        return;
+    }
+    panic!("the disk did not fail");
+}
+
+#[test]
+fn a_disk_that_fails_at_commit_leaves_the_outcome_unknown() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = "engine::sqlite::writer::tests::child_whose_disk_fails";
+    // Without the signal a write above the limit fails like one on a broken disk.
+    let script = format!("trap '' XFSZ; ulimit -f 2000; exec \"$0\" --exact {name} --ignored --nocapture");
+    let child = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .arg(std::env::current_exe().unwrap())
+        .env(CHILD, directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+}
