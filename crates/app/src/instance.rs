@@ -14,9 +14,19 @@ use claviger_domain::key::{Class, MintedKey, Name, NewKey, StoredSecret};
 use claviger_domain::limits;
 use claviger_domain::secret::{Pepper, Secret};
 use claviger_domain::tenancy::{OrganizationState, TenantScope};
-use claviger_domain::time::{Clock, Now};
-use claviger_storage::{CreateKeyOutcome, NewOrganization, Store};
+use claviger_domain::time::{Clock, Monotonic, Now};
+use claviger_storage::{CreateKeyOutcome, DatabaseUrl, NewOrganization, OpenError, Store};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a server waits for a database that cannot be reached: the two may be started together.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two tries.
+const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often it is said that the database is waited for.
+const DATABASE_NEWS: Duration = Duration::from_secs(5);
 
 /// A store with everything that makes its keys recognisable.
 pub(crate) struct Instance {
@@ -31,9 +41,18 @@ pub(crate) struct Instance {
 impl Instance {
     /// Opens the store, checks the pepper against it, and makes the first organization if there is none.
     pub(crate) async fn open(config: &Config, directory: &DataDirectory) -> anyhow::Result<Self> {
+        Self::open_within(config, directory, Duration::ZERO).await
+    }
+
+    /// The same, waiting a minute for a database server that cannot be reached yet.
+    pub(crate) async fn open_when_reachable(config: &Config, directory: &DataDirectory) -> anyhow::Result<Self> {
+        Self::open_within(config, directory, DATABASE_PATIENCE).await
+    }
+
+    async fn open_within(config: &Config, directory: &DataDirectory, patience: Duration) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(MachineClock::new());
         let audit_key = directory.audit_key(&config.database, &mut SystemRandom)?;
-        let store = Store::open(&config.database, audit_key, clock.now()).await?;
+        let store = open_store(&config.database, audit_key, clock.as_ref(), patience).await?;
         let checks = store.pepper_checks().await?;
         let peppers = directory.peppers(config, &mut SystemRandom, checks.is_empty())?;
         check_peppers(&store, &peppers, &checks, config).await?;
@@ -107,6 +126,36 @@ impl Instance {
     }
 }
 
+/// Opens the database, again and again while its server cannot be reached and the patience lasts.
+async fn open_store(
+    database: &DatabaseUrl,
+    audit_key: [u8; 32],
+    clock: &dyn Clock,
+    patience: Duration,
+) -> Result<Store, OpenError> {
+    let begun = clock.now().monotonic;
+    let mut said: Option<Monotonic> = None;
+    loop {
+        let error = match Store::open(database, audit_key, clock.now()).await {
+            Err(OpenError::Database(error))
+                if error.is_unreachable() && matches!(database, DatabaseUrl::Postgres(_)) =>
+            {
+                error
+            }
+            opened => return opened,
+        };
+        let now = clock.now().monotonic;
+        if now.since(begun) >= patience {
+            return Err(OpenError::Database(error));
+        }
+        if said.is_none_or(|said| now.since(said) >= DATABASE_NEWS) {
+            said = Some(now);
+            tracing::warn!(%error, "waiting for the database: {error}");
+        }
+        tokio::time::sleep(DATABASE_PAUSE).await;
+    }
+}
+
 fn by_system(now: Now) -> Attribution {
     Attribution { actor: Actor::System, address: String::new(), request_id: String::new(), at: now.wall }
 }
@@ -137,3 +186,6 @@ async fn check_peppers(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.private_listen))?;
     let (api, private_address) = (listener.local_addr()?, private.local_addr()?);
-    let instance = Instance::open(&config.config, &directory).await?;
+    let instance = Instance::open_when_reachable(&config.config, &directory).await?;
     instance.store.save_price_versions(&config.sheets, instance.clock.now()).await?;
     let is_for_trial = instance.is_fresh && (api.ip().is_loopback() || config.is_quickstart);
     let test_key = if is_for_trial { Some(instance.make_test_key(&config.config).await?) } else { None };
@@ -77,9 +77,14 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let mut config = config;
     let catalog = Arc::new(std::mem::take(&mut config.catalog));
     let settings = gateway_settings(&config, &instance);
-    let gateway =
-        Gateway::start(instance.store.clone(), catalog, settings, instance.clock.clone(), Box::new(BufferedRandom::new()))
-            .await?;
+    let gateway = Gateway::start(
+        instance.store.clone(),
+        catalog,
+        settings,
+        instance.clock.clone(),
+        Box::new(BufferedRandom::new()),
+    )
+    .await?;
     let public_url = config.config.public_url.clone().unwrap_or_else(|| url_of(api));
     let rights: Arc<dyn AwaitRights> = Arc::new(ThisNode(gateway.clone()));
     let control = instance.control(&config.config, rights, public_url.clone());
@@ -133,7 +138,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         }
     }
     if gateway.has_lost_ledger() {
-        anyhow::bail!("the ledger could not be written: see the log, check the disk, then start again");
+        let what = "the ledger could not be written: see the log, check the disk, then start again";
+        return Err(Failure::new(Kind::Failed, what).into());
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! How a command fails: what, why, the next command, and the exit code of `cli.md` §5.
 
+use claviger_storage::OpenError;
 use serde_json::Value;
+use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -84,14 +86,83 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Error for Failure {}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::new(Kind::Usage, format!("{error:#}"))
+        match error.downcast::<Self>() {
+            Ok(failure) => failure,
+            // What has no kind of its own was found while files and addresses were looked at, as they are configured.
+            Err(error) => {
+                let kind = error.chain().find_map(kind_of).unwrap_or(Kind::Usage);
+                Self::new(kind, format!("{error:#}"))
+            }
+        }
+    }
+}
+
+/// The kind of an error that the database gave.
+fn kind_of(error: &(dyn Error + 'static)) -> Option<Kind> {
+    if let Some(error) = error.downcast_ref::<OpenError>() {
+        return Some(match error {
+            OpenError::DirectoryInUse { .. } | OpenError::DatabaseInUse => Kind::Conflict,
+            OpenError::InvalidUrl(_) | OpenError::Directory { .. } => Kind::Usage,
+            OpenError::Database(error) => kind_of_database(error),
+            OpenError::SqliteTooOld(_)
+            | OpenError::PostgresTooOld(_)
+            | OpenError::SchemaTooNew { .. }
+            | OpenError::SchemaDiffers(_)
+            | OpenError::Damaged(_) => Kind::Failed,
+        });
+    }
+    error.downcast_ref().map(kind_of_database)
+}
+
+fn kind_of_database(error: &claviger_storage::Error) -> Kind {
+    match error {
+        error if error.is_unreachable() => Kind::Network,
+        claviger_storage::Error::Conflict(_) => Kind::Conflict,
+        _ => Kind::Failed,
     }
 }
 
 impl From<crate::config::Invalid> for Failure {
     fn from(invalid: crate::config::Invalid) -> Self {
         Self::new(Kind::Usage, invalid.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    fn kind(error: OpenError) -> Kind {
+        let failed: anyhow::Result<()> = Err(error.into());
+        Failure::from(failed.context("while opening").unwrap_err()).kind
+    }
+
+    #[test]
+    fn what_the_database_says_decides_the_exit_code() {
+        assert_eq!(kind(OpenError::DatabaseInUse), Kind::Conflict);
+        let in_use = OpenError::DirectoryInUse { directory: "/data".to_owned(), holder: String::new() };
+        assert_eq!(kind(in_use), Kind::Conflict);
+        assert_eq!(kind(OpenError::Damaged("page 3".to_owned())), Kind::Failed);
+        assert_eq!(kind(OpenError::SchemaTooNew { found: 9, known: 1 }), Kind::Failed);
+        assert_eq!(kind(OpenError::InvalidUrl("nonsense".to_owned())), Kind::Usage);
+        assert_eq!(kind(OpenError::Database(claviger_storage::Error::Conflict("slug"))), Kind::Conflict);
+    }
+
+    #[test]
+    fn a_failure_inside_another_error_keeps_its_kind() {
+        let failed = anyhow::Error::new(Failure::new(Kind::Limit, "too much").next("less"));
+        let failure = Failure::from(failed);
+        assert_eq!(failure.kind, Kind::Limit);
+        assert_eq!(failure.to_string(), "error: too much\n  next  less");
+    }
+
+    #[test]
+    fn what_has_no_kind_is_wrong_configuration() {
+        assert_eq!(Failure::from(anyhow::anyhow!("the file is not there")).kind, Kind::Usage);
     }
 }
