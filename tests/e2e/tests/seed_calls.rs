@@ -137,13 +137,19 @@ async fn s1_11_a_tenant_id_routes_and_is_echoed_in_model() -> Result<()> {
 async fn s1_13_numbers_reach_the_upstream_as_they_were_written() -> Result<()> {
     let world = World::usual().await?;
     let key = world.key("numbers").await?;
-    let body = r#"{ "model":"paid/echo" , "messages":[{"role":"user","content":"x"}],"temperature": 0.7, "top_p":1.50e-1,"seed":12345678901234567890 }"#;
+    let body = r#"{ "model":"paid/echo" , "messages":[{"role":"user","content":"x"}],"temperature": 0.7, "top_p":1.50e-1,"seed":12345678901234567890, "max_tokens" : 64 }"#;
     let bearer = format!("Bearer {key}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let answer = world.client.send("POST", "/v1/chat/completions", &headers, body.as_bytes()).await?;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let sent = world.upstream.seen().await?.first().map(claviger_e2e::Seen::body).unwrap_or_default();
     assert_eq!(sent, body.replace("\"paid/echo\"", "\"echo\""));
+    // Without a limit of the caller's own a priced answer is told one (ADR 0008); nothing else changes.
+    let unsaid = body.replace(", \"max_tokens\" : 64", "");
+    world.client.send("POST", "/v1/chat/completions", &headers, unsaid.as_bytes()).await?;
+    let sent = world.upstream.seen().await?.last().map(claviger_e2e::Seen::body).unwrap_or_default();
+    let told = unsaid.replacen("{ ", "{\"max_completion_tokens\":16384, ", 1);
+    assert_eq!(sent, told.replace("\"paid/echo\"", "\"echo\""));
     Ok(())
 }
 
