@@ -14,6 +14,7 @@ use claviger_domain::endpoint::Match;
 use claviger_domain::id::OrganizationId;
 use claviger_domain::money::Nano;
 use claviger_domain::revocation::Epoch;
+use claviger_domain::secret::Secret;
 use claviger_domain::time::Monotonic;
 use claviger_gateway::{BodyError, Gateway, PacedBody, RequestContext};
 use http::{Request, Response};
@@ -95,52 +96,73 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     sides.spawn(door.serve(control.clone(), instance.clock.clone(), stopping.clone()));
     sides.spawn(private::serve(private, Arc::new(ThisNode(gateway.clone())), stopping));
 
-    let start = first_run::Start {
-        serve: &config,
-        engine: instance.store.engine(),
-        is_fresh: instance.is_fresh,
-        api,
-        private: private_address,
-        public_url: &public_url,
-        // The clock's monotonic zero is the opening of the instance.
-        took: instance.clock.now().monotonic.since(Monotonic(0)),
-        test_key: test_key.as_ref(),
-    };
-    // A closed standard output is no reason not to serve.
-    let _ = std::io::stdout().write_all(first_run::block(&start).as_bytes());
-    let _ = std::io::stdout().flush();
-    tracing::info!(listen = %api, private = %private_address, engine = instance.store.engine().name(), "serving");
-
-    let management = move |matched: Match, request: Request<PacedBody>, context: RequestContext| {
-        let control = control.clone();
-        async move { manage(&control, matched, request, context).await }
-    };
-    let (mut first, mut second) = (Signals::new()?, Signals::new()?);
-    let disk = gateway.clone();
-    let served = claviger_gateway::serve(listener, gateway.clone(), management, async move {
-        tokio::select! {
-            () = first.next() => {}
-            () = disk.ledger_failed() => {}
-        }
-    });
+    let addresses = Addresses { api, private: private_address, public_url: &public_url };
+    announce(&config, &instance, &addresses, test_key.as_ref());
+    let mut second = Signals::new()?;
     let ended = async {
-        served.await;
+        answer_until_told(listener, &gateway, control).await?;
         stop.send_replace(true);
         gateway.stop().await;
         while sides.join_next().await.is_some() {}
         instance.store.close().await;
+        anyhow::Ok(())
     };
     tokio::select! {
-        () = ended => tracing::info!("stopped"),
+        ended = ended => ended?,
         // A second signal skips the wait for running answers; the next start settles them as after a kill.
         () = async { second.next().await; second.next().await } => {
             tracing::warn!("stopped without waiting for running answers");
         }
     }
+    tracing::info!("stopped");
     if gateway.has_lost_ledger() {
         let what = "the ledger could not be written: see the log, check the disk, then start again";
         return Err(Failure::new(Kind::Failed, what).into());
     }
+    Ok(())
+}
+
+/// Where a server is to be found.
+struct Addresses<'a> {
+    api: SocketAddr,
+    private: SocketAddr,
+    public_url: &'a str,
+}
+
+/// Says on standard output where the server is, and in the log that it serves.
+fn announce(config: &ServeConfig, instance: &Instance, at: &Addresses<'_>, test_key: Option<&Secret<String>>) {
+    let start = first_run::Start {
+        serve: config,
+        engine: instance.store.engine(),
+        is_fresh: instance.is_fresh,
+        api: at.api,
+        private: at.private,
+        public_url: at.public_url,
+        // The clock's monotonic zero is the opening of the instance.
+        took: instance.clock.now().monotonic.since(Monotonic(0)),
+        test_key,
+    };
+    // A closed standard output is no reason not to serve.
+    let _ = std::io::stdout().write_all(first_run::block(&start).as_bytes());
+    let _ = std::io::stdout().flush();
+    tracing::info!(listen = %at.api, private = %at.private, engine = instance.store.engine().name(), "serving");
+}
+
+/// Serves both planes until a signal comes or the ledger is lost, and running answers have ended.
+async fn answer_until_told(listener: TcpListener, gateway: &Gateway, control: Control) -> anyhow::Result<()> {
+    let management = move |matched: Match, request: Request<PacedBody>, context: RequestContext| {
+        let control = control.clone();
+        async move { manage(&control, matched, request, context).await }
+    };
+    let mut first = Signals::new()?;
+    let disk = gateway.clone();
+    let told = async move {
+        tokio::select! {
+            () = first.next() => {}
+            () = disk.ledger_failed() => {}
+        }
+    };
+    claviger_gateway::serve(listener, gateway.clone(), management, told).await;
     Ok(())
 }
 
