@@ -7,10 +7,11 @@ use std::process::{Command, Stdio};
 /// What went wrong, in one sentence for the person at the terminal.
 pub(crate) type Outcome<T> = Result<T, String>;
 
-/// The directory of the root manifest.
+/// The directory of the root manifest: cargo's word at run time, since two checkouts may share one target directory and
+/// then one build of this program.
 pub(crate) fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own).to_path_buf()
+    let own = variable("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    own.parent().map_or_else(|| own.clone(), Path::to_path_buf)
 }
 
 /// Where builds and everything fetched for tests go.
