@@ -160,6 +160,21 @@ impl Store {
         Ok(count)
     }
 
+    /// Resolves when another node has taken the database: nothing is written any more, and the process should end. Never
+    /// on SQLite.
+    pub async fn taken(&self) {
+        let mut holding = self.0.holding.clone();
+        if holding.wait_for(|holding| *holding == engine::Holding::Lost).await.is_err() {
+            // Closed without having been taken.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether another node has taken the database.
+    pub fn is_taken(&self) -> bool {
+        *self.0.holding.borrow() == engine::Holding::Lost
+    }
+
     /// Fails while this process cannot show that the database is its own.
     pub(crate) fn check_holding(&self) -> Result<(), Error> {
         match *self.0.holding.borrow() {

@@ -187,6 +187,9 @@ async fn a_node_whose_database_was_taken_never_writes_again() {
     assert_eq!(in_time(15, charged.wait()).await.err(), Some(Lost::Unavailable));
     let grant = world.grant(7);
     assert!(matches!(world.store().grant(world.scope, grant, &by()).await, Err(Error::Unavailable(_))));
+    assert!(world.store().is_taken());
+    in_time(1, world.store().taken()).await;
+    assert!(!other.is_taken());
     other.close().await;
     // For good, even when the other node has gone.
     sleep(Duration::from_secs(2)).await;
