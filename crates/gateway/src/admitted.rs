@@ -52,6 +52,8 @@ pub(crate) struct Admitted {
     pub(crate) hold: Option<WalletHold>,
     pub(crate) slot: ChargeSlot,
     pub(crate) drain: DrainPermit,
+    /// Only this file makes one.
+    _made_here: (),
 }
 
 impl Admitted {
@@ -60,7 +62,7 @@ impl Admitted {
     /// # Errors
     /// 400 unpriced, unserved; 401, 403 gone meanwhile; 403, 404 model; 429 credit; 503 when a charge could not be kept.
     pub(crate) fn hold(from: Parsed, node: &Node, trace: &mut Trace) -> Result<Box<Self>, Refusal> {
-        let Parsed { caller, ask, headers, room } = from;
+        let Parsed { caller, ask, headers, room, .. } = from;
         let model = find_model(node, &caller, &ask.model)?;
         if model.id != ask.model {
             trace.alias = Some(std::mem::replace(&mut trace.model, model.id.clone()));
@@ -92,6 +94,7 @@ impl Admitted {
             hold: None,
             slot,
             drain,
+            _made_here: (),
         });
         if let Some(sheet) = admitted.sheet.clone() {
             let (hold, bound) = set_aside(node, &admitted.caller, &sheet, &bound)?;

@@ -23,6 +23,8 @@ pub(crate) struct Caller {
 pub(crate) struct Authenticated {
     pub(crate) matched: Box<Matched>,
     pub(crate) caller: Caller,
+    /// Only this file makes one.
+    _made_here: (),
 }
 
 impl Authenticated {
@@ -39,7 +41,7 @@ impl Authenticated {
             Ok(caller) => {
                 caller.key.used(trace.arrived.wall);
                 trace.caller = Some(caller.clone());
-                Ok(Self { matched, caller })
+                Ok(Self { matched, caller, _made_here: () })
             }
             Err(refusal) => Err(Box::new((refusal, matched))),
         }

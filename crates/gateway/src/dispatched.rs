@@ -90,7 +90,7 @@ enum Answer {
 impl Dispatched {
     /// Asks the targets in order.
     pub(crate) async fn ask(from: Planned, node: &Arc<Node>, trace: Box<Trace>) -> Self {
-        let Planned { admitted, targets } = from;
+        let Planned { admitted, targets, .. } = from;
         let mut exchange = Exchange::new(node, trace, admitted);
         let mut queue: std::collections::VecDeque<(Target, bool)> =
             targets.into_iter().map(|target| (target, true)).collect();

@@ -13,6 +13,8 @@ use claviger_wire::url::credential_in_query;
 pub(crate) struct Matched {
     pub(crate) received: Box<Received>,
     pub(crate) found: Match,
+    /// Only this file makes one.
+    _made_here: (),
 }
 
 /// What a path and method can be.
@@ -44,7 +46,7 @@ impl Matched {
                 if !query.is_empty() && credential_in_query(query.as_bytes(), &node.settings.prefixes) {
                     return Err(Box::new((Code::CredentialInUrl.into(), received)));
                 }
-                Ok(Destination::Row(Box::new(Self { received, found })))
+                Ok(Destination::Row(Box::new(Self { received, found, _made_here: () })))
             }
             Err(Miss::OtherMethod(allowed)) if method == "OPTIONS" => Ok(Destination::Options(allowed.join(", "))),
             Err(Miss::UnknownPath) if method == "HEAD" && path == "/" => Ok(Destination::Root),

@@ -21,6 +21,8 @@ pub(crate) struct Parsed {
     pub(crate) headers: HeaderMap,
     /// What the body has taken of the process's memory.
     pub(crate) room: Room,
+    /// Only this file makes one.
+    _made_here: (),
 }
 
 impl Parsed {
@@ -29,7 +31,7 @@ impl Parsed {
     /// # Errors
     /// 415 and 413 before the first byte; 400, 408, 413 while it comes, which end the connection; 400 by the scan.
     pub(crate) async fn read(from: Authenticated, node: &Node, trace: &mut Trace) -> Result<Self, Unparsed> {
-        let Authenticated { matched, caller } = from;
+        let Authenticated { matched, caller, .. } = from;
         if let Err(refusal) =
             check_head(&matched.received.head.headers, matched.received.length, matched.found.row.body_bytes_max)
         {
@@ -43,7 +45,7 @@ impl Parsed {
         // A key written into the wrong field must not reach logs and records.
         trace.model = redacted(&ask.model, &node.settings.prefixes).into_owned();
         trace.is_stream = ask.is_stream;
-        Ok(Self { caller, ask, headers: matched.received.head.headers, room })
+        Ok(Self { caller, ask, headers: matched.received.head.headers, room, _made_here: () })
     }
 }
 

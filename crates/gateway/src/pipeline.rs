@@ -153,7 +153,7 @@ impl Walk<'_> {
         M: Fn(Match, Request<PacedBody>, RequestContext) -> F,
         F: Future<Output = Response<B>>,
     {
-        let Matched { received, found } = *matched;
+        let Matched { received, found, .. } = *matched;
         let is_read = Arc::new(AtomicBool::new(received.length == BodyLength::Announced(0)));
         let body = PacedBody::new(received.body, found.row.body_bytes_max).noting_end(Arc::clone(&is_read));
         let context = RequestContext { request_id: trace.request_id, client: trace.client };

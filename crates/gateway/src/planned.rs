@@ -11,6 +11,8 @@ use claviger_domain::limits;
 pub(crate) struct Planned {
     pub(crate) admitted: Box<Admitted>,
     pub(crate) targets: Vec<Target>,
+    /// Only this file makes one.
+    _made_here: (),
 }
 
 impl Planned {
@@ -29,7 +31,11 @@ impl Planned {
                 targets.push(target.clone());
             }
         }
-        if targets.is_empty() { Err(Code::ServiceUnavailable.into()) } else { Ok(Self { admitted, targets }) }
+        if targets.is_empty() {
+            Err(Code::ServiceUnavailable.into())
+        } else {
+            Ok(Self { admitted, targets, _made_here: () })
+        }
     }
 }
 

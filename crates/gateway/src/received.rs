@@ -26,6 +26,8 @@ pub(crate) struct Received {
     pub(crate) body: Incoming,
     pub(crate) length: BodyLength,
     pub(crate) expects_continue: bool,
+    /// Only this file makes one.
+    _made_here: (),
 }
 
 /// How long the body says it is.
@@ -52,7 +54,7 @@ impl Received {
         let expects_continue = head.headers.contains_key(header::EXPECT);
         trace.client_request_id = client_request_id(&head.headers);
         let checked = check_head(&head);
-        let received = Box::new(Self { head, body, length, expects_continue });
+        let received = Box::new(Self { head, body, length, expects_continue, _made_here: () });
         match checked {
             Ok(()) => Ok(received),
             Err(refusal) => Err(Box::new((refusal, received))),
