@@ -1,13 +1,13 @@
 //! `claviger doctor`: each check in one line, each finding with its repair. Changes nothing and calls no model.
 
-use crate::cli::{Failure, Kind};
+use crate::cli::{Failure, Kind, say};
 use crate::clock::MachineClock;
-use crate::config::{self, Flags, ServeConfig, Variables};
+use crate::config::{self, Config, Flags, ServeConfig, Variables};
 use crate::data_directory::DataDirectory;
 use crate::random::SystemRandom;
 use claviger_domain::catalog::{Catalog, Dialect, Pricing};
 use claviger_domain::time::Clock as _;
-use claviger_storage::Store;
+use claviger_storage::{DatabaseUrl, Store};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,13 +23,13 @@ struct Findings {
 
 impl Findings {
     fn ok(&self, what: &str, detail: impl std::fmt::Display) {
-        println!("ok      {what:<16} {detail}");
+        say(format_args!("ok      {what:<16} {detail}"));
     }
 
     fn repair(&mut self, what: &str, detail: impl std::fmt::Display, next: &str) {
         self.repairs += 1;
-        println!("repair  {what:<16} {detail}");
-        println!("        {:<16} {next}", "");
+        say(format_args!("repair  {what:<16} {detail}"));
+        say(format_args!("        {:<16} {next}", ""));
     }
 }
 
@@ -62,14 +62,18 @@ async fn check(flags: &Flags, variables: &Variables) -> Result<ExitCode, Failure
 
 async fn storage(findings: &mut Findings, config: &ServeConfig) {
     let data = &config.config.data;
+    if !is_started(&config.config) {
+        let next = "or name another directory with --data DIR";
+        return findings.repair(
+            "data directory",
+            format_args!("{}: not started yet: `claviger serve` makes it", data.display()),
+            next,
+        );
+    }
     let directory = match DataDirectory::find(data) {
         Ok(Some(directory)) => directory,
         Ok(None) => {
-            return findings.repair(
-                "data directory",
-                format_args!("{} does not exist", data.display()),
-                "claviger serve makes it",
-            );
+            return findings.repair("data directory", format_args!("{} is gone", data.display()), "claviger serve");
         }
         Err(error) => {
             return findings.repair("data directory", format_args!("{error:#}"), "choose another with --data");
@@ -107,6 +111,14 @@ async fn storage(findings: &mut Findings, config: &ServeConfig) {
             }
             store.close().await;
         }
+    }
+}
+
+/// Whether a server or a set-up has made its files here. Opening would make them, and to look must change nothing.
+fn is_started(config: &Config) -> bool {
+    match &config.database {
+        DatabaseUrl::Sqlite(file) => file.exists(),
+        DatabaseUrl::Postgres(_) => config.data.join("audit-key").exists(),
     }
 }
 
@@ -156,4 +168,26 @@ fn authority(url: &str) -> String {
     let host = rest.split('/').next().unwrap_or_default();
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     if has_port { host.to_owned() } else { format!("{host}:{}", if scheme == "https" { 443 } else { 80 }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn looking_at_a_directory_without_a_database_makes_nothing() {
+        let folder = tempfile::TempDir::new().expect("a temporary directory");
+        let (file, data) = (folder.path().join("claviger.toml"), folder.path().join("data"));
+        std::fs::write(&file, "").expect("written");
+        for has_directory in [false, true] {
+            if has_directory {
+                std::fs::create_dir(&data).expect("made");
+            }
+            let flags = Flags { config: Some(file.clone()), data: Some(data.clone()), ..Flags::default() };
+            let done = check(&flags, &Variables::default()).await.expect("it looks");
+            assert_eq!(done, ExitCode::FAILURE);
+            assert_eq!(data.exists(), has_directory);
+            assert!(!has_directory || std::fs::read_dir(&data).expect("a directory").next().is_none());
+        }
+    }
 }

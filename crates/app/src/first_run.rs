@@ -1,6 +1,6 @@
 //! What a start prints to people (`console.md` §1), on standard output and never in the log.
 
-use crate::config::ServeConfig;
+use crate::config::{Config, ServeConfig};
 use claviger_domain::secret::Secret;
 use claviger_storage::Engine;
 use std::fmt::Write as _;
@@ -46,7 +46,8 @@ pub(crate) fn block(start: &Start<'_>) -> String {
     );
     let _ = writeln!(text, "  API      {}/v1          Private  http://{}", start.public_url, start.private);
     if start.is_fresh {
-        let _ = writeln!(text, "  Set up   claviger setup --organization NAME --email E --password-file F");
+        let data = data_option(config);
+        let _ = writeln!(text, "  Set up   claviger setup{data} --organization NAME --email E --password-file F");
     }
     if !start.api.ip().is_loopback() {
         let _ = writeln!(text, "  Plain HTTP on {}: something in front must end TLS", start.api);
@@ -60,4 +61,43 @@ pub(crate) fn block(start: &Start<'_>) -> String {
         );
     }
     text
+}
+
+/// ` --data DIR` with the whole path, unless a command finds the directory by itself where the server was started.
+fn data_option(config: &Config) -> String {
+    if config.has_default_data() {
+        return String::new();
+    }
+    let path = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+    format!(" --data {}", quoted(&path.display().to_string()))
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@%:,".contains(&byte);
+    if text.bytes().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Flags, Variables};
+
+    fn option(data: Option<&str>) -> String {
+        let folder = tempfile::TempDir::new().expect("a temporary directory");
+        let file = folder.path().join("claviger.toml");
+        std::fs::write(&file, "").expect("written");
+        let flags = Flags { config: Some(file), data: data.map(Into::into), ..Flags::default() };
+        data_option(&config::load(&flags, &Variables::default()).expect("a configuration"))
+    }
+
+    #[test]
+    fn the_set_up_line_finds_the_directory_that_is_served() {
+        assert_eq!(option(None), "");
+        assert_eq!(option(Some("claviger-data")), "");
+        assert_eq!(option(Some("/var/lib/claviger-data")), " --data /var/lib/claviger-data");
+        assert_eq!(option(Some("/srv/it's here")), r" --data '/srv/it'\''s here'");
+        let relative = option(Some("data"));
+        assert!(relative.starts_with(" --data /") && relative.ends_with("/data"), "{relative}");
+    }
 }

@@ -362,7 +362,6 @@ const FIELDS: &[&str] = &[
     "owner",
     "admin_key",
     "key",
-    "console",
     "ok",
     "transfers",
     "organizations",

@@ -1,7 +1,8 @@
 //! `claviger explain`: the receipt of one request in the form of `money.md` §4, or its refusal.
 
 use super::Failure;
-use super::output::{Output, printable, text, thousands};
+use super::output::{Output, printable, say, text, thousands};
+use super::requests;
 use super::transport::{Transport, encoded};
 use claviger_domain::time::Timestamp;
 use serde_json::Value;
@@ -9,10 +10,11 @@ use std::process::ExitCode;
 
 /// Reads the receipt and prints it.
 pub(super) async fn run(transport: &Transport, output: &Output, id: &str) -> Result<ExitCode, Failure> {
-    let receipt = transport.get(&format!("/v1/organization/requests/{}/receipt", encoded(id))).await?.body;
+    let receipt = transport.get(&format!("/v1/organization/requests/{}/receipt", encoded(id))).await;
+    let receipt = receipt.map_err(|failure| requests::unknown(failure, id))?.body;
     if !output.json(&receipt) {
         for line in lines(&receipt) {
-            println!("{line}");
+            say(&line);
         }
     }
     Ok(ExitCode::SUCCESS)

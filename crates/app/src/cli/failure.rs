@@ -33,12 +33,13 @@ pub(crate) struct Failure {
     code: Option<String>,
     request: Option<String>,
     next: Option<String>,
+    is_address_taken: bool,
 }
 
 impl Failure {
     /// A failure in our own words.
     pub(crate) fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), code: None, request: None, next: None }
+        Self { kind, what: what.into(), code: None, request: None, next: None, is_address_taken: false }
     }
 
     /// Adds the command to try next.
@@ -63,7 +64,33 @@ impl Failure {
         };
         let what = error["message"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned);
         let next = (!code.is_empty()).then(|| format!("claviger help error {code}"));
-        Self { kind, what, code: Some(code).filter(|code| !code.is_empty()), request: request.map(str::to_owned), next }
+        let code = Some(code).filter(|code| !code.is_empty());
+        Self { code, request: request.map(str::to_owned), next, ..Self::new(kind, what) }
+    }
+
+    /// Says what was looked up in vain, and what shows the names that there are. The API tells nobody what exists; who
+    /// runs the command knows what was typed.
+    #[must_use]
+    pub(crate) fn looking_for(mut self, wanted: impl fmt::Display, next: &str) -> Self {
+        if self.kind == Kind::NotFound {
+            self.what = format!("{} {wanted}", self.what);
+            self.next = Some(next.to_owned());
+        }
+        self
+    }
+
+    /// Names the option that chooses another address, if somebody listens on this one already.
+    #[must_use]
+    pub(crate) fn next_if_address_taken(mut self, option: &str) -> Self {
+        if self.is_address_taken {
+            self.next = Some(format!("stop what listens there, or choose another address with {option} HOST:PORT"));
+        }
+        self
+    }
+
+    /// Whether its sentence holds `words`.
+    pub(crate) fn tells(&self, words: &str) -> bool {
+        self.what.contains(words)
     }
 
     /// For the process.
@@ -95,7 +122,11 @@ impl From<anyhow::Error> for Failure {
             // What has no kind of its own was found while files and addresses were looked at, as they are configured.
             Err(error) => {
                 let kind = error.chain().find_map(kind_of).unwrap_or(Kind::Usage);
-                Self::new(kind, format!("{error:#}"))
+                let is_address_taken = error
+                    .chain()
+                    .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+                    .any(|cause| cause.kind() == std::io::ErrorKind::AddrInUse);
+                Self { is_address_taken, ..Self::new(kind, format!("{error:#}")) }
             }
         }
     }
@@ -159,6 +190,31 @@ mod tests {
         let failure = Failure::from(failed);
         assert_eq!(failure.kind, Kind::Limit);
         assert_eq!(failure.to_string(), "error: too much\n  next  less");
+    }
+
+    #[test]
+    fn a_taken_address_names_the_option_that_chooses_another() {
+        let taken = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+        let failure = Failure::from(anyhow::Error::new(taken).context("cannot listen on 127.0.0.1:8080"));
+        assert!(failure.tells("cannot listen on 127.0.0.1:8080:"));
+        assert!(
+            failure.next_if_address_taken("--listen").to_string().ends_with("another address with --listen HOST:PORT")
+        );
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let failure = Failure::from(anyhow::Error::new(denied).context("cannot listen on 127.0.0.1:80"));
+        assert!(!failure.next_if_address_taken("--listen").to_string().contains("--listen"));
+    }
+
+    #[test]
+    fn what_was_not_found_is_named() {
+        let body = serde_json::json!({ "error": { "message": "Not found.", "code": "not_found" } });
+        let failure = Failure::of_reply(404, &body, None).looking_for("There is no `acmee`.", "claviger credits");
+        assert_eq!(
+            failure.to_string(),
+            "error: Not found. There is no `acmee`.\n  not_found\n  next  claviger credits"
+        );
+        let failure = Failure::of_reply(403, &body, None).looking_for("There is no `acmee`.", "claviger credits");
+        assert!(!failure.to_string().contains("acmee"));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! `claviger help`: commands, error codes, exit codes; works without a network.
 
 use super::arguments::Cli;
-use super::{Failure, Kind};
+use super::{Failure, Kind, say};
 use clap::CommandFactory as _;
-use claviger_domain::error::{Code, Fault, Retry};
+use claviger_domain::error::{Code, Fault};
+
+/// The page that has one entry for every code.
+const ERRORS: &str = include_str!("../../../../docs/errors.md");
 
 const EXIT_CODES: &str = "\
 0  done
@@ -21,10 +24,10 @@ const EXIT_CODES: &str = "\
 pub(super) fn run(topic: &[String]) -> Result<(), Failure> {
     let words: Vec<&str> = topic.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["exit-codes"] => println!("{EXIT_CODES}"),
+        ["exit-codes"] => say(EXIT_CODES),
         ["error"] => {
             for code in Code::ALL.iter().filter(|code| !code.text().is_empty()) {
-                println!("{:<28} {}", code.text(), code.summary());
+                say(format_args!("{:<28} {}", code.text(), code.summary()));
             }
         }
         ["error", code] => explain(code)?,
@@ -38,7 +41,7 @@ fn explain(text: &str) -> Result<(), Failure> {
     let code = code.ok_or_else(|| {
         Failure::new(Kind::NotFound, format!("there is no error code `{text}`")).next("claviger help error")
     })?;
-    let fault = match code.fault() {
+    let cause = match code.fault() {
         Fault::Caller => "the request",
         Fault::Credential => "the credential",
         Fault::Credit => "credit",
@@ -46,23 +49,31 @@ fn explain(text: &str) -> Result<(), Failure> {
         Fault::Upstream => "the model server",
         Fault::Ours => "Claviger",
     };
-    let retry = match code.retry() {
-        Retry::Never => "useless until something changes",
-        Retry::Always => "safe at once",
-        Retry::After(_) | Retry::AfterMilliseconds(_) => "after the time in Retry-After",
-        Retry::Unsaid => match code.fault() {
-            Fault::Ours | Fault::Upstream => "safe",
-            _ => "useless with the same request",
-        },
-    };
-    println!("{}", code.text());
-    println!("  {}", code.summary());
+    say(code.text());
+    say(format_args!("  {}", code.summary()));
     match code.status() {
-        0 => println!("  in a stream that had begun   type {}", code.kind()),
-        status => println!("  status {status}   type {}", code.kind()),
+        0 => say(format_args!("  in a stream that had begun   type {}", code.kind())),
+        status => say(format_args!("  status {status}   type {}", code.kind())),
     }
-    println!("  cause {fault}   a retry is {retry}");
+    for (name, words) in entry(code.text()).into_iter().flat_map(points) {
+        if name == "Repair" {
+            say(format_args!("  {:<8} {cause}", "Cause"));
+        }
+        say(format_args!("  {name:<8} {words}"));
+    }
     Ok(())
+}
+
+/// The entry of a code on the page, without its heading.
+fn entry(code: &str) -> Option<&'static str> {
+    let (_, rest) = ERRORS.split_once(&format!("\n### `{code}`\n"))?;
+    rest.split("\n##").next()
+}
+
+/// The points of an entry: `- **Meaning.** words`, each on a line of its own.
+fn points(entry: &str) -> Vec<(&str, String)> {
+    let lines = entry.lines().filter_map(|line| line.strip_prefix("- **")?.split_once(".** "));
+    lines.map(|(name, words)| (name, words.replace('`', ""))).collect()
 }
 
 fn command(path: &[&str]) -> Result<(), Failure> {
@@ -74,6 +85,21 @@ fn command(path: &[&str]) -> Result<(), Failure> {
             Failure::new(Kind::NotFound, format!("there is no command `{}`", path.join(" "))).next("claviger help")
         })?;
     }
-    println!("{}", found.render_long_help());
+    say(found.render_long_help());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_meaning_repair_and_retry() {
+        for code in Code::ALL.iter().filter(|code| !code.text().is_empty()) {
+            let found = entry(code.text()).map(points).unwrap_or_default();
+            let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
+            assert_eq!(names, ["Meaning", "Repair", "Retry"], "{}", code.text());
+            assert!(found.iter().all(|(_, words)| !words.is_empty()), "{}", code.text());
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! `claviger keys …`.
 
 use super::arguments::{CreateKeyOptions, Global, ListKeysOptions, RevokeKeyOptions};
-use super::output::{Output, printable, text, time, words};
+use super::output::{Output, note, printable, say, text, time, words};
 use super::secret_out::Place;
 use super::transport::{Transport, encoded, target};
 use super::{Failure, Kind};
@@ -14,6 +14,7 @@ use std::process::ExitCode;
 const KEYS: &str = "/v1/organization/api_keys";
 /// Rows of one page.
 const PAGE: &str = "100";
+const EVERY_STATE: &str = "active,disabled,expired,revoked";
 
 /// Makes a key and hands its text out once.
 pub(super) async fn create(
@@ -54,7 +55,7 @@ pub(super) async fn create(
         members.remove("value");
     }
     if output.is_quiet {
-        println!("{}", text(&key, "id"));
+        say(text(&key, "id"));
     } else if !output.json(&key) {
         print_created(output, &key, &value, place.path());
     }
@@ -71,18 +72,18 @@ fn print_created(output: &Output, key: &Value, value: &str, file: Option<&std::p
     }
     match file {
         Some(file) => {
-            eprintln!("{line}");
-            eprintln!("Key in            {}", file.display());
+            note(&line);
+            note(format_args!("Key in            {}", file.display()));
         }
         // Piped: the secret alone, so that it can go straight where it is wanted.
         None if !output.is_terminal => {
-            eprintln!("{line}");
-            println!("{value}");
+            note(&line);
+            say(&value);
         }
         None => {
-            println!("{line}");
-            println!("Key (shown once)  {value}");
-            println!("First use         claviger requests list --key {}", text(key, "id"));
+            say(&line);
+            say(format_args!("Key (shown once)  {value}"));
+            say(format_args!("First use         claviger requests list --key {}", text(key, "id")));
         }
     }
 }
@@ -97,7 +98,7 @@ pub(super) async fn list(
         None => None,
         Some(named) => Some(find_environment(transport, named).await?),
     };
-    let states = options.all.then_some("active,disabled,expired,revoked");
+    let states = options.all.then_some(EVERY_STATE);
     let first = target(
         KEYS,
         &[
@@ -161,7 +162,8 @@ fn state(key: &Value) -> String {
 /// Shows one key.
 pub(super) async fn get(transport: &Transport, output: &Output, named: &str) -> Result<ExitCode, Failure> {
     let id = find(transport, named).await?;
-    let key = transport.get(&format!("{KEYS}/{}", encoded(&id))).await?.body;
+    let key = transport.get(&format!("{KEYS}/{}", encoded(&id))).await;
+    let key = key.map_err(|failure| unknown(failure, &id))?.body;
     if !output.json(&key) {
         show(output, &key);
     }
@@ -170,7 +172,7 @@ pub(super) async fn get(transport: &Transport, output: &Output, named: &str) -> 
 
 fn show(output: &Output, key: &Value) {
     if output.is_quiet {
-        println!("{}", text(key, "id"));
+        say(text(key, "id"));
         return;
     }
     let flags: Vec<&str> = key["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -205,9 +207,10 @@ pub(super) async fn revoke(
         confirm(&format!("Revoke {id} for ever?"))?;
     }
     let body = options.reason.as_ref().map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
-    let key = transport.post(&format!("{KEYS}/{}/revoke", encoded(&id)), &body).await?.body;
+    let key = transport.post(&format!("{KEYS}/{}/revoke", encoded(&id)), &body).await;
+    let key = key.map_err(|failure| unknown(failure, &id))?.body;
     if !output.json(&key) && !output.is_quiet {
-        println!("Revoked {id} ({}). {}", printable(text(&key, "name")), confirmed(&key["confirmation"]));
+        say(format_args!("Revoked {id} ({}). {}", printable(text(&key, "name")), confirmed(&key["confirmation"])));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -215,10 +218,11 @@ pub(super) async fn revoke(
 /// Disables or enables a key; can be undone, so nobody is asked.
 pub(super) async fn turn(transport: &Transport, output: &Output, named: &str, act: &str) -> Result<ExitCode, Failure> {
     let id = find(transport, named).await?;
-    let key = transport.post(&format!("{KEYS}/{}/{act}", encoded(&id)), &json!({})).await?.body;
+    let key = transport.post(&format!("{KEYS}/{}/{act}", encoded(&id)), &json!({})).await;
+    let key = key.map_err(|failure| unknown(failure, &id))?.body;
     if !output.json(&key) && !output.is_quiet {
         let done = if act == "disable" { "Disabled" } else { "Enabled" };
-        println!("{done} {id} ({}). {}", printable(text(&key, "name")), confirmed(&key["confirmation"]));
+        say(format_args!("{done} {id} ({}). {}", printable(text(&key, "name")), confirmed(&key["confirmation"])));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -246,19 +250,31 @@ fn confirm(question: &str) -> Result<(), Failure> {
     }
 }
 
-/// The id that an id or a name means. A name must fit exactly one living key.
+fn unknown(failure: Failure, id: &str) -> Failure {
+    failure.looking_for(format_args!("There is no key `{}`.", printable(id)), "claviger keys list --all")
+}
+
+/// The id that an id or a name means. A name must fit exactly one living key or, where none lives, exactly one that ended:
+/// a new key often bears the name of the one it replaced.
 pub(super) async fn find(transport: &Transport, named: &str) -> Result<String, Failure> {
     if named.parse::<claviger_domain::id::KeyId>().is_ok() {
         return Ok(named.to_owned());
     }
-    let found = pages(transport, &target(KEYS, &[("limit", Some(PAGE)), ("q", Some(named))]), usize::MAX).await?;
-    let mut exact = found.iter().filter(|key| text(key, "name") == named).map(|key| text(key, "id"));
-    match (exact.next(), exact.next()) {
-        (Some(id), None) => Ok(id.to_owned()),
-        (None, _) => Err(Failure::new(Kind::NotFound, format!("no key is named `{named}`")).next("claviger keys list")),
-        (Some(_), Some(_)) => {
-            Err(Failure::new(Kind::Conflict, format!("several keys are named `{named}`: use the id"))
-                .next("claviger keys list"))
+    let parameters = [("limit", Some(PAGE)), ("state", Some(EVERY_STATE)), ("q", Some(named))];
+    let mut found = pages(transport, &target(KEYS, &parameters), usize::MAX).await?;
+    found.retain(|key| text(key, "name") == named);
+    let living: Vec<&Value> = found.iter().filter(|key| matches!(text(key, "state"), "active" | "disabled")).collect();
+    let candidates = if living.is_empty() { found.iter().collect() } else { living };
+    match candidates.as_slice() {
+        [key] => Ok(text(key, "id").to_owned()),
+        [] => {
+            let what = format!("no key is named `{}`", printable(named));
+            Err(Failure::new(Kind::NotFound, what).next("claviger keys list --all"))
+        }
+        several => {
+            let ids: Vec<&str> = several.iter().map(|key| text(key, "id")).collect();
+            let what = format!("several keys are named `{}`: use one of the ids {}", printable(named), ids.join(", "));
+            Err(Failure::new(Kind::Conflict, what).next("claviger keys list --all"))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `claviger ledger …`.
 
 use super::Failure;
-use super::output::{Output, figures, text, thousands, time, words};
+use super::output::{Output, figures, say, text, thousands, time, words};
 use super::transport::Transport;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -13,10 +13,14 @@ pub(super) async fn verify(transport: &Transport, output: &Output) -> Result<Exi
     if !output.json(&report) {
         let count = |name: &str| thousands(report[name].as_u64().unwrap_or_default());
         if is_clean {
-            println!("ledger verify ok ({} transfers, {} organizations)", count("transfers"), count("organizations"));
+            say(format_args!(
+                "ledger verify ok ({} transfers, {} organizations)",
+                count("transfers"),
+                count("organizations")
+            ));
         }
         for fault in report["faults"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            println!("fault  {fault}");
+            say(format_args!("fault  {fault}"));
         }
     }
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })

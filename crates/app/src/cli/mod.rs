@@ -24,8 +24,9 @@ mod usage;
 mod tests;
 
 pub(crate) use failure::{Failure, Kind};
+pub(crate) use output::{note, say};
 
-use crate::config::Variables;
+use crate::config::{self, Flags, Variables};
 use arguments::{Cli, Command, KeysCommand, LedgerCommand};
 use clap::Parser as _;
 use output::Output;
@@ -47,7 +48,7 @@ pub(crate) fn run() -> ExitCode {
     match dispatch(cli, &variables) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("{failure}");
+            note(&failure);
             failure.exit_code()
         }
     }
@@ -57,17 +58,19 @@ fn dispatch(cli: Cli, variables: &Variables) -> Result<ExitCode, Failure> {
     let Cli { global, command } = cli;
     match command {
         Command::Serve(options) => {
-            crate::serve::run(&global.flags_for(&options), variables).map(|()| ExitCode::SUCCESS)
+            let flags = global.flags_for(&options);
+            let done = crate::serve::run(&flags, variables).map(|()| ExitCode::SUCCESS);
+            done.map_err(|failure| other_address(failure, &flags, variables))
         }
         Command::Simulate(options) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| Failure::new(Kind::Failed, format!("no runtime: {error}")))?;
-            runtime.block_on(crate::simulate::run(options))?;
-            Ok(ExitCode::SUCCESS)
+            let done = runtime.block_on(crate::simulate::run(options)).map(|()| ExitCode::SUCCESS);
+            done.map_err(|error| Failure::from(error).next_if_address_taken("--listen"))
         }
         Command::Doctor => crate::doctor::run(&global.flags(), variables),
         Command::Version => {
-            println!("claviger {}", env!("CARGO_PKG_VERSION"));
+            say(format_args!("claviger {}", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)
         }
         Command::Help { topic } => help::run(&topic).map(|()| ExitCode::SUCCESS),
@@ -78,6 +81,13 @@ fn dispatch(cli: Cli, variables: &Variables) -> Result<ExitCode, Failure> {
             runtime.block_on(act(global, other, variables))
         }
     }
+}
+
+/// Names the option that moves the listener whose address is taken.
+fn other_address(failure: Failure, flags: &Flags, variables: &Variables) -> Failure {
+    let is_private = config::load_for_serving(flags, variables)
+        .is_ok_and(|config| failure.tells(&format!("cannot listen on {}:", config.private_listen)));
+    failure.next_if_address_taken(if is_private { "--private-listen" } else { "--listen" })
 }
 
 async fn act(mut global: arguments::Global, command: Command, variables: &Variables) -> Result<ExitCode, Failure> {

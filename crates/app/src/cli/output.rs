@@ -4,7 +4,30 @@
 use super::arguments::Global;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
-use std::io::IsTerminal as _;
+use std::fmt::Display;
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
+
+/// One line of data on standard output: the only way that anything gets there. A reader that went away, such as `head`,
+/// has what it wanted, so the command goes on and ends with its own exit code.
+pub(crate) fn say(line: impl Display) {
+    if let Err(error) = write(&mut io::stdout().lock(), &line) {
+        note(format_args!("error: standard output: {error}"));
+        std::process::exit(super::Kind::Failed as i32);
+    }
+}
+
+/// One line of words on standard error. Where nobody can be told, nobody is.
+pub(crate) fn note(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+fn write(out: &mut impl Write, line: &impl Display) -> io::Result<()> {
+    // In one piece: a reader sees whole lines.
+    match out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
 
 /// How this command prints.
 #[derive(Clone, Debug)]
@@ -53,7 +76,7 @@ impl Output {
     /// Prints a value as JSON if that is wanted, with only the fields asked for; whether it did.
     pub(super) fn json(&self, value: &Value) -> bool {
         let Some(fields) = &self.json else { return false };
-        println!("{}", selected(value, fields));
+        say(selected(value, fields));
         true
     }
 
@@ -61,7 +84,7 @@ impl Output {
     pub(super) fn rows(&self, objects: &[Value], columns: &[Column], cells: impl Fn(&Value) -> Vec<String>) {
         if self.is_quiet {
             for object in objects {
-                println!("{}", object["id"].as_str().unwrap_or_default());
+                say(object["id"].as_str().unwrap_or_default());
             }
         } else if !self.json(&Value::Array(objects.to_vec())) {
             self.table(columns, objects.iter().map(cells).collect());
@@ -73,7 +96,7 @@ impl Output {
         if self.is_plain {
             for row in rows {
                 let cells: Vec<String> = row.iter().map(|cell| cell.replace(['\t', '\n', '\r'], " ")).collect();
-                println!("{}", cells.join("\t"));
+                say(cells.join("\t"));
             }
             return;
         }
@@ -92,7 +115,7 @@ impl Output {
             }
         }
         for line in table.to_string().lines() {
-            println!("{}", line.trim_end());
+            say(line.trim_end());
         }
     }
 }
@@ -147,6 +170,28 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(thousands(number), text);
         }
+    }
+
+    /// Standard output whose reader behaves as told.
+    struct Pipe(ErrorKind);
+
+    impl Write for Pipe {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is() {
+        assert!(write(&mut Pipe(ErrorKind::BrokenPipe), &"row").is_ok());
+        assert!(write(&mut Pipe(ErrorKind::StorageFull), &"row").is_err());
+        let mut seen = Vec::new();
+        assert!(write(&mut seen, &"row").is_ok());
+        assert_eq!(seen, b"row\n");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::arguments::ListRequestsOptions;
 use super::keys;
-use super::output::{Output, figures, printable, text, time, words};
+use super::output::{Output, figures, printable, say, text, time, words};
 use super::transport::{Transport, encoded, target};
 use serde_json::Value;
 use std::process::ExitCode;
@@ -58,15 +58,21 @@ pub(super) async fn list(
 
 /// Shows one record, every member of it.
 pub(super) async fn get(transport: &Transport, output: &Output, id: &str) -> Result<ExitCode, Failure> {
-    let record = transport.get(&format!("{REQUESTS}/{}", encoded(id))).await?.body;
+    let record = transport.get(&format!("{REQUESTS}/{}", encoded(id))).await;
+    let record = record.map_err(|failure| unknown(failure, id))?.body;
     if output.is_quiet {
-        println!("{}", text(&record, "id"));
+        say(text(&record, "id"));
     } else if !output.json(&record) {
         let members =
             record.as_object().into_iter().flatten().filter(|(name, value)| *name != "object" && !value.is_null());
         output.table(&[words(""), words("")], members.map(|(name, value)| vec![name.clone(), shown(value)]).collect());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// There is no record of this id; one is written when the request has ended.
+pub(super) fn unknown(failure: Failure, id: &str) -> Failure {
+    failure.looking_for(format_args!("There is no request `{}`.", printable(id)), "claviger requests list")
 }
 
 fn shown(value: &Value) -> String {

@@ -1,7 +1,7 @@
 //! `claviger setup`: the first organization, its owner, an admin key; unattended.
 
 use super::arguments::SetupOptions;
-use super::output::{Output, text};
+use super::output::{Output, say, text};
 use super::secret_out::Place;
 use super::transport::Transport;
 use super::{Failure, Kind};
@@ -37,6 +37,8 @@ pub(super) async fn run(
     }
     if let Some(members) = reply.as_object_mut() {
         members.remove("object");
+        // The server names the console's address already; there is nothing to see at it yet.
+        members.remove("console");
     }
     if !output.json(&reply) {
         print(&reply, place.path());
@@ -45,16 +47,16 @@ pub(super) async fn run(
 }
 
 fn print(reply: &Value, file: Option<&std::path::Path>) {
-    println!("Organization  {}  {}", text(&reply["organization"], "id"), text(&reply["organization"], "slug"));
-    println!("Owner         {}  {}", text(&reply["owner"], "id"), text(&reply["owner"], "email"));
-    println!("Admin key     {}   (shown once)", text(&reply["admin_key"], "value"));
+    say(format_args!("Organization  {}  {}", text(&reply["organization"], "id"), text(&reply["organization"], "slug")));
+    say(format_args!("Owner         {}  {}", text(&reply["owner"], "id"), text(&reply["owner"], "email")));
+    say(format_args!("Admin key     {}   (shown once)", text(&reply["admin_key"], "value")));
     match (reply["key"].is_object(), file) {
-        (true, None) => println!("Key           {}   (shown once)", text(&reply["key"], "value")),
-        (true, Some(file)) => println!("Key           {}, in {}", text(&reply["key"], "id"), file.display()),
+        (true, None) => say(format_args!("Key           {}   (shown once)", text(&reply["key"], "value"))),
+        (true, Some(file)) => say(format_args!("Key           {}, in {}", text(&reply["key"], "id"), file.display())),
         (false, _) => {}
     }
     if let Some(credit) = reply["credit"].as_str() {
-        println!("Credit        {credit}");
+        say(format_args!("Credit        {credit}"));
     }
 }
 

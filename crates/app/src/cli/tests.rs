@@ -50,7 +50,7 @@ fn a_target_is_encoded() {
 }
 
 #[tokio::test]
-async fn a_fresh_directory_is_made_by_set_up_and_by_nothing_else() {
+async fn a_fresh_directory_is_made_by_set_up_where_it_is_named_and_by_nothing_else() {
     let folder = TempDir::new().expect("a temporary directory");
     let data = folder.path().join("data");
     let mut global = Cli::try_parse_from(["claviger", "credits"]).expect("it parses").global;
@@ -60,6 +60,10 @@ async fn a_fresh_directory_is_made_by_set_up_and_by_nothing_else() {
     let variables = Variables::default();
     assert!(Transport::choose(&global, &variables, false).await.is_err());
     assert!(!data.exists());
+    let mut unnamed = global.clone();
+    unnamed.data = None;
+    let refused = Transport::choose(&unnamed, &variables, true).await.err().map(|error| error.to_string());
+    assert!(refused.is_some_and(|text| text.contains("no data directory") && text.contains("claviger serve")));
 
     let transport = Transport::choose(&global, &variables, true).await.unwrap_or_else(|error| panic!("{error}"));
     let body = json!({ "organization": "Acme", "email": "li@acme.io", "password": "correct horse battery" });
@@ -70,6 +74,13 @@ async fn a_fresh_directory_is_made_by_set_up_and_by_nothing_else() {
         .unwrap_or_else(|error| panic!("{error}"));
     assert!(keys::find(&transport, "ci").await.is_ok_and(|id| id.starts_with("key_")));
     assert!(keys::find(&transport, "nobody").await.is_err());
+    let first = keys::find(&transport, "ci").await.unwrap_or_default();
+    let revoked = transport.post(&format!("/v1/organization/api_keys/{first}/revoke"), &json!({})).await;
+    assert!(revoked.is_ok());
+    assert!(keys::find(&transport, "ci").await.is_ok_and(|id| id == first), "a key that ended has its name still");
+    let again = transport.post("/v1/organization/api_keys", &json!({ "name": "ci" })).await;
+    assert!(again.is_ok());
+    assert!(keys::find(&transport, "ci").await.is_ok_and(|id| id != first), "the living one goes before");
     transport.close().await;
 
     let mode = |name: &str| std::fs::metadata(data.join(name)).map(|found| found.permissions().mode() & 0o777).ok();

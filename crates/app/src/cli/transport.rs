@@ -44,6 +44,8 @@ pub(super) struct Reply {
 
 impl Transport {
     /// `--url` decides for TCP; else a server on the data directory is asked; else the store is opened, under its lock.
+    /// A directory is made only where `may_make` and it was named: a set-up in the wrong place would make a second instance
+    /// that no server knows.
     pub(super) async fn choose(global: &Global, variables: &Variables, may_make: bool) -> Result<Self, Failure> {
         let organization = global.organization.clone();
         if let Some(url) = &global.url {
@@ -56,10 +58,11 @@ impl Transport {
         let config = config::load(&global.flags(), variables)?;
         let directory = match DataDirectory::find(&config.data)? {
             Some(directory) => directory,
-            None if may_make => DataDirectory::open_or_make(&config.data)?,
+            None if may_make && !config.has_default_data() => DataDirectory::open_or_make(&config.data)?,
             None => {
                 let what = format!("there is no data directory {}", config.data.display());
-                return Err(Failure::new(Kind::NotFound, what).next("claviger serve, or --data DIR"));
+                let next = "start `claviger serve` first, or name it with --data DIR";
+                return Err(Failure::new(Kind::NotFound, what).next(next));
             }
         };
         let socket = directory.socket();

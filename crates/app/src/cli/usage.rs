@@ -2,7 +2,7 @@
 
 use super::arguments::UsageOptions;
 use super::keys;
-use super::output::{Output, figures, text, thousands, words};
+use super::output::{Output, figures, note, text, thousands, words};
 use super::transport::{Transport, target};
 use super::{Failure, Kind, civil};
 use claviger_domain::money::Nano;
@@ -139,7 +139,7 @@ fn print(output: &Output, by: &[(&'static str, &'static str, &'static str)], sum
         lines.push(names.chain(cells(&total, total.charge)).collect());
     }
     output.table(&columns, lines);
-    eprintln!("{currency}, zone UTC");
+    note(format_args!("{currency}, zone UTC"));
 }
 
 fn cells(sum: &Sum, total: i128) -> Vec<String> {

@@ -13,7 +13,7 @@ use claviger_domain::price::PriceSheet;
 use claviger_domain::settlement::UpstreamCut;
 use claviger_storage::DatabaseUrl;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 /// What every command needs.
@@ -41,6 +41,16 @@ pub(crate) struct Config {
     pub(crate) log_json: Option<bool>,
     /// Log level.
     pub(crate) log_level: String,
+}
+
+impl Config {
+    /// Whether nobody named another data directory than `./claviger-data`.
+    pub(crate) fn has_default_data(&self) -> bool {
+        self.data
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .eq([Component::Normal("claviger-data".as_ref())])
+    }
 }
 
 /// What serving needs besides.

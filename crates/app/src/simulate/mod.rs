@@ -70,7 +70,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let listener = listen(options.listen).with_context(|| format!("cannot listen on {}", options.listen))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    println!("listening on http://{}", listener.local_addr().context("the listener has no address")?);
+    crate::cli::say(format_args!(
+        "listening on http://{}",
+        listener.local_addr().context("the listener has no address")?
+    ));
     serve(listener, simulator, async move {
         tokio::select! {
             _ = terminate.recv() => {}
