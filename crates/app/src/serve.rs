@@ -17,6 +17,7 @@ use claviger_domain::revocation::Epoch;
 use claviger_domain::secret::Secret;
 use claviger_domain::time::Monotonic;
 use claviger_gateway::{BodyError, Gateway, PacedBody, RequestContext};
+use claviger_storage::Store;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use std::io::Write as _;
@@ -98,9 +99,9 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
 
     let addresses = Addresses { api, private: private_address, public_url: &public_url };
     announce(&config, &instance, &addresses, test_key.as_ref());
-    let mut second = Signals::new()?;
+    let (mut second, store) = (Signals::new()?, instance.store.clone());
     let ended = async {
-        answer_until_told(listener, &gateway, control).await?;
+        answer_until_told(listener, &gateway, &instance.store, control).await?;
         stop.send_replace(true);
         gateway.stop().await;
         while sides.join_next().await.is_some() {}
@@ -115,6 +116,10 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         }
     }
     tracing::info!("stopped");
+    if store.is_taken() {
+        let what = "another node has taken the database over: one node at a time serves it";
+        return Err(Failure::new(Kind::Conflict, what).into());
+    }
     if gateway.has_lost_ledger() {
         let what = "the ledger could not be written: see the log, check the disk, then start again";
         return Err(Failure::new(Kind::Failed, what).into());
@@ -148,18 +153,25 @@ fn announce(config: &ServeConfig, instance: &Instance, at: &Addresses<'_>, test_
     tracing::info!(listen = %at.api, private = %at.private, engine = instance.store.engine().name(), "serving");
 }
 
-/// Serves both planes until a signal comes or the ledger is lost, and running answers have ended.
-async fn answer_until_told(listener: TcpListener, gateway: &Gateway, control: Control) -> anyhow::Result<()> {
+/// Serves both planes until a signal comes, the ledger is lost or the database is another node's, and running answers
+/// have ended.
+async fn answer_until_told(
+    listener: TcpListener,
+    gateway: &Gateway,
+    store: &Store,
+    control: Control,
+) -> anyhow::Result<()> {
     let management = move |matched: Match, request: Request<PacedBody>, context: RequestContext| {
         let control = control.clone();
         async move { manage(&control, matched, request, context).await }
     };
     let mut first = Signals::new()?;
-    let disk = gateway.clone();
+    let (ledger, database) = (gateway.clone(), store.clone());
     let told = async move {
         tokio::select! {
             () = first.next() => {}
-            () = disk.ledger_failed() => {}
+            () = ledger.ledger_failed() => {}
+            () = database.taken() => {}
         }
     };
     claviger_gateway::serve(listener, gateway.clone(), management, told).await;
