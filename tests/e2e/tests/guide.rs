@@ -1,9 +1,8 @@
 //! docs/getting-started.md, taken at its word: its blocks are read from the page and run in order.
 
 use anyhow::Context as _;
-use claviger_e2e::{Client, Program, Result, Upstream, binary, eventually, free_address, python, workspace_root};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use claviger_e2e::{Client, Program, Result, binary, eventually, free_address, python, workspace_root};
+use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 /// The fenced blocks of one language, in order.
@@ -14,59 +13,107 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
 
 /// Runs lines of the page in `folder`, with the program of this build first on the path.
 async fn shell(folder: &Path, lines: &str) -> Result<String> {
-    let program = binary("claviger")?;
-    let programs = program.parent().context("no folder")?;
-    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
-    let output = Command::new("bash").args(["-euc", lines]).current_dir(folder).env("PATH", path).output().await?;
+    let output = command(folder, lines)?.kill_on_drop(true).output().await?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "{lines}\nended with {}:\n{printed}\n{errors}", output.status);
     Ok(printed)
 }
 
+fn command(folder: &Path, lines: &str) -> Result<Command> {
+    let program = binary("claviger")?;
+    let programs = program.parent().context("no folder")?;
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
+    let mut command = Command::new("bash");
+    command.args(["-euc", lines]).current_dir(folder).env("PATH", path).env("HOME", folder);
+    Ok(command)
+}
+
+/// The page's blocks, each to be taken once and in order.
+struct Walk {
+    blocks: std::vec::IntoIter<String>,
+    home: tempfile::TempDir,
+    listen: String,
+    upstream: String,
+    private: String,
+}
+
+impl Walk {
+    /// The next block, which must hold `word`, with addresses that are free here.
+    fn next(&mut self, word: &str) -> Result<String> {
+        let block = self.blocks.next().with_context(|| format!("no block with {word}"))?;
+        anyhow::ensure!(block.contains(word), "{word} is not in\n{block}");
+        let serve = format!("claviger serve --listen {} --private-listen {}", self.listen, self.private);
+        let block = block.replace("127.0.0.1:8080", &self.listen).replace("127.0.0.1:9100", &self.upstream);
+        Ok(block
+            .replace("claviger serve", &format!("exec {serve}"))
+            .replace("claviger simulate", "exec claviger simulate"))
+    }
+
+    /// The directory that the page makes.
+    fn folder(&self) -> PathBuf {
+        self.home.path().join("claviger-walk")
+    }
+
+    /// Runs a block that holds its terminal, until what it serves answers.
+    async fn terminal(&self, folder: &Path, lines: &str, probe: &str) -> Result<Program> {
+        let mut program = Program::start(command(folder, lines)?, &self.home.path().join("output"))?;
+        let (client, path) = probe.split_once('/').context("a path")?;
+        let (client, path) = (Client::new(&format!("http://{client}")), format!("/{path}"));
+        eventually(20, "the terminal's program is ready", async || {
+            program.ensure_running()?;
+            Ok(client.send("GET", &path, &[], b"").await.ok().filter(|answer| answer.status == 200))
+        })
+        .await?;
+        Ok(program)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guide_works_as_written() -> Result<()> {
     let page = std::fs::read_to_string(workspace_root().join("docs/getting-started.md"))?;
-    let (lines, tables, scripts) = (blocks(&page, "sh"), blocks(&page, "toml"), blocks(&page, "python"));
-    let block = |word: &str| lines.iter().find(|block| block.contains(word)).cloned().context(word.to_owned());
-    let folder = tempfile::tempdir()?;
-    let folder = folder.path();
+    let mut walk = Walk {
+        blocks: blocks(&page, "sh").into_iter(),
+        home: tempfile::tempdir()?,
+        listen: free_address()?,
+        upstream: free_address()?,
+        private: free_address()?,
+    };
+    let (home, folder) = (walk.home.path().to_path_buf(), walk.folder());
+    let ready = format!("{}/readyz", walk.private);
+    walk.next("cargo install")?;
+    let lines = walk.next("mkdir")?;
+    let mut server = walk.terminal(&home, &lines, &ready).await?;
+    assert!(server.output().contains("  Set up   claviger setup --organization"), "{}", server.output());
+    let said = shell(&home, &walk.next("claviger setup")?).await?;
+    assert!(said.contains("Admin key     clv_"), "{said}");
 
-    let key_file = folder.join("house-key");
-    std::fs::write(&key_file, "sk-house")?;
-    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600))?;
-    let upstream = Upstream::start(folder, "upstream", "vllm", &key_file, None).await?;
-    let table = tables.first().context("the configuration")?.replace("http://127.0.0.1:8000", upstream.url());
-    std::fs::write(folder.join("claviger.toml"), table)?;
-    assert!(shell(folder, &block("claviger setup")?).await?.contains("admin_key"));
+    let lines = walk.next("claviger simulate")?;
+    let _upstream = walk.terminal(&folder, &lines, &format!("{}/_sim/stats", walk.upstream)).await?;
+    shell(&folder, &walk.next("claviger.toml")?).await?;
+    server.stop().await?;
+    let lines = walk.next("claviger serve")?;
+    let _server = walk.terminal(&folder, &lines, &ready).await?;
+    let said = shell(&folder, &walk.next("claviger doctor")?).await?;
+    assert!(said.contains("house accepts connections"), "{said}");
 
-    let (listen, private) = (free_address()?, free_address()?);
-    let mut serve = Command::new(binary("claviger")?);
-    serve.args(["serve", "--listen", &listen, "--private-listen", &private]).current_dir(folder);
-    let mut server = Program::start(serve, &folder.join("server.log"))?;
-    let probe = Client::new(&format!("http://{private}"));
-    eventually(20, "the server is ready", async || {
-        server.ensure_running()?;
-        Ok(probe.send("GET", "/readyz", &[], b"").await.ok().filter(|answer| answer.status == 200))
-    })
-    .await?;
+    let lines = format!("{}\nprintf '\\n%s' \"$OPENAI_API_KEY\"", walk.next("claviger keys create")?);
+    let said = shell(&folder, &lines).await?;
+    let (answer, key) = said.rsplit_once('\n').context("no key")?;
+    assert!(answer.contains("\"content\":\"Say hello\""), "{answer}");
+    let script_file = home.join("call.py");
+    std::fs::write(&script_file, blocks(&page, "python").concat())?;
+    let script = python("openai-3", script_file.to_str().context("a path")?)?.env("OPENAI_API_KEY", key);
+    let script = script.env("OPENAI_BASE_URL", &format!("http://{}/v1", walk.listen));
+    assert_eq!(script.text().await?, "Say hello");
 
-    let key = shell(folder, &block("claviger keys create")?).await?.trim().to_owned();
-    let script = scripts.first().context("the script")?.replace("127.0.0.1:8080", &listen).replace("clv_…", &key);
-    let script_file = folder.join("call.py");
-    std::fs::write(&script_file, script)?;
-    let said = python("openai-3", script_file.to_str().context("a path")?)?.text().await?;
-    assert_eq!(said, "Say hello");
-
-    let requests = shell(folder, "claviger requests list --json").await?;
-    let at = requests.find("req_").context("no request id")?;
-    let request: String = requests[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-    let printed = shell(folder, &block("claviger credits")?.replace("req_…", &request)).await?;
-    for word in ["checkout", "9.99999", "complete", &request] {
-        assert!(printed.contains(word), "{word} is not in\n{printed}");
+    let said = shell(&folder, &walk.next("claviger credits")?).await?;
+    for word in ["checkout", "9.99999", "complete", "req_"] {
+        assert!(said.contains(word), "{word} is not in\n{said}");
     }
-    let refused = Client::new(&format!("http://{listen}")).get("/v1/models", &key).await?;
+    let refused = Client::new(&format!("http://{}", walk.listen)).get("/v1/models", key).await?;
     assert_eq!(refused.refusal(), (401, "key_revoked".to_owned()));
-    shell(folder, &block("claviger ledger verify")?).await?;
+    shell(&folder, &walk.next("claviger ledger verify")?).await?;
+    assert_eq!(walk.blocks.next(), None, "every block was run");
     Ok(())
 }

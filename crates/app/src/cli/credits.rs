@@ -24,8 +24,7 @@ pub(super) async fn show(transport: &Transport, output: &Output) -> Result<ExitC
 pub(super) async fn grant(transport: &Transport, output: &Output, options: &GrantOptions) -> Result<ExitCode, Failure> {
     let body = json!({ "organization": options.to, "amount": options.amount, "reason": options.reason });
     let grant = transport.post("/api/operator/grants", &body).await.map_err(|failure| {
-        failure
-            .looking_for(format_args!("There is no organization `{}`.", options.to), "claviger credits shows its slug")
+        failure.looking_for(format_args!("There is no organization `{}`.", options.to), "claviger credits")
     })?;
     let grant = grant.body;
     if output.is_quiet {

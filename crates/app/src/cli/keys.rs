@@ -78,7 +78,7 @@ fn print_created(output: &Output, key: &Value, value: &str, file: Option<&std::p
         // Piped: the secret alone, so that it can go straight where it is wanted.
         None if !output.is_terminal => {
             note(&line);
-            say(&value);
+            say(value);
         }
         None => {
             say(&line);
