@@ -9,6 +9,7 @@ mod data_directory;
 mod doctor;
 mod first_run;
 mod instance;
+mod percent;
 mod private;
 mod random;
 mod serve;

@@ -38,7 +38,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn request_ended(&self, operation: Option<Operation>, _status: u16, code: Option<Code>) {
+    pub(crate) fn request_ended(&self, operation: Option<Operation>, code: Option<Code>) {
         if let Some(counter) = operation.and_then(|operation| self.by_operation.get(operation as usize)) {
             counter.fetch_add(1, Ordering::Relaxed);
         }

@@ -64,7 +64,7 @@ impl Trace {
 
     /// Counts and logs the end of the request: one line, with its id, and nothing of its content.
     pub(crate) fn ended(&self, node: &Node, status: u16, code: Option<Code>) {
-        node.metrics.request_ended(self.operation, status, code);
+        node.metrics.request_ended(self.operation, code);
         if !node.settings.has_access_log {
             return;
         }

@@ -3,7 +3,8 @@
 use super::Failure;
 use super::output::{Output, printable, say, text, thousands};
 use super::requests;
-use super::transport::{Transport, encoded};
+use super::transport::Transport;
+use crate::percent::encoded;
 use claviger_domain::time::Timestamp;
 use serde_json::Value;
 use std::process::ExitCode;

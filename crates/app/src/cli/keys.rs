@@ -3,9 +3,10 @@
 use super::arguments::{CreateKeyOptions, Global, ListKeysOptions, RevokeKeyOptions};
 use super::output::{Output, note, printable, say, text, time, words};
 use super::secret_out::Place;
-use super::transport::{Transport, encoded, target};
+use super::transport::{Transport, target};
 use super::{Failure, Kind};
 use crate::clock::MachineClock;
+use crate::percent::encoded;
 use claviger_domain::time::Clock as _;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};

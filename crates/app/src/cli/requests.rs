@@ -4,7 +4,8 @@ use super::Failure;
 use super::arguments::ListRequestsOptions;
 use super::keys;
 use super::output::{Output, figures, printable, say, text, time, words};
-use super::transport::{Transport, encoded, target};
+use super::transport::{Transport, target};
+use crate::percent::encoded;
 use serde_json::Value;
 use std::process::ExitCode;
 

@@ -161,25 +161,12 @@ async fn in_process(
     Ok((head.status.as_u16(), Some(id.to_string()), bytes))
 }
 
-/// Percent-encodes one part of a target.
-pub(super) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 /// A target with the parameters that are given.
 pub(super) fn target(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
     let mut target = path.to_owned();
     for (name, value) in parameters.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
         target.push(if target.contains('?') { '&' } else { '?' });
-        target.push_str(&format!("{name}={}", encoded(value)));
+        target.push_str(&format!("{name}={}", crate::percent::encoded(value)));
     }
     target
 }

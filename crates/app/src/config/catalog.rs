@@ -8,25 +8,13 @@ use super::typed::{Model as TypedModel, Provider as TypedProvider, Target as Typ
 use super::{Invalid, read_secret};
 use claviger_domain::catalog::{Catalog, Dialect, Model, Pricing, Provider, Target, Timeouts};
 use claviger_domain::endpoint::EndpointName;
+use claviger_wire::simulator::MODELS;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The built-in provider, and its models with it.
 const SIMULATOR: &str = "simulator";
-/// Models of `wire.md` §8 whose endpoints exist.
-const SIMULATED: &[&str] = &[
-    "sim-echo",
-    "sim-stream",
-    "sim-tools",
-    "sim-json",
-    "sim-reasoning",
-    "sim-error-429",
-    "sim-error-500",
-    "sim-error-timeout",
-    "sim-error-midstream",
-    "sim-error-truncate",
-];
 /// 2026-01-01: shown by the models endpoint for everything that a file declares without a date of its own.
 const OFFERED_SINCE: i64 = 1_767_225_600;
 /// The longest a dead client's answer may be read (`money.md` §7).
@@ -42,7 +30,7 @@ pub(super) fn read(layered: &Layered, books: &Books) -> Result<Catalog, Invalid>
         aliases.extend(typed.aliases.iter().map(|alias| (alias.clone(), typed.id.clone())));
     }
     let simulator = providers.get(SIMULATOR).cloned();
-    models.extend(simulator.iter().flat_map(|provider| SIMULATED.iter().map(|id| simulated(id, provider))));
+    models.extend(simulator.iter().flat_map(|provider| MODELS.iter().map(|id| simulated(id, provider))));
     Catalog::new(models, aliases).map_err(|error| Invalid::at(layered.place_of("[[model]]"), error))
 }
 

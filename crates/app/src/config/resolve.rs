@@ -216,17 +216,5 @@ fn database(document: &Document, layered: &Layered, data: &std::path::Path) -> R
         return Err(Invalid::at(place, "names no user for the password of `storage.database_password_file`"));
     };
     let password = read_secret(&layered.base().join(password_file))?;
-    Ok(DatabaseUrl::Postgres(format!("{scheme}://{user}:{}@{host}{tail}", percent_encoded(password.expose()))))
-}
-
-fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    Ok(DatabaseUrl::Postgres(format!("{scheme}://{user}:{}@{host}{tail}", crate::percent::encoded(password.expose()))))
 }
