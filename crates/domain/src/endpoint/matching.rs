@@ -82,7 +82,7 @@ impl EndpointTable {
 
     /// Every row, for enumeration by tests and documents.
     pub fn rows() -> impl Iterator<Item = &'static Row> {
-        data::ROWS.iter().chain(management::ROWS)
+        data::ROWS.iter().chain(management::AREAS.iter().copied().flatten())
     }
 
     /// The row of a raw path (without its query) and method.

@@ -1,0 +1,34 @@
+//! Keys. *project* on this surface is an environment (`decisions.md` §1).
+
+use super::super::row::{Method, Operation, Row};
+use super::management;
+use crate::right::Permission;
+
+pub(super) const ROWS: &[Row] = &[
+    management(Operation::ListKeys, Method::Get, "/v1/organization/api_keys", Permission::KeysRead),
+    management(Operation::CreateKey, Method::Post, "/v1/organization/api_keys", Permission::KeysCreate),
+    management(Operation::GetKey, Method::Get, "/v1/organization/api_keys/{key}", Permission::KeysRead),
+    management(Operation::RevokeKey, Method::Delete, "/v1/organization/api_keys/{key}", Permission::KeysRevoke),
+    management(Operation::RevokeKey, Method::Post, "/v1/organization/api_keys/{key}/revoke", Permission::KeysRevoke),
+    management(Operation::DisableKey, Method::Post, "/v1/organization/api_keys/{key}/disable", Permission::KeysUpdate),
+    management(Operation::EnableKey, Method::Post, "/v1/organization/api_keys/{key}/enable", Permission::KeysUpdate),
+    management(Operation::ListKeys, Method::Get, "/v1/organization/projects/{project}/api_keys", Permission::KeysRead),
+    management(
+        Operation::CreateKey,
+        Method::Post,
+        "/v1/organization/projects/{project}/api_keys",
+        Permission::KeysCreate,
+    ),
+    management(
+        Operation::GetKey,
+        Method::Get,
+        "/v1/organization/projects/{project}/api_keys/{key}",
+        Permission::KeysRead,
+    ),
+    management(
+        Operation::RevokeKey,
+        Method::Delete,
+        "/v1/organization/projects/{project}/api_keys/{key}",
+        Permission::KeysRevoke,
+    ),
+];

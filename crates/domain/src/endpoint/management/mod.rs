@@ -1,0 +1,26 @@
+//! The rows of the management plane (`keys.md` §10, `money.md` §4), matched byte for byte: one file an area.
+
+mod environments;
+mod keys;
+mod money;
+mod operator;
+
+use super::row::{Authentication, ErrorShape, Method, Operation, Plane, Row};
+use crate::limits;
+use crate::right::Permission;
+
+/// Every area's rows.
+pub(super) const AREAS: &[&[Row]] = &[keys::ROWS, environments::ROWS, money::ROWS, operator::ROWS];
+
+const fn management(operation: Operation, method: Method, path: &'static str, permission: Permission) -> Row {
+    Row {
+        operation,
+        method,
+        path,
+        plane: Plane::Management,
+        authentication: Authentication::AdminKey,
+        permission: Some(permission),
+        body_bytes_max: limits::MANAGEMENT_BODY_BYTES,
+        error_shape: ErrorShape::OpenAi,
+    }
+}
