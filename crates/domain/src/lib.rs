@@ -16,6 +16,7 @@
 )]
 #![deny(missing_docs)]
 
+pub mod address;
 pub mod audit;
 pub mod base62;
 pub mod catalog;
