@@ -6,6 +6,7 @@ use crate::respond::Refusal;
 use crate::serve::{Control, Origin};
 use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::credential::{self, Presented};
+use claviger_domain::endpoint::Authentication;
 use claviger_domain::error::Code;
 use claviger_domain::id::RequestId;
 use claviger_domain::key::{Class, Key, KeyState, KeyText, Prefixes, mask};
@@ -15,14 +16,19 @@ use claviger_domain::tenancy::{Organization, OrganizationState};
 use claviger_domain::time::{Now, Timestamp};
 use http::{HeaderMap, header};
 
-/// A caller whose credential is good.
+/// A caller whose credential is good, or who needs none.
 pub(crate) enum Caller {
+    /// Whoever it is: the row asks for no credential, or the body carries its own proof.
+    Nobody {
+        /// For the audit record.
+        attribution: Attribution,
+    },
     /// Whoever can read the data directory.
     LocalOperator {
         /// For the audit record.
         attribution: Attribution,
     },
-    /// An admin key.
+    /// A key of a class that the row takes.
     Key {
         /// The key as the store has it now.
         key: Box<Key>,
@@ -40,6 +46,7 @@ const UNKNOWN: &str = "No key of this server matches it.";
 pub(crate) async fn authenticate(
     control: &Control,
     origin: Origin,
+    accepted: Authentication,
     headers: &HeaderMap,
     request_id: RequestId,
     now: Now,
@@ -52,6 +59,17 @@ pub(crate) async fn authenticate(
         }
         Origin::Network { address } => address,
     };
+    match accepted {
+        Authentication::Public | Authentication::Signature | Authentication::Possession => {
+            let address = address.ip().to_string();
+            return Ok(Caller::Nobody { attribution: attribution(Actor::Nobody, address) });
+        }
+        Authentication::InferenceKey
+        | Authentication::AnyKey
+        | Authentication::AdminKey
+        | Authentication::Session
+        | Authentication::Operator => {}
+    }
     let text = presented(headers)?;
     let prefixes = &control.settings().prefixes;
     let parsed =
@@ -74,7 +92,7 @@ pub(crate) async fn authenticate(
     if organization.state == OrganizationState::Suspended || organization.state == OrganizationState::Closed {
         return Err(Code::OrganizationSuspended.into());
     }
-    if key.class != Class::Admin {
+    if key.class != Class::Admin && accepted != Authentication::AnyKey {
         return Err(Code::AdminKeyRequired.into());
     }
     stamp(control, &key, now.wall).await;

@@ -1,6 +1,8 @@
-//! Whether the caller may: the only maker of [`Member`], [`Operator`] and of the scope that finders take.
+//! Whether the caller may: the only maker of [`Member`], [`Operator`], [`Visitor`] and of the scope that finders take.
 //!
-//! What they then do is not known here.
+//! The order is that of `keys.md` §2.3: the row's permission is asked here and needs no object; the handler then finds
+//! the object inside the organization, or answers 404; last it asks [`Member::require_own`], if the permission reaches
+//! the caller's own objects only. What they then do is not known here.
 
 use crate::authenticate::Caller;
 use crate::respond::Refusal;
@@ -8,7 +10,8 @@ use crate::serve::Control;
 use claviger_domain::audit::Attribution;
 use claviger_domain::endpoint::Row;
 use claviger_domain::error::Code;
-use claviger_domain::right::{Permission, Role};
+use claviger_domain::key::Class;
+use claviger_domain::right::{Bound, Creators, Extent, INFERENCE_KEY_PERMISSIONS, Permission, Role, Standing};
 use claviger_domain::tenancy::{Organization, TenantScope};
 use http::HeaderMap;
 
@@ -20,7 +23,13 @@ pub(crate) const ORGANIZATION_HEADER: &str = "x-claviger-organization";
 pub(crate) struct Member {
     scope: TenantScope,
     organization: Organization,
-    role: Role,
+    standing: Standing,
+    attribution: Attribution,
+}
+
+/// Somebody unknown, on a row that asks for no credential.
+#[derive(Clone, Debug)]
+pub(crate) struct Visitor {
     attribution: Attribution,
 }
 
@@ -41,9 +50,14 @@ impl Member {
         &self.organization
     }
 
-    /// The role that counts.
-    pub(crate) const fn role(&self) -> Role {
-        self.role
+    /// What the caller stands on.
+    pub(crate) const fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// The role in messages, and of an admin key made without naming one.
+    pub(crate) fn role(&self) -> Role {
+        self.standing.role().unwrap_or(Role::Viewer)
     }
 
     /// Who, for the audit record.
@@ -51,9 +65,50 @@ impl Member {
         &self.attribution
     }
 
-    /// Asks for one permission more than the row's.
+    /// How far a permission reaches for this caller, now.
+    pub(crate) fn extent(&self, permission: Permission) -> Extent {
+        let policy = &self.organization.policy;
+        let extent = self.standing.extent(permission, policy.creators);
+        let is_seen_by_all = matches!(permission, Permission::UsageRead | Permission::RequestsRead);
+        if extent == Extent::Own && is_seen_by_all && policy.developers_see_all { Extent::All } else { extent }
+    }
+
+    /// Asks for one permission more than the row's, as far as it may reach.
     pub(crate) fn require(&self, permission: Permission) -> Result<(), Refusal> {
-        if self.role.allows(permission) { Ok(()) } else { Err(denied(permission, self.role)) }
+        match self.extent(permission) {
+            Extent::None => Err(self.denied(permission)),
+            Extent::Own | Extent::All => Ok(()),
+        }
+    }
+
+    /// Asks for a permission on an object that was found inside the organization. `is_own` = it belongs to the caller.
+    #[expect(dead_code, reason = "keys have owners next")]
+    pub(crate) fn require_own(&self, permission: Permission, is_own: bool) -> Result<(), Refusal> {
+        match self.extent(permission) {
+            Extent::All => Ok(()),
+            Extent::Own if is_own => Ok(()),
+            Extent::Own => Err(Refusal::because(
+                Code::PermissionDenied,
+                format!(
+                    "The permission '{}' of the role {} reaches your own objects only; this is another's.",
+                    permission.name(),
+                    self.role().name()
+                ),
+            )),
+            Extent::None => Err(self.denied(permission)),
+        }
+    }
+
+    fn denied(&self, permission: Permission) -> Refusal {
+        denied(permission, &self.standing, self.organization.policy.creators)
+    }
+}
+
+impl Visitor {
+    /// Who, for the audit record.
+    #[expect(dead_code, reason = "the rows that ask for no credential come next")]
+    pub(crate) const fn attribution(&self) -> &Attribution {
+        &self.attribution
     }
 }
 
@@ -71,10 +126,11 @@ pub(crate) async fn member(
     row: &'static Row,
     headers: &HeaderMap,
 ) -> Result<Member, Refusal> {
-    let (organization, role, attribution) = match caller {
+    let (organization, standing, attribution) = match caller {
+        Caller::Nobody { .. } => return Err(Code::MissingApiKey.into()),
         Caller::LocalOperator { attribution } => {
             // The operator at this machine may do whatever an owner may.
-            (chosen_organization(control, headers).await?, Role::Owner, attribution)
+            (chosen_organization(control, headers).await?, Standing::Member(Role::Owner), attribution)
         }
         Caller::Key { key, organization, attribution } => {
             if let Some(name) = headers.get(ORGANIZATION_HEADER)
@@ -82,11 +138,15 @@ pub(crate) async fn member(
             {
                 return Err(Refusal::not_found());
             }
-            let role = key.role.ok_or(Code::AdminKeyRequired)?;
-            (*organization, role, attribution)
+            let standing = match (key.class, key.role) {
+                (Class::Admin, Some(role)) => Standing::AdminKey { role, owner: Bound::Nobody },
+                (Class::Admin, None) => return Err(Code::AdminKeyRequired.into()),
+                (Class::Inference, _) => Standing::InferenceKey(INFERENCE_KEY_PERMISSIONS.to_vec()),
+            };
+            (*organization, standing, attribution)
         }
     };
-    let member = Member { scope: TenantScope(organization.id), organization, role, attribution };
+    let member = Member { scope: TenantScope(organization.id), organization, standing, attribution };
     if let Some(permission) = row.permission {
         member.require(permission)?;
     }
@@ -96,26 +156,40 @@ pub(crate) async fn member(
 /// The operator; nobody else, whatever their role.
 pub(crate) fn operator(caller: Caller, row: &'static Row) -> Result<Operator, Refusal> {
     match caller {
+        Caller::Nobody { .. } => Err(Code::MissingApiKey.into()),
         Caller::LocalOperator { attribution } => Ok(Operator { attribution }),
-        Caller::Key { key, .. } => {
-            let role = key.role.ok_or(Code::AdminKeyRequired)?;
-            Err(denied(row.permission.unwrap_or(Permission::Operate), role))
+        Caller::Key { key, organization, .. } => {
+            let standing = Standing::Member(key.role.ok_or(Code::AdminKeyRequired)?);
+            Err(denied(row.permission.unwrap_or(Permission::Operate), &standing, organization.policy.creators))
         }
     }
 }
 
-fn denied(permission: Permission, role: Role) -> Refusal {
-    let granters: Vec<&str> =
-        Role::ALL.iter().filter(|candidate| candidate.allows(permission)).map(|candidate| candidate.name()).collect();
+/// Whoever comes, on a row that asks for no credential.
+pub(crate) fn visitor(caller: Caller) -> Visitor {
+    match caller {
+        Caller::Nobody { attribution } | Caller::LocalOperator { attribution } | Caller::Key { attribution, .. } => {
+            Visitor { attribution }
+        }
+    }
+}
+
+/// Names the permission, what the caller is, and who has it.
+fn denied(permission: Permission, standing: &Standing, creators: Creators) -> Refusal {
+    let granters: Vec<&str> = Role::ALL
+        .iter()
+        .filter(|candidate| candidate.allows(permission, creators))
+        .map(|candidate| candidate.name())
+        .collect();
     let who =
         if granters.is_empty() { "the operator".to_owned() } else { format!("the role {}", granters.join(" or ")) };
+    let caller = match standing.role() {
+        Some(role) => format!("the role {}", role.name()),
+        None => "this inference key".to_owned(),
+    };
     Refusal::because(
         Code::PermissionDenied,
-        format!(
-            "This needs the permission '{}', which the role {} does not have; {who} has it.",
-            permission.name(),
-            role.name()
-        ),
+        format!("This needs the permission '{}', which {caller} does not have; {who} has it.", permission.name()),
     )
 }
 

@@ -42,6 +42,8 @@ pub enum Actor {
     LocalOperator,
     /// The program itself: first start, jobs.
     System,
+    /// Nobody known: an endpoint that asks for no credential.
+    Nobody,
 }
 
 impl Actor {
@@ -51,6 +53,7 @@ impl Actor {
             Self::Key(id) => ("key", id),
             Self::LocalOperator => ("operator", "local"),
             Self::System => ("system", "claviger"),
+            Self::Nobody => ("nobody", ""),
         }
     }
 }

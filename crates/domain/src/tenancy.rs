@@ -1,8 +1,9 @@
 //! Organizations, environments and the scope that every finder takes.
 
 use crate::id::{EnvironmentId, OrganizationId};
-use crate::right::words;
+use crate::right::{Creators, words};
 use crate::time::Timestamp;
+use std::time::Duration;
 
 /// Proof that the caller acts inside this organization; finders take it, so a query without a tenant does not exist.
 ///
@@ -37,10 +38,80 @@ pub struct Organization {
     pub state: OrganizationState,
     /// Where keys go that name no environment.
     pub default_environment: EnvironmentId,
+    /// Why it is suspended or closed, in the operator's words for its members.
+    pub state_reason: Option<String>,
     /// Keys it may have that are neither revoked nor expired.
     pub keys_max: u32,
+    /// Its own one of the instance's prefixes, for new keys.
+    pub key_prefix: Option<String>,
+    /// The IANA zone of its days, weeks and months.
+    pub reporting_zone: String,
+    /// What it asks of its keys.
+    pub policy: OrganizationPolicy,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+words! {
+    /// What happens to a key that was found in public.
+    LeakAction {
+        /// It is revoked at once.
+        Revoke = "revoke";
+        /// It is flagged, and its owners are told.
+        Notify = "notify";
+    }
+}
+
+/// What an organization asks of its keys (`keys.md` §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrganizationPolicy {
+    /// Who makes keys.
+    pub creators: Creators,
+    /// How long a secret may live.
+    pub lifetime: Option<Lifetime>,
+    /// The expiry that dialogs propose, in days.
+    pub suggested_expiry_days: Option<u32>,
+    /// Whether every key needs a source tag.
+    pub require_source_tag: bool,
+    /// What happens to a leaked key.
+    pub leak_action: LeakAction,
+    /// After how many quiet hours a replaced secret ends by itself, unless the rotation says otherwise.
+    pub finish_when_quiet_hours: Option<u32>,
+    /// Whether developers see everybody's usage and requests.
+    pub developers_see_all: bool,
+}
+
+impl Default for OrganizationPolicy {
+    fn default() -> Self {
+        Self {
+            creators: Creators::Owners,
+            lifetime: None,
+            suggested_expiry_days: Some(90),
+            require_source_tag: false,
+            leak_action: LeakAction::Revoke,
+            finish_when_quiet_hours: None,
+            developers_see_all: false,
+        }
+    }
+}
+
+/// The longest life of a secret, and since when it binds (`keys.md` §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// As many days, from the secret's making.
+    pub days: u32,
+    /// When it was set: secrets made since then have it from the start.
+    pub set_at: Timestamp,
+    /// When it begins to bind secrets that are older than it.
+    pub binds_at: Timestamp,
+}
+
+impl Lifetime {
+    /// When a secret of this age ends.
+    pub fn end_of(&self, made_at: Timestamp) -> Timestamp {
+        let end = made_at.plus(Duration::from_secs(u64::from(self.days).saturating_mul(24 * 3600)));
+        if made_at < self.set_at { end.max(self.binds_at) } else { end }
+    }
 }
 
 /// A grouping inside an organization.
@@ -52,6 +123,14 @@ pub struct Environment {
     pub name: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was archived, which is final.
+    pub archived_at: Option<Timestamp>,
+}
+
+/// Whether a text is a slug: `[a-z0-9]+(-[a-z0-9]+)*`, at most 40 characters.
+pub fn is_slug(text: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    text.len() <= 40 && text.split('-').all(is_word)
 }
 
 /// Makes a slug of a name: lower-case ASCII letters and digits, other runs become one `-`; never empty.

@@ -244,6 +244,7 @@ fn entry<R: Cells>(row: &R) -> Result<AuditEntry, Error> {
         "key" => Actor::Key(actor_id),
         "operator" => Actor::LocalOperator,
         "system" => Actor::System,
+        "nobody" => Actor::Nobody,
         _ => return Err(corrupt("audit.actor_kind", &kind)),
     };
     let changes = row.text("changes")?;

@@ -10,8 +10,20 @@ use crate::store::Store;
 use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::id::{EnvironmentId, OrganizationId};
 use claviger_domain::revocation::{Change, Epoch};
-use claviger_domain::tenancy::{Environment, Organization, OrganizationState, TenantScope};
+use claviger_domain::right::Creators;
+use claviger_domain::tenancy::{
+    Environment, LeakAction, Lifetime, Organization, OrganizationPolicy, OrganizationState, TenantScope,
+};
 use claviger_domain::time::Timestamp;
+
+/// What every reading of organizations selects.
+macro_rules! organization_columns {
+    () => {
+        "SELECT id, slug, name, state, state_reason, default_environment, max_keys, key_prefix, reporting_zone, creators, \
+         lifetime_days, lifetime_set_at, lifetime_binds_at, suggested_expiry_days, require_source_tag, leak_action, \
+         finish_when_quiet_hours, developers_see_all, created_at FROM organization"
+    };
+}
 
 statements! {
     INSERT_ORGANIZATION = "INSERT INTO organization \
@@ -20,11 +32,11 @@ statements! {
     INSERT_ENVIRONMENT = "INSERT INTO environment (org_id, id, name, created_at) VALUES ($1, $2, $3, $4)";
     INSERT_WALLET = "INSERT INTO wallet (org_id, balance, funded, seq) \
         VALUES ($1, CAST(0 AS BIGINT), CAST(0 AS BIGINT), CAST(0 AS BIGINT))";
-    FIND = "SELECT id, slug, name, state, default_environment, max_keys, created_at FROM organization WHERE id = $1";
-    FIND_BY_SLUG = "SELECT id, slug, name, state, default_environment, max_keys, created_at \
-        FROM organization WHERE slug = $1";
-    LIST = "SELECT id, slug, name, state, default_environment, max_keys, created_at FROM organization ORDER BY id";
-    LIST_ENVIRONMENTS = "SELECT id, name, created_at FROM environment WHERE org_id = $1 ORDER BY created_at, id";
+    FIND = concat!(organization_columns!(), " WHERE id = $1");
+    FIND_BY_SLUG = concat!(organization_columns!(), " WHERE slug = $1");
+    LIST = concat!(organization_columns!(), " ORDER BY id");
+    LIST_ENVIRONMENTS = "SELECT id, COALESCE(archived_name, name) AS name, created_at, archived_at \
+        FROM environment WHERE org_id = $1 ORDER BY created_at, id";
 }
 
 /// The name of the environment that every organization begins with.
@@ -111,6 +123,7 @@ impl Store {
                         id: row.parsed("id")?,
                         name: row.text("name")?,
                         created_at: Timestamp(row.int("created_at")?),
+                        archived_at: row.int_or_none("archived_at")?.map(Timestamp),
                     })
                 })
                 .collect()
@@ -167,7 +180,37 @@ fn organization<R: Cells>(row: &R) -> Result<Organization, Error> {
         name: row.text("name")?,
         state: known(OrganizationState::from_name(&state), "organization.state", &state)?,
         default_environment: row.parsed("default_environment")?,
-        keys_max: u32::try_from(row.int("max_keys")?).unwrap_or(u32::MAX),
+        state_reason: row.text_or_none("state_reason")?,
+        keys_max: count(row.int("max_keys")?),
+        key_prefix: row.text_or_none("key_prefix")?,
+        reporting_zone: row.text("reporting_zone")?,
+        policy: policy(row)?,
         created_at: Timestamp(row.int("created_at")?),
     })
+}
+
+fn policy<R: Cells>(row: &R) -> Result<OrganizationPolicy, Error> {
+    let (creators, leak_action) = (row.text("creators")?, row.text("leak_action")?);
+    let lifetime = match row.int_or_none("lifetime_days")? {
+        None => None,
+        Some(days) => Some(Lifetime {
+            days: count(days),
+            set_at: Timestamp(row.int("lifetime_set_at")?),
+            binds_at: Timestamp(row.int("lifetime_binds_at")?),
+        }),
+    };
+    Ok(OrganizationPolicy {
+        creators: known(Creators::from_name(&creators), "organization.creators", &creators)?,
+        lifetime,
+        suggested_expiry_days: row.int_or_none("suggested_expiry_days")?.map(count),
+        require_source_tag: row.flag("require_source_tag")?,
+        leak_action: known(LeakAction::from_name(&leak_action), "organization.leak_action", &leak_action)?,
+        finish_when_quiet_hours: row.int_or_none("finish_when_quiet_hours")?.map(count),
+        developers_see_all: row.flag("developers_see_all")?,
+    })
+}
+
+/// A stored count; none is negative or beyond 32 bits.
+fn count(value: i64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
 }

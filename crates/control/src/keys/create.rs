@@ -13,7 +13,7 @@ use claviger_domain::error::Code;
 use claviger_domain::id::{EnvironmentId, KeyId, SecretId};
 use claviger_domain::key::{Class, Key, MintedKey, Name, NewKey, SourceTag, StoredSecret};
 use claviger_domain::limits;
-use claviger_domain::right::Role;
+use claviger_domain::right::{Role, Standing};
 use claviger_domain::secret::Secret;
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::{Now, Timestamp};
@@ -192,10 +192,8 @@ fn role(fields: &mut Fields, class: Class, actor: &Member) -> Result<Option<Role
             let role = Role::from_name(&text)
                 .ok_or_else(|| Refusal::invalid("role", "owner, admin, developer, billing or viewer"))?;
             // No key is stronger than its maker (`keys.md` §8).
-            let is_within = claviger_domain::right::Permission::ALL
-                .iter()
-                .all(|permission| !role.allows(*permission) || actor.role().allows(*permission));
-            if is_within {
+            let creators = actor.organization().policy.creators;
+            if Standing::Member(role).is_at_most(actor.standing(), creators) {
                 Ok(Some(role))
             } else {
                 Err(Refusal::because(

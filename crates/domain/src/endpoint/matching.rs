@@ -12,7 +12,7 @@ use std::collections::HashMap;
 pub(super) const INFERENCE_BASES: &[&str] = &["/v1/", "/", "/api/", "/api/v1/", "/openai/v1/"];
 
 /// The most captured segments of one row.
-const CAPTURES_MAX: usize = 2;
+const CAPTURES_MAX: usize = 3;
 
 /// A row and what its `{…}` segments held, in order.
 #[derive(Clone, Debug)]
@@ -147,7 +147,7 @@ impl EndpointTable {
             return None;
         }
         let id = percent_decoded(tail)?;
-        Some(Match { row, captures: [Some(id), None] })
+        Some(Match { row, captures: [Some(id), None, None] })
     }
 }
 

@@ -48,12 +48,20 @@ pub enum Plane {
 pub enum Authentication {
     /// An inference key.
     InferenceKey,
-    /// Any valid key.
+    /// Any valid key; on management rows also a session, and the local operator.
     AnyKey,
-    /// An admin key, or the local operator.
+    /// An admin key, a session, or the local operator.
     AdminKey,
-    /// The operator of the instance only: the local socket, later an operator's session.
+    /// A session: what belongs to a person and not to a key.
+    Session,
+    /// The operator of the instance only: the local socket, or an operator's session.
     Operator,
+    /// The request itself holds the secret it is about, in whatever state that is.
+    Possession,
+    /// The body is signed by somebody the operator named.
+    Signature,
+    /// Nobody has to be known: throttled, with uniform answers.
+    Public,
 }
 
 /// The shape of an error body.
