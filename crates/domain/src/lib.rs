@@ -24,6 +24,7 @@ pub mod credential;
 pub mod credit_lease;
 pub mod endpoint;
 pub mod error;
+pub mod gcra;
 pub mod id;
 pub mod key;
 pub mod ledger;
