@@ -5,6 +5,7 @@
 
 mod bench;
 mod json;
+mod openapi;
 mod run;
 mod rust_text;
 mod test;
@@ -17,6 +18,7 @@ const HELP: &str = "\
 cargo xtask run  [serve arguments]      build, then serve on a fresh data directory below target/
 cargo xtask test [--long] [filter]      install and start what the tests need, then run everything (or what matches)
 cargo xtask tidy                        the rules that no compiler keeps
+cargo xtask openapi                     write docs/openapi.json from the endpoint table
 cargo xtask bench [arguments]           the release binary beside nginx, in one table
 ";
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Some("run") => run::run(rest),
         Some("test") => test::run(rest),
         Some("tidy") => tidy::run(),
+        Some("openapi") => openapi::run(),
         Some("bench") => bench::run(rest),
         Some("help" | "--help" | "-h") | None => {
             print!("{HELP}");

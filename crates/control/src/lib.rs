@@ -10,6 +10,7 @@ mod authorize;
 mod body;
 mod environments;
 mod keys;
+mod openapi;
 mod operator;
 mod page;
 mod password;
@@ -24,5 +25,6 @@ mod wallet;
 #[cfg(test)]
 mod tests;
 
+pub use openapi::document as openapi_document;
 pub use ports::{AwaitRights, Confirmed, NoNodes, NodeAnswer};
 pub use serve::{Control, ControlBody, Origin, Settings};

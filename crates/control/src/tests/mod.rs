@@ -134,11 +134,21 @@ impl World {
         }
         let path = target.split('?').next().unwrap_or_default();
         let matched = self.table.find(method, path).expect("the test names a row");
+        let operation = (matched.row.operation, matched.row.method);
         let request = request.body(Full::new(bytes.into())).expect("the request is well-formed");
         let response = self.control.answer(origin, matched, request, RequestId::from_u128(1)).await;
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.expect("the body is whole").to_bytes().to_vec();
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
+        if head.status == 200 {
+            let described = crate::openapi::compare(operation.0, operation.1, &body);
+            described.unwrap_or_else(|cause| {
+                panic!(
+                    "the reply of {} is not as crates/control/src/openapi/ describes it: {cause}",
+                    operation.0.name()
+                )
+            });
+        }
         Answer { status: head.status.as_u16(), headers: head.headers, bytes, body }
     }
 

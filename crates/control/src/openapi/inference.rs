@@ -1,0 +1,82 @@
+//! The data plane: what this server itself reads and writes; the rest of these bodies is OpenAI's and passes through.
+
+use super::shape::{Object, Shape, may, must, object};
+use super::{Description, Reply};
+use claviger_domain::endpoint::Operation;
+
+const CHAT: Object = Object {
+    name: "ChatCompletionRequest",
+    fields: &[
+        must("model", Shape::Text),
+        must("messages", Shape::Many(&Shape::Any)),
+        may("stream", Shape::Flag),
+        may("max_completion_tokens", Shape::Whole),
+        may("max_tokens", Shape::Whole),
+        may("n", Shape::Whole),
+    ],
+    is_open: true,
+};
+
+const COMPLETION: Object = Object {
+    name: "ChatCompletion",
+    fields: &[
+        must("id", Shape::Text),
+        must("object", Shape::Text),
+        must("model", Shape::Text),
+        must("choices", Shape::Many(&Shape::Any)),
+        may("usage", Shape::Any),
+    ],
+    is_open: true,
+};
+
+const MODEL: Object = object(
+    "Model",
+    &[
+        must("id", Shape::Text),
+        must("object", Shape::Is("model")),
+        must("type", Shape::Is("model")),
+        must("created", Shape::Time),
+        must("created_at", Shape::Text),
+        must("owned_by", Shape::Text),
+        must("display_name", Shape::Text),
+        must("endpoints", Shape::Many(&Shape::Text)),
+    ],
+);
+
+const OWN_KEY: Object = Object {
+    name: "OwnKey",
+    fields: &[
+        must("id", Shape::Text),
+        must("label", Shape::Text),
+        must("name", Shape::Text),
+        must("state", Shape::Text),
+        must("test", Shape::Flag),
+        must("environment_id", Shape::Text),
+        must("source_tag", Shape::OrNull(&Shape::Text)),
+    ],
+    is_open: true,
+};
+
+const CREDITS: Object = object(
+    "Credits",
+    &[
+        must("total_credits", Shape::Number),
+        must("total_usage", Shape::Number),
+        must("balance", Shape::Amount),
+        must("held", Shape::Amount),
+        must("currency", Shape::Text),
+    ],
+);
+
+pub(super) fn describe(operation: Operation) -> Description {
+    match operation {
+        Operation::ChatCompletions => {
+            let summary = "Answer a conversation; with `stream` as server-sent events.";
+            Description::of(summary, Reply::One(&COMPLETION)).taking(&CHAT)
+        }
+        Operation::ListModels => Description::of("The models this key may call.", Reply::List(&MODEL)),
+        Operation::GetModel => Description::of("One model; its id may hold slashes.", Reply::One(&MODEL)),
+        Operation::GetCredits => Description::of("The organization's credit.", Reply::Wrapped(&CREDITS)),
+        _ => Description::of("The calling key itself.", Reply::Wrapped(&OWN_KEY)),
+    }
+}
