@@ -6,7 +6,6 @@ use crate::config::Config;
 use anyhow::{Context as _, bail};
 use claviger_domain::secret::Pepper;
 use claviger_domain::time::Random;
-use claviger_storage::DatabaseUrl;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -91,20 +90,26 @@ impl DataDirectory {
         Ok(peppers)
     }
 
-    /// The key of the audit chain; made if there is no file and no database that was written under another one.
-    pub(crate) fn audit_key(&self, database: &DatabaseUrl, random: &mut dyn Random) -> anyhow::Result<[u8; 32]> {
-        let file = self.path.join("audit-key");
+    /// The key of the audit chain, if there is one.
+    pub(crate) fn find_audit_key(&self) -> anyhow::Result<Option<[u8; 32]>> {
+        let file = self.audit_key_file();
         if !file.exists() {
-            if matches!(database, DatabaseUrl::Sqlite(path) if path.exists()) {
-                bail!(
-                    "the audit key {} is missing: without it the audit records of this database cannot be continued; restore it from its backup",
-                    file.display()
-                );
-            }
-            write_private(&file, &format!("{}\n", hex(&draw(random))))?;
+            return Ok(None);
         }
         let text = read_private(&file)?;
-        unhex(text.trim()).with_context(|| format!("{}: expected 64 lower-case hex digits", file.display()))
+        let key =
+            unhex(text.trim()).with_context(|| format!("{}: expected 64 lower-case hex digits", file.display()))?;
+        Ok(Some(key))
+    }
+
+    /// Keeps a new key of the audit chain.
+    pub(crate) fn save_audit_key(&self, key: &[u8; 32]) -> anyhow::Result<()> {
+        write_private(&self.audit_key_file(), &format!("{}\n", hex(key)))
+    }
+
+    /// Where the key of the audit chain lies.
+    pub(crate) fn audit_key_file(&self) -> PathBuf {
+        self.path.join("audit-key")
     }
 }
 
@@ -158,7 +163,7 @@ fn parse_pepper(line: &str) -> Option<Pepper> {
     Some(Pepper::new(version, unhex(digits.trim())?))
 }
 
-fn draw(random: &mut dyn Random) -> [u8; 32] {
+pub(crate) fn draw(random: &mut dyn Random) -> [u8; 32] {
     let mut bytes = [0; 32];
     random.fill(&mut bytes);
     bytes

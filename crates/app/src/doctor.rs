@@ -90,8 +90,12 @@ async fn storage(findings: &mut Findings, config: &ServeConfig) {
         // The server holds the database; that it runs means that its version, lock and schema are good.
         return findings.ok("server", "running on this data directory");
     }
-    let key = match directory.audit_key(&config.config.database, &mut SystemRandom) {
-        Ok(key) => key,
+    let key = match directory.find_audit_key() {
+        Ok(Some(key)) => key,
+        Ok(None) => {
+            let what = format!("{} is missing", directory.audit_key_file().display());
+            return findings.repair("audit key", what, "restore the file from its backup; a fresh start makes one");
+        }
         Err(error) => {
             return findings.repair("audit key", format_args!("{error:#}"), "restore the file from its backup");
         }

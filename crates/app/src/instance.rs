@@ -4,11 +4,11 @@
 
 use crate::clock::MachineClock;
 use crate::config::Config;
-use crate::data_directory::DataDirectory;
+use crate::data_directory::{DataDirectory, draw};
 use crate::random::SystemRandom;
 use anyhow::{Context as _, bail};
 use claviger_control::{AwaitRights, Control, Settings};
-use claviger_domain::audit::{Actor, Attribution};
+use claviger_domain::audit::{Actor, Attribution, AuditKey};
 use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
 use claviger_domain::key::{Class, MintedKey, Name, NewKey, StoredSecret};
 use claviger_domain::limits;
@@ -51,8 +51,7 @@ impl Instance {
 
     async fn open_within(config: &Config, directory: &DataDirectory, patience: Duration) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(MachineClock::new());
-        let audit_key = directory.audit_key(&config.database, &mut SystemRandom)?;
-        let store = open_store(&config.database, audit_key, clock.as_ref(), patience).await?;
+        let store = open_audited(config, directory, clock.as_ref(), patience).await?;
         let checks = store.pepper_checks().await?;
         let peppers = directory.peppers(config, &mut SystemRandom, checks.is_empty())?;
         check_peppers(&store, &peppers, &checks, config).await?;
@@ -126,17 +125,57 @@ impl Instance {
     }
 }
 
+/// Opens the database under its audit key. A key is made once, for a database that has seen none: a database whose key
+/// file is missing or another is refused, since its chains could only be continued by a stranger.
+async fn open_audited(
+    config: &Config,
+    directory: &DataDirectory,
+    clock: &dyn Clock,
+    patience: Duration,
+) -> anyhow::Result<Store> {
+    let found = directory.find_audit_key()?;
+    let bytes = found.unwrap_or_else(|| draw(&mut SystemRandom));
+    let key = AuditKey::new(bytes, draw(&mut SystemRandom));
+    let check = key.check();
+    let store = open_store(&config.database, key, clock, patience).await?;
+    let file = directory.audit_key_file();
+    match (store.audit_key_check().await?, found) {
+        (Some(known), Some(_)) if known == check => {}
+        (Some(_), Some(_)) => bail!(
+            "the audit key in {} is not the one this database was written under; restore the file from its backup",
+            file.display()
+        ),
+        (Some(_), None) => bail!(
+            "the audit key {} is missing: without it the audit records of this database cannot be continued; restore it from its backup, or copy it from another node of this database",
+            file.display()
+        ),
+        (None, found) => {
+            // The file first: a database that knows a key nobody has could never be opened again.
+            if found.is_none() {
+                directory.save_audit_key(&bytes)?;
+            }
+            if let Err(error) = store.save_audit_key_check(check).await {
+                if found.is_none() {
+                    std::fs::remove_file(&file).ok();
+                }
+                return Err(error).context("another node made the audit key of this database at the same moment");
+            }
+        }
+    }
+    Ok(store)
+}
+
 /// Opens the database, again and again while its server cannot be reached and the patience lasts.
 async fn open_store(
     database: &DatabaseUrl,
-    audit_key: [u8; 32],
+    audit_key: AuditKey,
     clock: &dyn Clock,
     patience: Duration,
 ) -> Result<Store, OpenError> {
     let begun = clock.now().monotonic;
     let mut said: Option<Monotonic> = None;
     loop {
-        let error = match Store::open(database, audit_key, clock.now()).await {
+        let error = match Store::open(database, audit_key.clone(), clock.now()).await {
             Err(OpenError::Database(error))
                 if error.is_unreachable() && matches!(database, DatabaseUrl::Postgres(_)) =>
             {
@@ -157,7 +196,7 @@ async fn open_store(
 }
 
 fn by_system(now: Now) -> Attribution {
-    Attribution { actor: Actor::System, address: String::new(), request_id: String::new(), at: now.wall }
+    Attribution::local(Actor::System, "", now.wall)
 }
 
 /// A pepper that the database knows must be in the file, unchanged; a new one is made known.

@@ -51,18 +51,17 @@ pub(crate) async fn authenticate(
     request_id: RequestId,
     now: Now,
 ) -> Result<Caller, Refusal> {
-    let attribution =
-        |actor, address: String| Attribution { actor, address, request_id: request_id.to_string(), at: now.wall };
+    let attribution = |actor| Attribution::local(actor, request_id.to_string(), now.wall);
     let address = match origin {
         Origin::LocalOperator => {
-            return Ok(Caller::LocalOperator { attribution: attribution(Actor::LocalOperator, String::new()) });
+            return Ok(Caller::LocalOperator { attribution: attribution(Actor::LocalOperator) });
         }
         Origin::Network { address } => address,
     };
     match accepted {
         Authentication::Public | Authentication::Signature | Authentication::Possession => {
-            let address = address.ip().to_string();
-            return Ok(Caller::Nobody { attribution: attribution(Actor::Nobody, address) });
+            let (address, client) = (address.ip().to_string(), client(headers));
+            return Ok(Caller::Nobody { attribution: Attribution { address, client, ..attribution(Actor::Nobody) } });
         }
         Authentication::InferenceKey
         | Authentication::AnyKey
@@ -96,8 +95,19 @@ pub(crate) async fn authenticate(
         return Err(Code::AdminKeyRequired.into());
     }
     stamp(control, &key, now.wall).await;
-    let attribution = attribution(Actor::Key(key.id.to_string()), address.ip().to_string());
+    let attribution = Attribution {
+        credential: key.id.to_string(),
+        address: address.ip().to_string(),
+        client: client(headers),
+        ..attribution(Actor::Key(key.id.to_string()))
+    };
     Ok(Caller::Key { key: Box::new(key), organization: Box::new(organization), attribution })
+}
+
+/// What the client calls itself: at most 40 characters of the first product of its user agent (`keys.md` §3).
+pub(crate) fn client(headers: &HeaderMap) -> String {
+    let text = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().chars().take(limits::CLIENT_CHARACTERS).collect()
 }
 
 /// Writes the last use, at most once in the interval that last uses may be late by.

@@ -1,13 +1,23 @@
 //! The audit record and its hash chain (`keys.md` §9).
 //!
 //! One gapless chain per organization and one for the instance: `hash = SHA-256(previous ‖ canonical record)`, the first
-//! previous being 32 zero bytes, `mac = HMAC-SHA-256(audit key, hash)`. Where records are kept is not known here.
+//! previous being 32 zero bytes, `mac = HMAC-SHA-256(audit key, hash)`. The canonical record is RFC 8785 JSON; addresses
+//! and free text stand in it as salted digests, their values beside it, so that a person can be forgotten and the chain
+//! still verifies. Where records are kept is not known here.
 
+mod body;
+mod chain;
+mod key;
+
+pub use body::{Personal, Unreadable};
+pub use chain::{ChainCheck, ChainFault, Found};
+pub use key::AuditKey;
+
+use crate::id::OrganizationId;
 use crate::right::words;
 use crate::time::Timestamp;
-use hmac::{Hmac, Mac};
-use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
+use std::fmt;
+use std::str::FromStr;
 
 words! {
     /// What was done; OpenAI's words where they exist.
@@ -22,6 +32,30 @@ words! {
         KeyDisabled = "api_key.disabled";
         /// A key was enabled.
         KeyEnabled = "api_key.enabled";
+        /// A key got a new secret.
+        KeyRotated = "api_key.rotated";
+        /// A lost value was replaced by another of the same number.
+        KeyReissued = "api_key.reissued";
+        /// One secret of a key was ended.
+        SecretEnded = "api_key.secret_ended";
+        /// A key of another system was taken over by its digest.
+        KeyImported = "api_key.imported";
+        /// A key was seen where others could read it.
+        KeyExposed = "api_key.exposed";
+        /// A canary key was presented.
+        CanaryHit = "canary.hit";
+        /// Keys found in public places were reported.
+        LeakReported = "leak.reported";
+        /// Audit records were exported.
+        AuditExported = "audit.exported";
+        /// Personal values beside audit records were erased.
+        AuditErased = "audit.values_erased";
+        /// Nodes said how a narrowing of rights came into force.
+        RightsConfirmed = "rights.confirmed";
+        /// Somebody signed in.
+        LoginSucceeded = "login.succeeded";
+        /// Somebody did not.
+        LoginFailed = "login.failed";
         /// An organization was made.
         OrganizationCreated = "organization.created";
         /// An organization was named or changed.
@@ -36,8 +70,14 @@ words! {
 /// Who acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
+    /// A person, by their id.
+    User(String),
     /// A key of the organization, by its id.
     Key(String),
+    /// An agent, by its id.
+    Agent(String),
+    /// An operator of the instance who signed in, by their user id.
+    Operator(String),
     /// The operator at this machine.
     LocalOperator,
     /// The program itself: first start, jobs.
@@ -50,11 +90,27 @@ impl Actor {
     /// Kind and id as the record has them.
     pub fn parts(&self) -> (&'static str, &str) {
         match self {
+            Self::User(id) => ("user", id),
             Self::Key(id) => ("key", id),
+            Self::Agent(id) => ("agent", id),
+            Self::Operator(id) => ("operator", id),
             Self::LocalOperator => ("operator", "local"),
             Self::System => ("system", "claviger"),
             Self::Nobody => ("nobody", ""),
         }
+    }
+
+    fn from_parts(kind: &str, id: &str) -> Option<Self> {
+        Some(match (kind, id) {
+            ("user", id) => Self::User(id.to_owned()),
+            ("key", id) => Self::Key(id.to_owned()),
+            ("agent", id) => Self::Agent(id.to_owned()),
+            ("operator", "local") => Self::LocalOperator,
+            ("operator", id) => Self::Operator(id.to_owned()),
+            ("system", "claviger") => Self::System,
+            ("nobody", "") => Self::Nobody,
+            _ => return None,
+        })
     }
 }
 
@@ -63,16 +119,67 @@ impl Actor {
 pub struct Attribution {
     /// Who acts.
     pub actor: Actor,
+    /// The credential: id of a key or of a session; empty for local acts.
+    pub credential: String,
     /// The client's address, as text; empty for local acts.
     pub address: String,
+    /// What the client calls itself: the beginning of its user agent; empty if it does not say.
+    pub client: String,
     /// The request id of the act.
     pub request_id: String,
     /// When.
     pub at: Timestamp,
 }
 
+impl Attribution {
+    /// An act of somebody at this machine, or of the program itself.
+    pub fn local(actor: Actor, request_id: impl Into<String>, at: Timestamp) -> Self {
+        let (credential, address, client) = (String::new(), String::new(), String::new());
+        Self { actor, credential, address, client, request_id: request_id.into(), at }
+    }
+}
+
+words! {
+    /// How the act ended.
+    Outcome {
+        /// It was done.
+        Succeeded = "succeeded";
+        /// It was tried, and refused by a rule.
+        Denied = "denied";
+        /// It was tried with something wrong, such as a password.
+        Failed = "failed";
+    }
+}
+
+/// Whose chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Chain {
+    /// The instance's own: what belongs to no organization.
+    Instance,
+    /// An organization's.
+    Organization(OrganizationId),
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instance => f.write_str("instance"),
+            Self::Organization(id) => id.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Chain {
+    type Err = crate::id::MalformedId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "instance" { Ok(Self::Instance) } else { text.parse().map(Self::Organization) }
+    }
+}
+
 /// One field that changed; never a secret.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FieldChange {
     /// The field.
     pub field: String,
@@ -82,21 +189,55 @@ pub struct FieldChange {
     pub to: Option<String>,
 }
 
-/// One administrative act.
+/// How one node learned of a narrowing of rights. Members stand in the order of their names, as RFC 8785 wants them.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmedNode {
+    /// `acknowledged`, `silenced`.
+    pub how: String,
+    /// The node.
+    pub id: String,
+    /// Milliseconds after the act.
+    pub ms: u64,
+}
+
+/// What was confirmed of a narrowing of rights (`keys.md` §6).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmed {
+    /// Whether running streams were cut.
+    pub cut: bool,
+    /// The epoch.
+    pub epoch: i64,
+    /// Every node.
+    pub nodes: Vec<ConfirmedNode>,
+    /// Requests that were running here.
+    pub running_here: u64,
+    /// Milliseconds from the act to the answer.
+    pub took_ms: u64,
+}
+
+/// One administrative act, as it is recorded. Read back, an erased value is its salted digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRecord {
     /// Its id as text.
     pub id: String,
+    /// Whose chain.
+    pub chain: Chain,
     /// Its place in the chain, from 1, without gaps.
     pub sequence: i64,
     /// Who, whence, when.
     pub attribution: Attribution,
     /// What.
     pub action: Action,
+    /// How it ended.
+    pub outcome: Outcome,
     /// The object's id.
     pub target: String,
     /// What changed.
     pub changes: Vec<FieldChange>,
+    /// What nodes confirmed, in a record of its own behind the act's.
+    pub confirmation: Option<Confirmed>,
 }
 
 /// A link of the chain.
@@ -110,103 +251,36 @@ pub struct Link {
     pub mac: [u8; 32],
 }
 
+/// A record ready to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Its canonical text.
+    pub body: String,
+    /// Its place in the chain.
+    pub link: Link,
+    /// The values behind its digests.
+    pub personal: Vec<Personal>,
+}
+
 /// The hash of the (missing) record before the first.
 pub const CHAIN_START: [u8; 32] = [0; 32];
 
 impl AuditRecord {
-    /// The record as canonical JSON (RFC 8785: members sorted, no spaces, minimal escapes).
-    pub fn canonical(&self) -> String {
-        let (actor_kind, actor_id) = self.attribution.actor.parts();
-        let changes: Vec<String> = self
-            .changes
-            .iter()
-            .map(|change| {
-                format!(
-                    "{{\"field\":{},\"from\":{},\"to\":{}}}",
-                    quoted(&change.field),
-                    change.from.as_deref().map_or_else(|| "null".to_owned(), quoted),
-                    change.to.as_deref().map_or_else(|| "null".to_owned(), quoted)
-                )
-            })
-            .collect();
-        format!(
-            "{{\"action\":{},\"actor_id\":{},\"actor_kind\":{},\"address\":{},\"at\":{},\"changes\":[{}],\"id\":{},\"request_id\":{},\"sequence\":{},\"target\":{}}}",
-            quoted(self.action.name()),
-            quoted(actor_id),
-            quoted(actor_kind),
-            quoted(&self.attribution.address),
-            // RFC 8785 numbers are IEEE doubles: microseconds since 1970 pass 2^53 only in 2255, so they stand as text.
-            quoted(&self.attribution.at.0.to_string()),
-            changes.join(","),
-            quoted(&self.id),
-            quoted(&self.attribution.request_id),
-            self.sequence,
-            quoted(&self.target),
-        )
+    /// Writes the record as it will stand behind `previous`.
+    pub fn seal(&self, previous: [u8; 32], key: &AuditKey) -> Sealed {
+        let (body, personal) = body::write(self, &previous, key);
+        let hash = chain::hash(&previous, &body);
+        Sealed { body, link: Link { previous, hash, mac: key.mac(&hash) }, personal }
     }
 
-    /// Links the record behind `previous`.
-    pub fn link(&self, previous: [u8; 32], audit_key: &[u8; 32]) -> Link {
-        let hash: [u8; 32] =
-            Sha256::new().chain_update(previous).chain_update(self.canonical().as_bytes()).finalize().into();
-        let mac = Hmac::<Sha256>::new_from_slice(audit_key)
-            .map(|mac| mac.chain_update(hash).finalize().into_bytes().into())
-            .unwrap_or([0; 32]);
-        Link { previous, hash, mac }
+    /// Reads a canonical text, with the values that are left beside it.
+    ///
+    /// # Errors
+    /// Says what does not read; a text that is not canonical to the byte does not.
+    pub fn read(body: &str, personal: &[Personal]) -> Result<Self, Unreadable> {
+        body::read(body, personal).map(|(record, _)| record)
     }
-}
-
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().saturating_add(2));
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{9}' => out.push_str("\\t"),
-            '\u{A}' => out.push_str("\\n"),
-            '\u{C}' => out.push_str("\\f"),
-            '\u{D}' => out.push_str("\\r"),
-            control if control < '\u{20}' => {
-                // Writing to a String cannot fail.
-                let _ = write!(out, "\\u{:04x}", u32::from(control));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_changed_byte_breaks_the_link() {
-        let record = AuditRecord {
-            id: "aud_1".into(),
-            sequence: 1,
-            attribution: Attribution {
-                actor: Actor::LocalOperator,
-                address: String::new(),
-                request_id: "req_1".into(),
-                at: Timestamp(5),
-            },
-            action: Action::KeyCreated,
-            target: "key_1".into(),
-            changes: vec![FieldChange { field: "name".into(), from: None, to: Some("a \"b\"\n".into()) }],
-        };
-        let link = record.link(CHAIN_START, &[1; 32]);
-        let mut other = record.clone();
-        other.target = "key_2".into();
-        assert_ne!(other.link(CHAIN_START, &[1; 32]).hash, link.hash);
-        assert_ne!(record.link([9; 32], &[1; 32]).hash, link.hash);
-        assert_ne!(record.link(CHAIN_START, &[2; 32]).mac, link.mac);
-        assert_eq!(
-            record.canonical(),
-            r#"{"action":"api_key.created","actor_id":"local","actor_kind":"operator","address":"","at":"5","changes":[{"field":"name","from":null,"to":"a \"b\"\n"}],"id":"aud_1","request_id":"req_1","sequence":1,"target":"key_1"}"#
-        );
-    }
-}
+mod tests;

@@ -120,6 +120,11 @@ pub const KEY_LIFE_MIN: Duration = Duration::from_secs(60);
 /// The longest life of a key.
 pub const KEY_LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
+// Audit.
+
+/// Characters of what a client calls itself: enough for name and version, no room for a novel.
+pub const CLIENT_CHARACTERS: usize = 40;
+
 // The simulator (`wire.md` §8).
 
 /// Tokens a simulated answer may be asked for.

@@ -1,132 +1,119 @@
-//! The audit chain: one gapless hash chain per organization, written in the transaction of the change itself.
+//! The audit chain: one gapless hash chain per organization and one of the instance, written in the transaction of the
+//! change itself.
 //!
-//! The head row is locked while a record is linked, so records of one organization stand in commit order. No record, no
-//! change: an act that cannot write its record fails whole.
+//! The head row is locked while a record is linked, so records of one chain stand in commit order. No record, no change:
+//! an act that cannot write its record fails whole. An act that writes to both kinds of chain writes the instance's last.
 
-use crate::cells::{Cells, corrupt, known};
-use crate::door::{Tx, both};
+mod check;
+mod list;
+
+pub use check::{AuditFault, AuditReport};
+pub use list::{AuditEntry, AuditFilter};
+
+use crate::cells::{Cells as _, corrupt};
+use crate::door::{Linked, Tx, both};
 use crate::error::Error;
-use crate::page::{Page, PageRequest};
 use crate::statements::statements;
 use crate::store::Store;
-use claviger_domain::audit::{Action, Actor, Attribution, AuditRecord, CHAIN_START, FieldChange, Link};
+use claviger_domain::audit::{
+    Action, Attribution, AuditRecord, CHAIN_START, Chain, Confirmed, FieldChange, Outcome, Sealed,
+};
 use claviger_domain::id::{AuditId, OrganizationId};
-use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::{Random, Timestamp};
-use futures_util::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
-use sqlx::AssertSqlSafe;
-use std::collections::BTreeMap;
 
 statements! {
     START_CHAIN = "INSERT INTO audit_head (chain, seq, hash) VALUES ($1, CAST(0 AS BIGINT), $2) ON CONFLICT DO NOTHING";
     LOCK_HEAD = "UPDATE audit_head SET seq = seq + 1 WHERE chain = $1 RETURNING seq, hash";
     MOVE_HEAD = "UPDATE audit_head SET hash = $2 WHERE chain = $1";
-    INSERT = "INSERT INTO audit (chain, seq, id, at, actor_kind, actor_id, address, request_id, action, target, changes, \
-        previous, hash, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-    FIND_SEQ = "SELECT seq FROM audit WHERE chain = $1 AND id = $2";
-    LIST_ALL = "SELECT chain, seq, id, at, actor_kind, actor_id, address, request_id, action, target, changes, \
-        previous, hash, mac FROM audit ORDER BY chain, seq";
-    LIST_HEADS = "SELECT chain, seq, hash FROM audit_head";
+    INSERT = "INSERT INTO audit (chain, seq, id, at, action, actor_id, target, body, hash, mac) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    INSERT_VALUES = "INSERT INTO audit_value (chain, seq, body) VALUES ($1, $2, $3)";
+    FIND_KEY_CHECK = "SELECT check_bytes FROM audit_key_check WHERE id = 1";
+    SAVE_KEY_CHECK = "INSERT INTO audit_key_check (id, check_bytes) VALUES (CAST(1 AS BIGINT), $1) ON CONFLICT DO NOTHING";
+    ERASE = "DELETE FROM audit_value WHERE EXISTS (SELECT 1 FROM audit a WHERE a.chain = audit_value.chain \
+        AND a.seq = audit_value.seq AND (a.actor_id = $1 OR a.target = $1))";
 }
 
-/// One record as it was stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEntry {
-    /// What was done.
-    pub record: AuditRecord,
-    /// Its place in the chain.
-    pub link: Link,
+/// The texts that are made at run time, or stand in the parts of this room.
+pub(crate) fn built() -> Vec<(&'static str, String)> {
+    [check::built(), list::built()].concat()
 }
 
-/// A record that does not fit its chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditFault {
-    /// Whose chain.
-    pub chain: String,
-    /// The first number that does not fit.
-    pub sequence: i64,
-    /// What is wrong, for an operator.
-    pub what: String,
+/// One thing to be recorded.
+#[derive(Clone, Debug)]
+pub struct AuditEvent {
+    /// What.
+    pub action: Action,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The object's id.
+    pub target: String,
+    /// What changed, or what is known of it.
+    pub changes: Vec<FieldChange>,
+    /// What nodes confirmed.
+    pub confirmation: Option<Confirmed>,
 }
 
-/// What a check of every chain found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AuditReport {
-    /// Chains read.
-    pub chains: u64,
-    /// Records read.
-    pub records: u64,
-    /// The first fault of each broken chain; empty = sound.
-    pub faults: Vec<AuditFault>,
+impl AuditEvent {
+    /// Something that was done.
+    pub fn done(action: Action, target: impl Into<String>, changes: Vec<FieldChange>) -> Self {
+        Self { action, outcome: Outcome::Succeeded, target: target.into(), changes, confirmation: None }
+    }
 }
 
 impl Store {
-    /// The audit records of an organization, newest first unless asked otherwise. `None` = unknown cursor.
+    /// Records what changes nothing by itself: a sign-in, an export, a report, a confirmation.
+    ///
+    /// # Errors
+    /// Those of writing. `OutcomeUnknown`: a repetition may record it twice.
+    pub async fn record_event(&self, chain: Chain, event: AuditEvent, by: &Attribution) -> Result<(), Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| append(tx, chain, &by, &event).await).await
+    }
+
+    /// What the audit key of this database is known again by; `None` = it has seen none.
     ///
     /// # Errors
     /// Those of reading.
-    pub async fn list_audit(&self, scope: TenantScope, page: &PageRequest) -> Result<Option<Page<AuditEntry>>, Error> {
+    pub async fn audit_key_check(&self) -> Result<Option<[u8; 8]>, Error> {
         let mut reader = self.reader().await?;
-        let chain = scope.0.to_string();
-        let walk = page.walk();
-        let cursor = match page.cursor() {
-            None => None,
-            Some(id) => {
-                let found = both!(&mut reader, c => {
-                    sqlx::query(FIND_SEQ).bind(&chain).bind(id).fetch_optional(c).await?.map(|row| row.int("seq"))
-                });
-                match found.transpose()? {
-                    None => return Ok(None),
-                    some => some,
-                }
-            }
-        };
-        let sql = AssertSqlSafe(list_text(walk.is_ascending));
-        let rows = both!(&mut reader, c => {
-            let rows = sqlx::query(sql).bind(&chain).bind(cursor).bind(walk.rows()).fetch_all(c).await?;
-            rows.iter().map(entry).collect::<Result<Vec<_>, Error>>()?
+        let found = both!(&mut reader, c => {
+            sqlx::query(FIND_KEY_CHECK).fetch_optional(c).await?.map(|row| row.bytes("check_bytes")).transpose()?
         });
-        Ok(Some(walk.page(rows)))
+        let bytes = found.map(|bytes| bytes.as_slice().try_into());
+        bytes.transpose().map_err(|_| corrupt("audit_key_check", "not 8 bytes"))
     }
 
-    /// Recomputes every chain from its first record: numbers, hashes, MACs, and the head.
-    ///
-    /// A record removed from the end together with its head can only be found against a checkpoint kept elsewhere.
+    /// Keeps the check of the audit key; a stored one is never replaced.
     ///
     /// # Errors
-    /// Those of reading; a record that does not fit is a fault, not an error.
-    pub async fn verify_audit(&self) -> Result<AuditReport, Error> {
-        let mut snapshot = self.snapshot().await?;
-        let mut check = Check { key: *self.audit_key(), report: AuditReport::default(), ends: BTreeMap::new() };
-        both!(&mut snapshot, c => {
-            let mut rows = sqlx::query(LIST_ALL).fetch(c);
-            while let Some(row) = rows.try_next().await? {
-                let (chain, sequence) = (row.text("chain")?, row.int("seq")?);
-                check.record(chain, sequence, entry(&row));
-            }
-        });
-        both!(&mut snapshot, c => {
-            for row in sqlx::query(LIST_HEADS).fetch_all(c).await? {
-                check.head(row.text("chain")?, row.int("seq")?, &row.bytes("hash")?);
-            }
-        });
-        Ok(check.report)
+    /// `Conflict` when another key is known.
+    pub async fn save_audit_key_check(&self, check: [u8; 8]) -> Result<(), Error> {
+        self.act(async move |tx: &mut Tx<'_>| {
+            both!(tx, c => { sqlx::query(SAVE_KEY_CHECK).bind(check.as_slice()).execute(c).await?; });
+            Ok(())
+        })
+        .await?;
+        if self.audit_key_check().await? == Some(check) { Ok(()) } else { Err(Error::Conflict("audit key")) }
     }
-}
 
-/// The texts that are made at run time.
-pub(crate) fn built() -> Vec<(&'static str, String)> {
-    vec![("audit list ascending", list_text(true)), ("audit list descending", list_text(false))]
-}
-
-fn list_text(is_ascending: bool) -> String {
-    let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
-    format!(
-        "SELECT chain, seq, id, at, actor_kind, actor_id, address, request_id, action, target, changes, previous, hash, \
-         mac FROM audit WHERE chain = $1 AND (CAST($2 AS BIGINT) IS NULL OR seq {than} CAST($2 AS BIGINT)) \
-         ORDER BY seq {order} LIMIT CAST($3 AS BIGINT)"
-    )
+    /// Forgets the values beside every record whose actor or object is this person; their digests stay, so the chains
+    /// verify as before. Itself recorded, in the instance's chain.
+    ///
+    /// # Errors
+    /// Those of writing; repeating is safe.
+    pub async fn erase_audit_values(&self, person: &str, by: &Attribution) -> Result<u64, Error> {
+        let (person, by) = (person.to_owned(), by.clone());
+        self.act(async move |tx: &mut Tx<'_>| {
+            let erased = both!(tx, c => sqlx::query(ERASE).bind(&person).execute(c).await?.rows_affected());
+            let count = FieldChange { field: "count".to_owned(), from: None, to: Some(erased.to_string()) };
+            append(tx, Chain::Instance, &by, &AuditEvent::done(Action::AuditErased, person.clone(), vec![count]))
+                .await?;
+            Ok(erased)
+        })
+        .await
+    }
 }
 
 /// Links one record behind the organization's last, in this transaction.
@@ -138,48 +125,67 @@ pub(crate) async fn record(
     target: &str,
     changes: &[FieldChange],
 ) -> Result<(), Error> {
-    let chain = organization.to_string();
-    both!(tx, c => { sqlx::query(START_CHAIN).bind(&chain).bind(CHAIN_START.as_slice()).execute(c).await?; });
-    let (sequence, previous) = both!(tx, c => {
-        let row = sqlx::query(LOCK_HEAD).bind(&chain).fetch_one(c).await?;
-        (row.int("seq")?, hash(&row.bytes("hash")?, "audit_head.hash")?)
-    });
+    append(tx, Chain::Organization(organization), by, &AuditEvent::done(action, target, changes.to_vec())).await
+}
+
+/// Links one record behind the last of any chain, in this transaction.
+pub(crate) async fn append(tx: &mut Tx<'_>, chain: Chain, by: &Attribution, event: &AuditEvent) -> Result<(), Error> {
+    let name = chain.to_string();
+    let head = match lock_head(tx, &name).await? {
+        Some(head) => Some(head),
+        None => {
+            both!(tx, c => { sqlx::query(START_CHAIN).bind(&name).bind(CHAIN_START.as_slice()).execute(c).await?; });
+            lock_head(tx, &name).await?
+        }
+    };
+    let (sequence, previous) = head.ok_or(Error::Conflict("audit head"))?;
     let record = AuditRecord {
-        id: audit_id(&chain, sequence, by.at),
+        id: audit_id(&name, sequence, by.at),
+        chain,
         sequence,
         attribution: by.clone(),
-        action,
-        target: target.to_owned(),
-        changes: changes.to_vec(),
+        action: event.action,
+        outcome: event.outcome,
+        target: event.target.clone(),
+        changes: event.changes.clone(),
+        confirmation: event.confirmation.clone(),
     };
-    let link = record.link(previous, tx.audit_key);
-    insert(tx, &chain, &record, &link).await?;
-    both!(tx, c => { sqlx::query(MOVE_HEAD).bind(&chain).bind(link.hash.as_slice()).execute(c).await?; });
+    let sealed = record.seal(previous, tx.audit_key);
+    insert(tx, &name, &record, &sealed).await?;
+    both!(tx, c => { sqlx::query(MOVE_HEAD).bind(&name).bind(sealed.link.hash.as_slice()).execute(c).await?; });
     Ok(())
 }
 
-async fn insert(tx: &mut Tx<'_>, chain: &str, record: &AuditRecord, link: &Link) -> Result<(), Error> {
-    let (actor_kind, actor_id) = record.attribution.actor.parts();
-    let changes = serde_json::to_string(&record.changes).map_err(|_| Error::Conflict("audit changes"))?;
+async fn lock_head(tx: &mut impl Linked, chain: &str) -> Result<Option<(i64, [u8; 32])>, Error> {
+    both!(tx, c => {
+        let row = sqlx::query(LOCK_HEAD).bind(chain).fetch_optional(c).await?;
+        row.map(|row| Ok::<_, Error>((row.int("seq")?, hash(&row.bytes("hash")?, "audit_head.hash")?))).transpose()
+    })
+}
+
+async fn insert(tx: &mut Tx<'_>, chain: &str, record: &AuditRecord, sealed: &Sealed) -> Result<(), Error> {
+    let (_, actor_id) = record.attribution.actor.parts();
     both!(tx, c => {
         sqlx::query(INSERT)
             .bind(chain)
             .bind(record.sequence)
             .bind(&record.id)
             .bind(record.attribution.at.0)
-            .bind(actor_kind)
-            .bind(actor_id)
-            .bind(&record.attribution.address)
-            .bind(&record.attribution.request_id)
             .bind(record.action.name())
+            .bind(actor_id)
             .bind(&record.target)
-            .bind(&changes)
-            .bind(link.previous.as_slice())
-            .bind(link.hash.as_slice())
-            .bind(link.mac.as_slice())
+            .bind(&sealed.body)
+            .bind(sealed.link.hash.as_slice())
+            .bind(sealed.link.mac.as_slice())
             .execute(c)
             .await?;
     });
+    if !sealed.personal.is_empty() {
+        let values = serde_json::to_string(&sealed.personal).map_err(|_| Error::Conflict("audit values"))?;
+        both!(tx, c => {
+            sqlx::query(INSERT_VALUES).bind(chain).bind(record.sequence).bind(&values).execute(c).await?;
+        });
+    }
     Ok(())
 }
 
@@ -195,79 +201,6 @@ fn audit_id(chain: &str, sequence: i64, at: Timestamp) -> String {
     }
     let seed = Sha256::new().chain_update(chain.as_bytes()).chain_update(sequence.to_be_bytes()).finalize();
     AuditId::generate(at, &mut Derived(seed.into())).to_string()
-}
-
-struct Check {
-    key: [u8; 32],
-    report: AuditReport,
-    /// The last number and hash of each chain.
-    ends: BTreeMap<String, (i64, [u8; 32])>,
-}
-
-impl Check {
-    fn record(&mut self, chain: String, sequence: i64, read: Result<AuditEntry, Error>) {
-        self.report.records = self.report.records.saturating_add(1);
-        let (last, previous) = self.ends.get(&chain).copied().unwrap_or((0, CHAIN_START));
-        let what = match read {
-            Err(error) => Some(error.to_string()),
-            Ok(_) if last.checked_add(1) != Some(sequence) => Some(format!("record {sequence} follows {last}")),
-            Ok(entry) => {
-                let expected = entry.record.link(previous, &self.key);
-                self.ends.insert(chain.clone(), (sequence, entry.link.hash));
-                (entry.link != expected).then(|| "the record does not fit its hash".to_owned())
-            }
-        };
-        if let Some(what) = what {
-            self.ends.entry(chain.clone()).or_insert((sequence, previous)).0 = sequence;
-            self.fault(chain, sequence, what);
-        }
-    }
-
-    fn head(&mut self, chain: String, sequence: i64, stored: &[u8]) {
-        self.report.chains = self.report.chains.saturating_add(1);
-        let (last, hash) = self.ends.get(&chain).copied().unwrap_or((0, CHAIN_START));
-        if last != sequence || hash.as_slice() != stored {
-            self.fault(chain, last.min(sequence), format!("the chain ends at {last}, its head says {sequence}"));
-        }
-    }
-
-    fn fault(&mut self, chain: String, sequence: i64, what: String) {
-        if !self.report.faults.iter().any(|fault| fault.chain == chain) {
-            self.report.faults.push(AuditFault { chain, sequence, what });
-        }
-    }
-}
-
-fn entry<R: Cells>(row: &R) -> Result<AuditEntry, Error> {
-    let (kind, actor_id, action) = (row.text("actor_kind")?, row.text("actor_id")?, row.text("action")?);
-    let actor = match kind.as_str() {
-        "key" => Actor::Key(actor_id),
-        "operator" => Actor::LocalOperator,
-        "system" => Actor::System,
-        "nobody" => Actor::Nobody,
-        _ => return Err(corrupt("audit.actor_kind", &kind)),
-    };
-    let changes = row.text("changes")?;
-    Ok(AuditEntry {
-        record: AuditRecord {
-            id: row.text("id")?,
-            sequence: row.int("seq")?,
-            attribution: Attribution {
-                actor,
-                address: row.text("address")?,
-                request_id: row.text("request_id")?,
-                at: Timestamp(row.int("at")?),
-            },
-            action: known(Action::from_name(&action), "audit.action", &action)?,
-            target: row.text("target")?,
-            changes: serde_json::from_str(&changes).map_err(|_| corrupt("audit.changes", &changes))?,
-        },
-        link: Link {
-            previous: hash(&row.bytes("previous")?, "audit.previous")?,
-            hash: hash(&row.bytes("hash")?, "audit.hash")?,
-            mac: hash(&row.bytes("mac")?, "audit.mac")?,
-        },
-    })
 }
 
 fn hash(bytes: &[u8], column: &'static str) -> Result<[u8; 32], Error> {

@@ -5,6 +5,7 @@
 //! run again alone. The answer goes out only when the fate of the transaction is known.
 
 use crate::error::Error;
+use claviger_domain::audit::AuditKey;
 use claviger_domain::revocation::Epoch;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
@@ -38,13 +39,13 @@ pub(crate) use both;
 pub(crate) struct Tx<'c> {
     link: Link<'c>,
     /// The key of the audit chain's MACs.
-    pub(crate) audit_key: &'c [u8; 32],
+    pub(crate) audit_key: &'c AuditKey,
     /// The last epoch this transaction made; published once it is committed.
     pub(crate) epoch: Option<Epoch>,
 }
 
 impl<'c> Tx<'c> {
-    pub(crate) fn new(link: Link<'c>, audit_key: &'c [u8; 32]) -> Self {
+    pub(crate) fn new(link: Link<'c>, audit_key: &'c AuditKey) -> Self {
         Self { link, audit_key, epoch: None }
     }
 }

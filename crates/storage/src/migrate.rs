@@ -12,8 +12,11 @@ use claviger_domain::time::Now;
 use sha2::{Digest as _, Sha256};
 use sqlx::AssertSqlSafe;
 
-const MIGRATIONS: &[(i64, &str)] =
-    &[(1, include_str!("migrations/0001_first.sql")), (5, include_str!("migrations/0005_places.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("migrations/0001_first.sql")),
+    (5, include_str!("migrations/0005_places.sql")),
+    (6, include_str!("migrations/0006_audit.sql")),
+];
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (\
     version BIGINT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)";

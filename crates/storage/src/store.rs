@@ -6,6 +6,7 @@ use crate::charges::Charges;
 use crate::door::{Job, Link, Linked, Tx, job};
 use crate::engine;
 use crate::error::{Error, OpenError};
+use claviger_domain::audit::AuditKey;
 use claviger_domain::revocation::Epoch;
 use claviger_domain::time::Now;
 use sqlx::pool::PoolConnection;
@@ -56,7 +57,7 @@ struct Inner {
     acts: mpsc::Sender<Box<dyn Job>>,
     charges: Charges,
     committed: watch::Receiver<Epoch>,
-    audit_key: [u8; 32],
+    audit_key: AuditKey,
     stop: watch::Sender<bool>,
     holding: watch::Receiver<engine::Holding>,
     ended: watch::Receiver<bool>,
@@ -86,12 +87,13 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`], each a reason to exit. Nothing was changed, but for migrations that had succeeded before.
-    pub async fn open(url: &DatabaseUrl, audit_key: [u8; 32], now: Now) -> Result<Self, OpenError> {
+    pub async fn open(url: &DatabaseUrl, audit_key: impl Into<AuditKey>, now: Now) -> Result<Self, OpenError> {
+        let audit_key = audit_key.into();
         let engine = match url {
             DatabaseUrl::Sqlite(_) => Engine::Sqlite,
             DatabaseUrl::Postgres(_) => Engine::Postgres,
         };
-        let opened = engine::open(url.clone(), audit_key, now).await?;
+        let opened = engine::open(url.clone(), audit_key.clone(), now).await?;
         let Opened { readers, acts, charges, committed, stop, holding, ended } = opened;
         let store =
             Self(Arc::new(Inner { engine, readers, acts, charges, committed, audit_key, stop, holding, ended }));
@@ -196,7 +198,7 @@ impl Store {
         }
     }
 
-    pub(crate) fn audit_key(&self) -> &[u8; 32] {
+    pub(crate) fn audit_key(&self) -> &AuditKey {
         &self.0.audit_key
     }
 

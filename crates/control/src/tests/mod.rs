@@ -97,7 +97,7 @@ impl World {
             keys_max: claviger_domain::limits::KEYS_PER_ORGANIZATION,
             at,
         };
-        let by = Attribution { actor: Actor::System, address: String::new(), request_id: String::new(), at };
+        let by = Attribution::local(Actor::System, "", at);
         self.store.store.create_organization(new, &by).await.expect("the organization is stored");
         id
     }

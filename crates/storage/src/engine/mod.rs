@@ -14,6 +14,7 @@ use crate::door::Job;
 use crate::error::{Error, OpenError};
 use crate::record::{RecordRow, TransferRow};
 use crate::store::{DatabaseUrl, Engine, Opened, Readers};
+use claviger_domain::audit::AuditKey;
 use claviger_domain::limits;
 use claviger_domain::revocation::Epoch;
 use claviger_domain::time::Now;
@@ -45,7 +46,7 @@ pub(crate) struct Intake {
     pub(crate) stop: watch::Receiver<bool>,
     /// Always shown on SQLite: the lock of the directory ends with the process.
     pub(crate) holding: watch::Sender<Holding>,
-    pub(crate) audit_key: [u8; 32],
+    pub(crate) audit_key: AuditKey,
 }
 
 impl Intake {
@@ -82,7 +83,7 @@ pub(crate) fn gather(charges: &mut mpsc::Receiver<Queued>, shared: &Shared, grou
 }
 
 /// Opens the database on a thread of its own, which then writes until it is stopped.
-pub(crate) async fn open(url: DatabaseUrl, audit_key: [u8; 32], now: Now) -> Result<Opened, OpenError> {
+pub(crate) async fn open(url: DatabaseUrl, audit_key: AuditKey, now: Now) -> Result<Opened, OpenError> {
     let (charges, queued, shared) = Charges::new();
     let (acts, queued_acts) = mpsc::channel(claviger_domain::limits::ACT_QUEUE);
     let (committed_sender, committed) = watch::channel(Epoch::default());

@@ -2,14 +2,18 @@
 
 use crate::on_both_engines;
 use crate::world::{World, by};
-use claviger_domain::audit::Action;
+use claviger_domain::audit::{Action, Actor, Attribution, Chain};
 use claviger_domain::key::RevocationReason;
-use claviger_storage::{Engine, Order, PageRequest};
+use claviger_storage::{AuditEvent, AuditFilter, Engine, Order, PageRequest};
+use std::time::Duration;
 
 on_both_engines! {
     every_act_leaves_one_record_and_repetitions_none,
     records_of_one_organization_are_listed_in_pages,
     a_tampered_record_is_found_and_named,
+    a_person_can_be_forgotten_and_the_chain_stands,
+    an_audit_key_is_known_again,
+    events_are_recorded_and_filtered,
     without_its_record_no_change,
 }
 
@@ -73,13 +77,15 @@ async fn a_tampered_record_is_found_and_named(engine: Engine) {
     let tamperings = [
         ("UPDATE audit SET target = 'key_x' WHERE seq = 3", 3),
         ("UPDATE audit SET at = at + 1 WHERE seq = 2", 2),
-        ("UPDATE audit SET changes = '[]' WHERE seq = 4", 4),
+        ("UPDATE audit SET body = REPLACE(body, 'api_key', 'apl_key') WHERE seq = 4", 4),
         ("UPDATE audit SET mac = hash WHERE seq = 3", 3),
-        ("UPDATE audit SET hash = previous WHERE seq = 5", 5),
-        ("DELETE FROM audit WHERE seq = 2", 3),
-        ("DELETE FROM audit WHERE seq = 5", 4),
-        ("UPDATE audit SET seq = 9 WHERE seq = 5", 9),
-        ("UPDATE audit_head SET seq = 4", 4),
+        ("UPDATE audit SET hash = mac WHERE seq = 5", 5),
+        ("DELETE FROM audit WHERE seq = 2", 2),
+        ("DELETE FROM audit WHERE seq = 5", 5),
+        ("UPDATE audit SET seq = 9 WHERE seq = 5", 5),
+        ("UPDATE audit_head SET seq = 4", 5),
+        ("UPDATE audit_value SET body = REPLACE(body, 'k2', 'k9') WHERE seq = 4", 4),
+        ("DELETE FROM audit_head", 5),
     ];
     for (sql, sequence) in tamperings {
         let mut world = World::new(engine).await;
@@ -115,4 +121,62 @@ async fn without_its_record_no_change(engine: Engine) {
     // And the store goes on.
     world.key("after").await;
     assert_eq!(world.store().verify_audit().await.unwrap().faults, vec![]);
+}
+
+async fn a_person_can_be_forgotten_and_the_chain_stands(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let key = world.key("k").await;
+    let ann = Attribution {
+        address: "192.0.2.7".into(),
+        client: "console".into(),
+        ..Attribution::local(Actor::User("usr_ann".into()), "req_a", by().at)
+    };
+    world.store().disable_key(world.scope, key.id, &ann).await.unwrap();
+    let page = PageRequest { limit: 1, ..PageRequest::default() };
+    let entry = world.store().list_audit(world.scope, &page).await.unwrap().unwrap().data.remove(0);
+    assert_eq!(entry.record.attribution, ann);
+    assert_eq!(world.store().erase_audit_values("usr_ann", &by()).await.unwrap(), 1);
+    let entry = world.store().list_audit(world.scope, &page).await.unwrap().unwrap().data.remove(0);
+    assert!(entry.record.attribution.address.starts_with("salted:"), "{:?}", entry.record);
+    let report = world.store().verify_audit().await.unwrap();
+    assert_eq!((report.chains, report.faults), (2, vec![]), "the erasure stands in the instance's own chain");
+    let dump = world.tamper("SELECT body FROM audit").unwrap() + &world.tamper("SELECT body FROM audit_value").unwrap();
+    assert!(!dump.contains("192.0.2.7"), "{dump}");
+}
+
+async fn an_audit_key_is_known_again(engine: Engine) {
+    let world = World::new(engine).await;
+    assert_eq!(world.store().audit_key_check().await.unwrap(), None);
+    world.store().save_audit_key_check([1; 8]).await.unwrap();
+    world.store().save_audit_key_check([1; 8]).await.unwrap();
+    assert!(world.store().save_audit_key_check([2; 8]).await.is_err());
+    assert_eq!(world.store().audit_key_check().await.unwrap(), Some([1; 8]));
+}
+
+async fn events_are_recorded_and_filtered(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let key = world.key("k").await;
+    let chain = Chain::Organization(world.scope.0);
+    let event = AuditEvent::done(Action::LoginSucceeded, "usr_ann", vec![]);
+    let ann = Attribution {
+        at: by().at.plus(Duration::from_secs(5)),
+        ..Attribution::local(Actor::User("usr_ann".into()), "", by().at)
+    };
+    world.store().record_event(chain, event, &ann).await.unwrap();
+    let any = AuditFilter::default();
+    let cases = [
+        (AuditFilter { actions: vec![Action::LoginSucceeded, Action::GrantCreated], ..any.clone() }, 1),
+        (AuditFilter { actors: vec!["usr_ann".into(), "usr_bob".into()], ..any.clone() }, 1),
+        (AuditFilter { targets: vec![key.id.to_string()], ..any.clone() }, 1),
+        (AuditFilter { targets: vec!["key_".into()], ..any.clone() }, 0),
+        (AuditFilter { environments: vec![world.environment.to_string()], ..any.clone() }, 1),
+        (AuditFilter { from: Some(ann.at), ..any.clone() }, 1),
+        (AuditFilter { until: Some(ann.at), ..any.clone() }, 2),
+        (any, 3),
+    ];
+    for (filter, expected) in cases {
+        let page =
+            world.store().list_audit_of(chain, &filter, &PageRequest { limit: 10, ..PageRequest::default() }).await;
+        assert_eq!(page.unwrap().unwrap().data.len(), expected, "{filter:?}");
+    }
 }

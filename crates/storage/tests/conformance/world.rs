@@ -188,7 +188,7 @@ pub(crate) fn price() -> PriceSheet {
 
 /// The operator at this machine.
 pub(crate) fn by() -> Attribution {
-    Attribution { actor: Actor::LocalOperator, address: String::new(), request_id: "req_test".to_owned(), at: START }
+    Attribution::local(Actor::LocalOperator, "req_test", START)
 }
 
 async fn organization(store: &Store, random: &mut SeededRandom, slug: &str) -> (TenantScope, EnvironmentId) {
