@@ -129,6 +129,8 @@ catalogue! {
     TlsRequired = "tls_required", 403, "permission_error", Credential, Retry::Unsaid, "Keys are accepted over TLS only. Use https.";
     AdminKeyRequired = "admin_key_required", 403, "permission_error", Credential, Retry::Unsaid, "This endpoint needs an admin key; this is an inference key.";
     InferenceKeyRequired = "inference_key_required", 403, "permission_error", Credential, Retry::Unsaid, "This endpoint needs an inference key; this is an admin key.";
+    IpNotAllowed = "ip_not_allowed", 403, "permission_error", Credential, Retry::Unsaid, "Requests from this address are not allowed.";
+    ClientIpUnknown = "client_ip_unknown", 403, "permission_error", Credential, Retry::Unsaid, "Only listed addresses are allowed, and the forwarded address of this request cannot be read.";
     PermissionDenied = "permission_denied", 403, "permission_error", Credential, Retry::Unsaid, "Your role does not allow this.";
     OrganizationSuspended = "organization_suspended", 403, "permission_error", Credential, Retry::Unsaid, "This organization is suspended. Ask the operator.";
     ModelNotFound = "model_not_found", 404, "invalid_request_error", Caller, Retry::Unsaid, "The model does not exist or you do not have access to it.";
@@ -174,6 +176,8 @@ pub struct PublicError {
     pub limit: Option<&'static str>,
     /// The methods of a 405.
     pub allow: Option<String>,
+    /// Whether a rate limit counts tokens, which is the `type` then.
+    pub counts_tokens: bool,
 }
 
 impl PublicError {
@@ -186,12 +190,18 @@ impl PublicError {
             retry: code.retry(),
             limit: None,
             allow: None,
+            counts_tokens: false,
         }
     }
 
     /// The entry with a message made for this case.
     pub fn with_message(code: Code, message: impl Into<String>) -> Self {
         Self { message: Cow::Owned(message.into()), ..Self::new(code) }
+    }
+
+    /// The `type` member of OpenAI's shape.
+    pub const fn kind(&self) -> &'static str {
+        if self.counts_tokens { "tokens" } else { self.code.kind() }
     }
 
     /// Names the field it is about.

@@ -113,7 +113,7 @@ fn openai_body(out: &mut Vec<u8>, error: &PublicError) {
     out.extend_from_slice(b"{\"error\":{\"message\":");
     quote_into(out, &error.message);
     out.extend_from_slice(b",\"type\":");
-    quote_into(out, error.code.kind());
+    quote_into(out, error.kind());
     out.extend_from_slice(b",\"param\":");
     quote_or_null(out, error.param.as_deref());
     out.extend_from_slice(b",\"code\":");

@@ -13,6 +13,7 @@ pub mod dialect;
 pub mod error_body;
 pub mod headers;
 pub mod openai;
+pub mod rate_headers;
 pub mod scan;
 pub mod simulator;
 pub mod splice;
