@@ -9,11 +9,11 @@ use crate::private::{self, Condition};
 use crate::random::BufferedRandom;
 use crate::socket::LocalDoor;
 use anyhow::Context as _;
-use claviger_control::{AwaitRights, Confirmed, Control, ControlBody, NodeAnswer, Origin};
+use claviger_control::{AwaitRights, Awaited, Control, ControlBody, Origin};
 use claviger_domain::endpoint::Match;
-use claviger_domain::id::OrganizationId;
+use claviger_domain::id::{KeyId, OrganizationId};
 use claviger_domain::money::Nano;
-use claviger_domain::revocation::Epoch;
+use claviger_domain::revocation::{Epoch, How, NodeConfirmation};
 use claviger_domain::secret::Secret;
 use claviger_domain::time::Monotonic;
 use claviger_gateway::{BodyError, Gateway, PacedBody, RequestContext};
@@ -24,6 +24,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -260,15 +261,26 @@ impl Signals {
 struct ThisNode(Gateway);
 
 impl AwaitRights for ThisNode {
-    fn applied(&self, epoch: Epoch) -> Pin<Box<dyn Future<Output = Confirmed> + Send + '_>> {
+    fn confirmed(&self, epoch: Epoch, patience: Duration) -> Pin<Box<dyn Future<Output = Awaited> + Send + '_>> {
         Box::pin(async move {
-            self.0.applied(epoch).await;
-            Confirmed { nodes: vec![NodeAnswer { id: "local".to_owned(), how: "acknowledged" }] }
+            let id = self.0.id();
+            match tokio::time::timeout(patience, self.0.applied(epoch)).await {
+                Ok(()) => Awaited::Confirmed(vec![NodeConfirmation { id, how: How::Acknowledged, ms: 0 }]),
+                Err(_elapsed) => Awaited::Pending(vec![id]),
+            }
         })
+    }
+
+    fn patience(&self) -> Duration {
+        claviger_domain::limits::EPOCH_APPLIED
     }
 
     fn held(&self, organization: OrganizationId) -> Option<Nano> {
         self.0.credit(organization).map(|(_, held)| held)
+    }
+
+    fn running(&self, key: KeyId) -> u64 {
+        self.0.running(key)
     }
 }
 

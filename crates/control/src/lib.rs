@@ -8,6 +8,7 @@
 mod authenticate;
 mod authorize;
 mod body;
+mod confirmation;
 mod environments;
 mod keys;
 mod openapi;
@@ -26,5 +27,5 @@ mod wallet;
 mod tests;
 
 pub use openapi::document as openapi_document;
-pub use ports::{AwaitRights, Confirmed, NoNodes, NodeAnswer};
+pub use ports::{AwaitRights, Awaited, NoNodes};
 pub use serve::{Control, ControlBody, Origin, Settings};

@@ -1,46 +1,56 @@
 //! What the management plane asks of the running node.
 
-use claviger_domain::id::OrganizationId;
+use claviger_domain::id::{KeyId, NodeId, OrganizationId};
 use claviger_domain::money::Nano;
-use claviger_domain::revocation::Epoch;
+use claviger_domain::revocation::{Epoch, NodeConfirmation};
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
-/// Waits until the live nodes know a change of rights, and knows what only a running node does.
+/// Waits until every node knows a change of rights, and knows what only a running node does.
 pub trait AwaitRights: Send + Sync + 'static {
-    /// Resolves when every live node has applied `epoch`; the caller bounds the wait.
-    fn applied(&self, epoch: Epoch) -> Pin<Box<dyn Future<Output = Confirmed> + Send + '_>>;
+    /// Waits, `patience` at most, until no node admits by rights older than `epoch` any more. Asked after the commit.
+    fn confirmed(&self, epoch: Epoch, patience: Duration) -> Pin<Box<dyn Future<Output = Awaited> + Send + '_>>;
+
+    /// How long that can take while nodes and database do what they should, an unreachable node included.
+    fn patience(&self) -> Duration;
 
     /// What running requests hold of a wallet; `None` when no server runs.
     fn held(&self, organization: OrganizationId) -> Option<Nano>;
+
+    /// Requests of a key that run on this node.
+    fn running(&self, key: KeyId) -> u64;
 }
 
-/// Which nodes have answered.
-#[derive(Clone, Debug, Default)]
-pub struct Confirmed {
-    /// One entry per live node; empty when no server runs, so that nobody can admit anything.
-    pub nodes: Vec<NodeAnswer>,
-}
-
-/// One node's acknowledgement.
+/// What came of waiting.
 #[derive(Clone, Debug)]
-pub struct NodeAnswer {
-    /// The node's name.
-    pub id: String,
-    /// How it is known not to admit any more: `acknowledged` or `silenced`.
-    pub how: &'static str,
+pub enum Awaited {
+    /// Every node is through; empty when none runs, so that nobody can admit anything.
+    Confirmed(Vec<NodeConfirmation>),
+    /// These are still waited for.
+    Pending(Vec<NodeId>),
+    /// The database could not be asked.
+    Lost,
 }
 
-/// No server runs: the command line acts on the store directly, and there is nobody to wait for.
+/// No server runs anywhere: there is nobody to wait for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoNodes;
 
 impl AwaitRights for NoNodes {
-    fn applied(&self, _epoch: Epoch) -> Pin<Box<dyn Future<Output = Confirmed> + Send + '_>> {
-        Box::pin(std::future::ready(Confirmed::default()))
+    fn confirmed(&self, _epoch: Epoch, _patience: Duration) -> Pin<Box<dyn Future<Output = Awaited> + Send + '_>> {
+        Box::pin(std::future::ready(Awaited::Confirmed(Vec::new())))
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn held(&self, _organization: OrganizationId) -> Option<Nano> {
         None
+    }
+
+    fn running(&self, _key: KeyId) -> u64 {
+        0
     }
 }

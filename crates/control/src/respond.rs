@@ -10,19 +10,29 @@ use claviger_storage as storage;
 use claviger_wire::error_body;
 use http::StatusCode;
 
-/// Why an operation is refused.
+/// Why an operation does not end with its own reply.
 #[derive(Debug)]
-pub(crate) struct Refusal(PublicError);
+pub(crate) struct Refusal(Instead);
+
+#[derive(Debug)]
+enum Instead {
+    Refused(PublicError),
+    /// Done, but not proved: the 202 that was asked for.
+    NotYet(Box<Response>),
+}
 
 impl Refusal {
     /// The catalogue's entry with a message made for this case.
     pub(crate) fn because(code: Code, message: impl Into<String>) -> Self {
-        Self(PublicError::with_message(code, message))
+        PublicError::with_message(code, message).into()
     }
 
     /// Names the field or parameter it is about.
     pub(crate) fn about(self, param: impl Into<String>) -> Self {
-        Self(self.0.about(param))
+        match self.0 {
+            Instead::Refused(error) => error.about(param).into(),
+            not_yet @ Instead::NotYet(_) => Self(not_yet),
+        }
     }
 
     /// A value that a field or parameter cannot have.
@@ -32,7 +42,12 @@ impl Refusal {
 
     /// Foreign, unknown or malformed: the same bytes (`keys.md` §2.3).
     pub(crate) fn not_found() -> Self {
-        Self(PublicError::new(Code::NotFound))
+        Code::NotFound.into()
+    }
+
+    /// What was asked is done and waits for its proof: 202, because the caller preferred that to waiting.
+    pub(crate) fn not_yet(response: Response) -> Self {
+        Self(Instead::NotYet(Box::new(response)))
     }
 
     /// A change that failed in the store: nothing was written, or it is not known.
@@ -40,7 +55,7 @@ impl Refusal {
         match cause {
             storage::Error::Unavailable(_) => {
                 tracing::error!(error = %cause, "a change could not be written");
-                Self(PublicError::new(Code::AuditUnavailable))
+                Code::AuditUnavailable.into()
             }
             other => other.into(),
         }
@@ -49,19 +64,22 @@ impl Refusal {
     /// The public error.
     #[cfg(test)]
     pub(crate) fn public(&self) -> &PublicError {
-        &self.0
+        match &self.0 {
+            Instead::Refused(error) => error,
+            Instead::NotYet(_) => panic!("not refused"),
+        }
     }
 }
 
 impl From<Code> for Refusal {
     fn from(code: Code) -> Self {
-        Self(PublicError::new(code))
+        PublicError::new(code).into()
     }
 }
 
 impl From<PublicError> for Refusal {
     fn from(error: PublicError) -> Self {
-        Self(error)
+        Self(Instead::Refused(error))
     }
 }
 
@@ -72,16 +90,20 @@ impl From<storage::Error> for Refusal {
             storage::Error::Unavailable(_) => {
                 Self::because(Code::ServiceUnavailable, "The database cannot be reached now. Please try again.")
             }
-            storage::Error::OutcomeUnknown(_) => Self(PublicError::new(Code::RevocationPending)),
-            _ => Self(PublicError::new(Code::InternalError)),
+            storage::Error::OutcomeUnknown(_) => Code::RevocationPending.into(),
+            _ => Code::InternalError.into(),
         }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let error = match self.0 {
+            Instead::Refused(error) => error,
+            Instead::NotYet(response) => return *response,
+        };
         // Every management row has OpenAI's shape, which carries no request id in its body.
-        let reply = error_body::render(&self.0, ErrorShape::OpenAi, "");
+        let reply = error_body::render(&error, ErrorShape::OpenAi, "");
         let mut response = Response::new(Body::from(reply.body));
         *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in reply.headers {

@@ -7,7 +7,7 @@ use crate::authenticate::{Caller, authenticate};
 use crate::authorize::{self, Member, Operator, Visitor};
 use crate::ports::AwaitRights;
 use crate::respond::Refusal;
-use crate::{environments, keys, operator, requests, usage, wallet};
+use crate::{confirmation, environments, keys, operator, requests, usage, wallet};
 use axum::body::Body;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +19,7 @@ use claviger_domain::key::Prefixes;
 use claviger_domain::secret::Pepper;
 use claviger_domain::time::{Clock, Now, Random};
 use claviger_storage::Store;
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -72,6 +72,8 @@ pub(crate) struct Call<A> {
     pub(crate) matched: Match,
     pub(crate) actor: A,
     pub(crate) now: Now,
+    /// `Prefer: respond-async`: a proof that takes long is asked for later.
+    pub(crate) is_async: bool,
 }
 
 impl<A> Call<A> {
@@ -139,7 +141,8 @@ impl Control {
     ) -> Result<Response, Refusal> {
         let now = self.0.clock.now();
         let caller = authenticate(self, origin, matched.row.authentication, request.headers(), request_id, now).await?;
-        let call = Unauthorized { control: self.clone(), matched, caller, now };
+        let call =
+            Unauthorized { control: self.clone(), matched, caller, now, is_async: prefers_async(request.headers()) };
         Ok(match call.matched.row.operation {
             Operation::CreateKey => call.member(keys::create::handler, request).await?,
             Operation::ListKeys => call.member(keys::list::handler, request).await?,
@@ -147,6 +150,7 @@ impl Control {
             Operation::RevokeKey => call.member(keys::revoke::handler, request).await?,
             Operation::DisableKey => call.member(keys::disable::handler, request).await?,
             Operation::EnableKey => call.member(keys::enable::handler, request).await?,
+            Operation::GetConfirmation => call.member(confirmation::handler, request).await?,
             Operation::ListEnvironments => call.member(environments::list::handler, request).await?,
             Operation::GetWallet => call.member(wallet::get::handler, request).await?,
             Operation::GetUsage => call.member(usage::get::handler, request).await?,
@@ -194,12 +198,19 @@ impl Control {
     }
 }
 
+/// `Prefer: respond-async` (RFC 7240 §4.1), among whatever else is preferred.
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all("prefer").iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
+}
+
 /// A call whose caller is known, before anybody asked whether they may.
 struct Unauthorized {
     control: Control,
     matched: Match,
     caller: Caller,
     now: Now,
+    is_async: bool,
 }
 
 impl Unauthorized {
@@ -209,8 +220,8 @@ impl Unauthorized {
         H: Handler<T, Call<Member>>,
     {
         let actor = authorize::member(&self.control, self.caller, self.matched.row, request.headers()).await?;
-        let Self { control, matched, now, .. } = self;
-        Ok(handler.call(request, Call { control, matched, actor, now }).await)
+        let Self { control, matched, now, is_async, .. } = self;
+        Ok(handler.call(request, Call { control, matched, actor, now, is_async }).await)
     }
 
     #[expect(dead_code, reason = "the rows that ask for no credential come next")]
@@ -220,8 +231,8 @@ impl Unauthorized {
         H: Handler<T, Call<Visitor>>,
     {
         let actor = authorize::visitor(self.caller);
-        let Self { control, matched, now, .. } = self;
-        Ok(handler.call(request, Call { control, matched, actor, now }).await)
+        let Self { control, matched, now, is_async, .. } = self;
+        Ok(handler.call(request, Call { control, matched, actor, now, is_async }).await)
     }
 
     async fn operator<T, H>(self, handler: H, request: Request<Body>) -> Result<Response, Refusal>
@@ -230,7 +241,7 @@ impl Unauthorized {
         H: Handler<T, Call<Operator>>,
     {
         let actor = authorize::operator(self.caller, self.matched.row)?;
-        let Self { control, matched, now, .. } = self;
-        Ok(handler.call(request, Call { control, matched, actor, now }).await)
+        let Self { control, matched, now, is_async, .. } = self;
+        Ok(handler.call(request, Call { control, matched, actor, now, is_async }).await)
     }
 }

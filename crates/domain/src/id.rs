@@ -97,6 +97,8 @@ ids! {
     GrantId = "grt";
     /// One immutable price version of one model.
     PriceVersionId = "pv";
+    /// One node: a data directory that serves.
+    NodeId = "nod";
 }
 
 /// A key: `key_` and the 12 public characters that also stand in the key's text.

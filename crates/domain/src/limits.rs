@@ -83,8 +83,39 @@ pub const COMMIT_HEADERS: Duration = Duration::from_secs(30);
 pub const DRAINS: usize = 256;
 /// The longest a request of a stopping node may go on.
 pub const SHUTDOWN_DRAIN: Duration = Duration::from_secs(30);
-/// How long a management write waits until its rights are in force on this node.
+/// How long a widened right is waited for: no promise hangs on it.
 pub const EPOCH_APPLIED: Duration = Duration::from_secs(1);
+
+// Nodes (`keys.md` §6).
+
+/// How often a node polls without being woken.
+pub const POLL: Duration = Duration::from_millis(200);
+/// Rights events of one poll's answer; more come with the next.
+pub const POLL_EVENTS: u32 = 1000;
+/// How long `Prefer: respond-async` waits before it answers 202.
+pub const CONFIRM_ASYNC: Duration = Duration::from_secs(2);
+/// The longest a confirmation may be asked to wait.
+pub const CONFIRM_WAIT: Duration = Duration::from_secs(30);
+/// Events that every node has are kept this long, for whoever looks into them.
+pub const RIGHTS_EVENTS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// A node that has been silent this long is forgotten: it must register anew.
+pub const NODE_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a node must have been silent before it cannot admit any more: its lease, and 5 % for two clocks whose rates
+/// are off by 2 % each, in opposite directions.
+pub const fn silence_of(validity: Duration) -> Duration {
+    validity.saturating_add(Duration::from_nanos(nanos_of(validity).div_ceil(20)))
+}
+
+/// How long a confirmation may take at most before it is called pending: two silences and a moment.
+pub const fn confirmation_patience(validity: Duration) -> Duration {
+    silence_of(validity).saturating_mul(2).saturating_add(Duration::from_secs(3))
+}
+
+const fn nanos_of(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+}
 
 // Storage.
 

@@ -11,6 +11,7 @@ use crate::node::Node;
 use crate::observe::Trace;
 use crate::parsed::Parsed;
 use crate::respond::Refusal;
+use crate::running::RunningRequest;
 use crate::wallets::WalletHold;
 use claviger_domain::catalog::{Model, Pricing};
 use claviger_domain::credit_lease::HoldRefused;
@@ -52,6 +53,8 @@ pub(crate) struct Admitted {
     pub(crate) hold: Option<WalletHold>,
     pub(crate) slot: ChargeSlot,
     pub(crate) drain: DrainPermit,
+    /// Counted among its key's requests for as long as this lives.
+    _running: RunningRequest,
     /// Only this file makes one.
     _made_here: (),
 }
@@ -80,6 +83,7 @@ impl Admitted {
             Pricing::Unpriced => return Err(not_priced(&model.id)),
         };
         let Priced { bound, mut output_limit } = bound_of(&ask, &model, sheet.as_deref())?;
+        let running = node.running.begin(caller.key.id);
         let mut admitted = Box::new(Self {
             caller,
             ask,
@@ -94,6 +98,7 @@ impl Admitted {
             hold: None,
             slot,
             drain,
+            _running: running,
             _made_here: (),
         });
         if let Some(sheet) = admitted.sheet.clone() {
@@ -110,17 +115,19 @@ impl Admitted {
         Ok(admitted)
     }
 
-    /// The instant of admission: what has died while the body came in is refused here.
+    /// The instant of admission: what has died while the body came in is refused here. The clock is read last, so that a
+    /// process which stood still in between does not believe what it read before.
     fn look_once_more(&self, node: &Node) -> Result<(), Refusal> {
-        if !node.snapshot.is_fresh(node.now().monotonic) {
-            return Err(Code::AuthorizationStale.into());
-        }
         let key = node.snapshot.keys.find(self.caller.key.id);
         let usable = match key {
             Some(key) => check_state(&key, node),
             None => Err(NotUsable::Suspended),
         };
-        usable.map_err(|refused| refused.told(&[], &node.settings.prefixes))
+        usable.map_err(|refused| refused.told(&[], &node.settings.prefixes))?;
+        if !node.snapshot.is_fresh(node.now().monotonic) {
+            return Err(Code::AuthorizationStale.into());
+        }
+        Ok(())
     }
 
     /// Halves an output limit that the caller has not sent, at most four times; `false` when there is none to halve.

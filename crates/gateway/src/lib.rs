@@ -38,6 +38,7 @@ mod planned;
 mod received;
 mod relayed;
 mod respond;
+mod running;
 mod settled;
 mod snapshot;
 mod socket;

@@ -3,6 +3,7 @@
 use crate::drain::Drains;
 use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
+use crate::running::Running;
 use crate::snapshot::{Follower, Snapshot, load};
 use crate::tasks::Tasks;
 use crate::upstream::Upstreams;
@@ -10,7 +11,7 @@ use crate::wallets::Wallets;
 use arc_swap::ArcSwap;
 use claviger_domain::catalog::Catalog;
 use claviger_domain::endpoint::EndpointTable;
-use claviger_domain::id::{OrganizationId, RequestId};
+use claviger_domain::id::{KeyId, NodeId, OrganizationId, RequestId};
 use claviger_domain::key::Prefixes;
 use claviger_domain::limits;
 use claviger_domain::money::Nano;
@@ -75,10 +76,13 @@ pub(crate) struct Node {
     pub(crate) upstreams: Upstreams,
     pub(crate) drains: Drains,
     pub(crate) memory: BodyMemory,
+    pub(crate) running: Running,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
     clock: Arc<dyn Clock>,
     random: Mutex<Box<dyn Random>>,
+    /// This start of this node.
+    id: NodeId,
     /// Set when a charge could not be made durable: nothing is admitted any more.
     lost_ledger: watch::Sender<bool>,
     /// Set when the time for running answers is over: they are ended and settled.
@@ -103,6 +107,8 @@ impl Gateway {
         if settings.peppers.is_empty() {
             return Err(StartError::NoPepper);
         }
+        let mut random = random;
+        let id = NodeId::generate(clock.now().wall, &mut *random);
         let wallets = Arc::new(Wallets::default());
         let snapshot = Arc::new(load(&store, &wallets).await?);
         let follower = Follower {
@@ -125,10 +131,12 @@ impl Gateway {
             upstreams: Upstreams::new(),
             drains,
             memory: BodyMemory::new(),
+            running: Running::new(),
             tasks: Tasks::default(),
             metrics: Metrics::default(),
             clock,
             random: Mutex::new(random),
+            id,
             lost_ledger: watch::Sender::new(false),
             cutting: watch::Sender::new(false),
             is_draining: AtomicBool::new(false),
@@ -149,6 +157,16 @@ impl Gateway {
     /// Resolves when this node has applied `epoch`; the caller bounds the wait.
     pub async fn applied(&self, epoch: Epoch) {
         self.0.snapshot.applied(epoch).await;
+    }
+
+    /// This start of this node.
+    pub fn id(&self) -> NodeId {
+        self.0.id
+    }
+
+    /// Requests of a key that were admitted here and have not settled.
+    pub fn running(&self, key: KeyId) -> u64 {
+        self.0.running.count(key)
     }
 
     /// Balance and open holds of an organization on this node.

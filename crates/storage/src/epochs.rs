@@ -14,7 +14,7 @@ use claviger_domain::id::OrganizationId;
 use claviger_domain::key::Key;
 use claviger_domain::money::Nano;
 use claviger_domain::revocation::{Change, Epoch, EventKind, RightsEvent};
-use claviger_domain::tenancy::Organization;
+use claviger_domain::tenancy::{Organization, TenantScope};
 use claviger_domain::time::Timestamp;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,7 +23,8 @@ statements! {
     BUMP = "UPDATE epoch SET value = value + 1 WHERE id = 1 RETURNING value";
     CURRENT = "SELECT value FROM epoch WHERE id = 1";
     INSERT_EVENT = "INSERT INTO rights_event (epoch, org_id, kind, object, amount, at) VALUES ($1, $2, $3, $4, $5, $6)";
-    SINCE = "SELECT epoch, org_id, kind, object, amount FROM rights_event WHERE epoch > $1 ORDER BY epoch";
+    SINCE = "SELECT epoch, org_id, kind, object, amount, at FROM rights_event WHERE epoch > $1 ORDER BY epoch";
+    FIND_EVENT = "SELECT epoch FROM rights_event WHERE epoch = $1 AND org_id = $2";
     BALANCES = "SELECT org_id, balance FROM wallet";
 }
 
@@ -91,6 +92,21 @@ impl Store {
         self.check_holding()?;
         Ok(events)
     }
+
+    /// Whether an epoch is a change of this organization's rights that is still remembered.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn has_epoch(&self, scope: TenantScope, epoch: Epoch) -> Result<bool, Error> {
+        let organization = scope.0.to_string();
+        self.within(POLL, async {
+            let mut reader = self.reader().await?;
+            both!(&mut reader, c => {
+                Ok(sqlx::query(FIND_EVENT).bind(epoch.0).bind(&organization).fetch_optional(c).await?.is_some())
+            })
+        })
+        .await
+    }
 }
 
 /// The epoch as this transaction or reader sees it.
@@ -134,5 +150,10 @@ fn event<R: Cells>(row: &R) -> Result<RightsEvent, Error> {
         EventKind::Organization => Change::Organization,
         EventKind::Funding => Change::Funding(Nano(row.int("amount")?)),
     };
-    Ok(RightsEvent { epoch: Epoch(row.int("epoch")?), organization: row.parsed("org_id")?, change })
+    Ok(RightsEvent {
+        epoch: Epoch(row.int("epoch")?),
+        mark: row.int("at")?,
+        organization: row.parsed("org_id")?,
+        change,
+    })
 }

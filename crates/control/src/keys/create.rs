@@ -1,8 +1,9 @@
 //! Create a key: owners, and whoever the organization's policy lets. The only reply that holds a secret.
 
-use super::{Confirmation, KeyObject, fixed_environment, require_for, widened};
+use super::{KeyObject, fixed_environment, require_for};
 use crate::authorize::Member;
 use crate::body::Fields;
+use crate::confirmation::widened;
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::{Call, Control};
@@ -13,6 +14,7 @@ use claviger_domain::error::Code;
 use claviger_domain::id::{EnvironmentId, KeyId, SecretId};
 use claviger_domain::key::{Class, Key, MintedKey, Name, NewKey, SourceTag, StoredSecret};
 use claviger_domain::limits;
+use claviger_domain::revocation::Confirmation;
 use claviger_domain::right::{Role, Standing};
 use claviger_domain::secret::Secret;
 use claviger_domain::tenancy::TenantScope;
@@ -81,7 +83,7 @@ pub(crate) async fn handler(
         ask.environment = Some(fixed);
     }
     let created = run(&call.control, call.actor.scope(), ask, call.actor.attribution(), call.now).await?;
-    let confirmation = widened(&call.control, created.epoch, call.now.monotonic).await;
+    let confirmation = widened(&call, created.epoch).await;
     let value = created.value.expose().clone();
     Ok(Json(Reply { key: KeyObject::new(&created.key, call.now.wall), value, confirmation }))
 }

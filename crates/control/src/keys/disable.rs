@@ -1,8 +1,9 @@
 //! Disable a key, reversibly. Requests in flight finish.
 
-use super::{Confirmed, KeyObject, find, narrowed, require_for};
+use super::{Confirmed, KeyObject, find, require_for};
 use crate::authorize::Member;
 use crate::body::OptionalFields;
+use crate::confirmation::narrowed;
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::Call;
@@ -23,6 +24,6 @@ pub(crate) async fn handler(
     let outcome = store.disable_key(call.actor.scope(), key.id, call.actor.attribution()).await;
     let changed = outcome.map_err(Refusal::of_write)?.ok_or_else(Refusal::not_found)?;
     let changed = changed.map_err(|_refused| Code::KeyIsRevoked)?;
-    let confirmation = narrowed(&call.control, changed.epoch, call.now.monotonic).await?;
+    let confirmation = narrowed(&call, changed.epoch, Some(key.id)).await?;
     Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.now.wall), confirmation }))
 }

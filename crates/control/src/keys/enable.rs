@@ -1,8 +1,9 @@
 //! Enable a disabled key. A revoked one stays revoked.
 
-use super::{Confirmed, KeyObject, find, require_for, widened};
+use super::{Confirmed, KeyObject, find, require_for};
 use crate::authorize::Member;
 use crate::body::OptionalFields;
+use crate::confirmation::widened;
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::Call;
@@ -23,6 +24,6 @@ pub(crate) async fn handler(
     let outcome = store.enable_key(call.actor.scope(), key.id, call.actor.attribution()).await;
     let changed = outcome.map_err(Refusal::of_write)?.ok_or_else(Refusal::not_found)?;
     let changed = changed.map_err(|_refused| Code::KeyIsRevoked)?;
-    let confirmation = widened(&call.control, changed.epoch, call.now.monotonic).await;
+    let confirmation = widened(&call, changed.epoch).await;
     Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.now.wall), confirmation }))
 }

@@ -8,18 +8,15 @@ pub(crate) mod list;
 mod object;
 pub(crate) mod revoke;
 
-pub(crate) use object::{Confirmation, KeyObject};
+pub(crate) use object::KeyObject;
 
 use crate::authorize::Member;
 use crate::respond::Refusal;
-use crate::serve::{Call, Control};
-use claviger_domain::error::Code;
+use crate::serve::Call;
 use claviger_domain::id::{EnvironmentId, KeyId};
 use claviger_domain::key::{Class, Key};
-use claviger_domain::limits;
-use claviger_domain::revocation::Epoch;
+use claviger_domain::revocation::Confirmation;
 use claviger_domain::right::Permission;
-use claviger_domain::time::Monotonic;
 use serde::Serialize;
 
 /// A key after a change of rights, and the proof that the change is in force.
@@ -57,20 +54,4 @@ fn require_for(actor: &Member, class: Class) -> Result<(), Refusal> {
         Class::Admin => actor.require(Permission::AdminKeysManage),
         Class::Inference => Ok(()),
     }
-}
-
-/// Waits until nobody admits by the old rights any more (`keys.md` §6). `since` is when the request was taken up.
-async fn narrowed(control: &Control, epoch: Epoch, since: Monotonic) -> Result<Confirmation, Refusal> {
-    let wait = tokio::time::timeout(limits::EPOCH_APPLIED, control.rights().applied(epoch)).await;
-    match wait {
-        Ok(confirmed) => Ok(Confirmation::new(epoch, control.clock().now().monotonic.since(since), confirmed)),
-        // The change is written; only the proof is missing. Repeating the request is safe and asks for it again.
-        Err(_elapsed) => Err(Code::RevocationPending.into()),
-    }
-}
-
-/// Waits, bounded, until a new right can be used; not knowing is no failure here.
-async fn widened(control: &Control, epoch: Epoch, since: Monotonic) -> Confirmation {
-    let wait = tokio::time::timeout(limits::EPOCH_APPLIED, control.rights().applied(epoch)).await;
-    Confirmation::new(epoch, control.clock().now().monotonic.since(since), wait.unwrap_or_default())
 }

@@ -2,12 +2,9 @@
 //!
 //! Members whose features do not exist yet are there with `null`, so that a client sees one shape for good.
 
-use crate::ports;
 use claviger_domain::key::{Class, Key, StoredState};
-use claviger_domain::revocation::Epoch;
 use claviger_domain::time::Timestamp;
 use serde::Serialize;
-use std::time::Duration;
 
 const DAY: i64 = 24 * 3600;
 
@@ -169,30 +166,4 @@ fn flags(key: &Key, now: Timestamp) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(flag, holds)| holds.then_some(flag))
     .collect()
-}
-
-/// The proof that a change of rights reached every node (`keys.md` §6).
-#[derive(Serialize)]
-pub(crate) struct Confirmation {
-    epoch: i64,
-    took_ms: u64,
-    nodes: Vec<NodeObject>,
-    cut: bool,
-}
-
-#[derive(Serialize)]
-struct NodeObject {
-    id: String,
-    how: &'static str,
-    ms: u64,
-}
-
-impl Confirmation {
-    /// What the nodes answered, `took` after the request came.
-    pub(super) fn new(epoch: Epoch, took: Duration, confirmed: ports::Confirmed) -> Self {
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let nodes =
-            confirmed.nodes.into_iter().map(|node| NodeObject { id: node.id, how: node.how, ms: took_ms }).collect();
-        Self { epoch: epoch.0, took_ms, nodes, cut: false }
-    }
 }

@@ -2,9 +2,10 @@
 //!
 //! Requests in flight finish and settle. Repeating is safe; only an upgrade to `compromised` acts again.
 
-use super::{Confirmation, Confirmed, KeyObject, find, narrowed, require_for};
+use super::{Confirmed, KeyObject, find, require_for};
 use crate::authorize::Member;
 use crate::body::OptionalFields;
+use crate::confirmation::narrowed;
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::Call;
@@ -13,6 +14,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use claviger_domain::endpoint::Method;
 use claviger_domain::key::RevocationReason;
+use claviger_domain::revocation::Confirmation;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -44,7 +46,7 @@ pub(crate) async fn handler(
         .await
         .map_err(Refusal::of_write)?
         .ok_or_else(Refusal::not_found)?;
-    let confirmation = narrowed(&call.control, changed.epoch, call.now.monotonic).await?;
+    let confirmation = narrowed(&call, changed.epoch, Some(key.id)).await?;
     Ok(match call.matched.row.method {
         Method::Delete => Json(Deleted {
             object: "organization.project.api_key.deleted",

@@ -47,7 +47,7 @@ pub(crate) async fn handler(
     let store = call.control.store();
     let epoch = store.grant(scope, grant, call.actor.attribution()).await.map_err(Refusal::of_write)?;
     // Not knowing whether this node counts it already is no failure: the credit is booked.
-    let _ = tokio::time::timeout(limits::EPOCH_APPLIED, call.control.rights().applied(epoch)).await;
+    let _ = call.control.rights().confirmed(epoch, limits::EPOCH_APPLIED).await;
     let wallet = store.wallet(scope).await?;
     Ok(Json(GrantObject {
         object: "grant",

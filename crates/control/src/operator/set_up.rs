@@ -98,7 +98,7 @@ pub(crate) async fn handler(
     let outcome = call.control.store().set_up(act, call.actor.attribution()).await.map_err(Refusal::of_write)?;
     let SetUpOutcome::Done(epoch) = outcome else { return Err(Code::AlreadySetUp.into()) };
     // The keys are stored; a node that learns of them a moment later is no failure.
-    let _ = tokio::time::timeout(limits::EPOCH_APPLIED, call.control.rights().applied(epoch)).await;
+    let _ = call.control.rights().confirmed(epoch, limits::EPOCH_APPLIED).await;
     Ok(Json(Reply {
         object: "setup",
         console: format!("{}/o/{slug}", call.control.settings().public_url),

@@ -114,6 +114,8 @@ operations! {
     DisableKey = "keys.disable";
     /// Enable a disabled key.
     EnableKey = "keys.enable";
+    /// The proof of a change of rights.
+    GetConfirmation = "confirmations.get";
     /// List environments.
     ListEnvironments = "environments.list";
     /// The organization's wallet.

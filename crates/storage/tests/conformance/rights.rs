@@ -19,7 +19,7 @@ async fn every_change_of_rights_is_one_event_in_order(engine: Engine) {
     let start = *world.store().committed().borrow();
     let key = world.key("k").await;
     world.fund(world.scope, 500).await;
-    let store = world.store();
+    let store = world.store().clone();
     store.disable_key(world.scope, key.id, &by()).await.unwrap();
     store.enable_key(world.scope, key.id, &by()).await.unwrap();
     store.revoke_key(world.scope, key.id, RevocationReason::Other, &by()).await.unwrap();
@@ -34,6 +34,10 @@ async fn every_change_of_rights_is_one_event_in_order(engine: Engine) {
     assert_eq!(*store.committed().borrow(), Epoch(epochs[4]));
     let first = store.changes_since(Epoch(0)).await.unwrap();
     assert_eq!(first[0].change, Change::Organization);
+    let neighbour = world.neighbour("umbrella").await;
+    assert!(store.has_epoch(world.scope, Epoch(epochs[4])).await.unwrap());
+    assert!(!store.has_epoch(neighbour, Epoch(epochs[4])).await.unwrap(), "another organization's change");
+    assert!(!store.has_epoch(world.scope, Epoch(1_000_000)).await.unwrap());
 }
 
 async fn rights_are_read_at_one_point(engine: Engine) {

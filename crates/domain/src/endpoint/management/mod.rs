@@ -3,6 +3,7 @@
 mod environments;
 mod keys;
 mod money;
+mod nodes;
 mod operator;
 
 use super::row::{Authentication, ErrorShape, Method, Operation, Plane, Row};
@@ -10,7 +11,7 @@ use crate::limits;
 use crate::right::Permission;
 
 /// Every area's rows.
-pub(super) const AREAS: &[&[Row]] = &[keys::ROWS, environments::ROWS, money::ROWS, operator::ROWS];
+pub(super) const AREAS: &[&[Row]] = &[keys::ROWS, environments::ROWS, money::ROWS, nodes::ROWS, operator::ROWS];
 
 const fn management(operation: Operation, method: Method, path: &'static str, permission: Permission) -> Row {
     Row {
