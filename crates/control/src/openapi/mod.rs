@@ -9,6 +9,7 @@ mod environments;
 mod inference;
 mod keys;
 mod money;
+mod nodes;
 mod operator;
 mod shape;
 
@@ -72,6 +73,7 @@ pub(crate) fn describe(operation: Operation, method: Method) -> Description {
         | Operation::DisableKey
         | Operation::EnableKey => keys::describe(operation, method),
         Operation::ListEnvironments => environments::describe(operation),
+        Operation::GetConfirmation => nodes::describe(operation),
         Operation::GetWallet
         | Operation::GetUsage
         | Operation::GetRequest
