@@ -4,9 +4,10 @@
 
 use crate::respond::Refusal;
 use crate::serve::{Control, Origin};
+use crate::session::{self, LiveSession};
 use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::credential::{self, Presented};
-use claviger_domain::endpoint::Authentication;
+use claviger_domain::endpoint::{Authentication, Row};
 use claviger_domain::error::Code;
 use claviger_domain::id::RequestId;
 use claviger_domain::key::{Class, Key, KeyState, KeyText, Prefixes, mask};
@@ -37,6 +38,13 @@ pub(crate) enum Caller {
         /// For the audit record.
         attribution: Attribution,
     },
+    /// A signed-in person.
+    Session {
+        /// The session and its user.
+        live: Box<LiveSession>,
+        /// For the audit record.
+        attribution: Attribution,
+    },
 }
 
 /// Unknown, wrong secret: the same bytes for the same work.
@@ -46,7 +54,7 @@ const UNKNOWN: &str = "No key of this server matches it.";
 pub(crate) async fn authenticate(
     control: &Control,
     origin: Origin,
-    accepted: Authentication,
+    row: &Row,
     headers: &HeaderMap,
     request_id: RequestId,
     now: Now,
@@ -58,6 +66,7 @@ pub(crate) async fn authenticate(
         }
         Origin::Network { address } => address,
     };
+    let accepted = row.authentication;
     match accepted {
         Authentication::Public | Authentication::Signature | Authentication::Possession => {
             let (address, client) = (address.ip().to_string(), client(headers));
@@ -68,6 +77,22 @@ pub(crate) async fn authenticate(
         | Authentication::AdminKey
         | Authentication::Session
         | Authentication::Operator => {}
+    }
+    // A cookie counts only where no key header came.
+    let has_key = headers.contains_key("x-api-key") || headers.contains_key(header::AUTHORIZATION);
+    if !has_key && let Some(token) = session::presented(headers, &control.settings().public_url) {
+        session::check_origin(control, row.method, headers)?;
+        let live = session::find(control, &token, now.wall).await?.ok_or(Code::SessionRequired)?;
+        let attribution = Attribution {
+            credential: live.session.id.to_string(),
+            address: address.ip().to_string(),
+            client: client(headers),
+            ..attribution(Actor::User(live.user.id.to_string()))
+        };
+        return Ok(Caller::Session { live: Box::new(live), attribution });
+    }
+    if accepted == Authentication::Session {
+        return Err(Code::SessionRequired.into());
     }
     let text = presented(headers)?;
     let prefixes = &control.settings().prefixes;

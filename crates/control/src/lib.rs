@@ -20,6 +20,8 @@ mod query;
 mod requests;
 mod respond;
 mod serve;
+mod session;
+mod settings;
 mod usage;
 mod wallet;
 
@@ -29,3 +31,4 @@ mod tests;
 pub use openapi::document as openapi_document;
 pub use ports::{AwaitRights, Awaited, NoNodes};
 pub use serve::{Control, ControlBody, Origin, Settings};
+pub use settings::{PeopleSettings, SignUp};
