@@ -78,17 +78,14 @@ pub(crate) async fn authenticate(
         | Authentication::Session
         | Authentication::Operator => {}
     }
-    // A cookie counts only where no key header came.
-    let has_key = headers.contains_key("x-api-key") || headers.contains_key(header::AUTHORIZATION);
-    if !has_key && let Some(token) = session::presented(headers, &control.settings().public_url) {
-        session::check_origin(control, row.method, headers)?;
-        let live = session::find(control, &token, now.wall).await?.ok_or(Code::SessionRequired)?;
-        let attribution = Attribution {
-            credential: live.session.id.to_string(),
-            address: address.ip().to_string(),
-            client: client(headers),
-            ..attribution(Actor::User(live.user.id.to_string()))
-        };
+    let signed = |actor, credential| Attribution {
+        credential,
+        address: address.ip().to_string(),
+        client: client(headers),
+        ..attribution(actor)
+    };
+    if let Some(live) = signed_in(control, row, headers, now).await? {
+        let attribution = signed(Actor::User(live.user.id.to_string()), live.session.id.to_string());
         return Ok(Caller::Session { live: Box::new(live), attribution });
     }
     if accepted == Authentication::Session {
@@ -120,13 +117,25 @@ pub(crate) async fn authenticate(
         return Err(Code::AdminKeyRequired.into());
     }
     stamp(control, &key, now.wall).await;
-    let attribution = Attribution {
-        credential: key.id.to_string(),
-        address: address.ip().to_string(),
-        client: client(headers),
-        ..attribution(Actor::Key(key.id.to_string()))
-    };
+    let attribution = signed(Actor::Key(key.id.to_string()), key.id.to_string());
     Ok(Caller::Key { key: Box::new(key), organization: Box::new(organization), attribution })
+}
+
+/// The session of the request's cookie, which counts only where no key header came. An ended one is refused, so that a
+/// browser learns of it.
+async fn signed_in(
+    control: &Control,
+    row: &Row,
+    headers: &HeaderMap,
+    now: Now,
+) -> Result<Option<LiveSession>, Refusal> {
+    let has_key = headers.contains_key("x-api-key") || headers.contains_key(header::AUTHORIZATION);
+    let Some(token) = session::presented(headers, &control.settings().public_url).filter(|_| !has_key) else {
+        return Ok(None);
+    };
+    session::check_origin(control, row.method, headers)?;
+    let live = session::find(control, &token, now.wall).await?.ok_or(Code::SessionRequired)?;
+    Ok(Some(live))
 }
 
 /// What the client calls itself: at most 40 characters of the first product of its user agent (`keys.md` §3).
