@@ -70,6 +70,31 @@ impl Fields {
         }
     }
 
+    /// Takes a whole number that may be lifted: absent, `null`, or a number.
+    pub(crate) fn whole_or_null(&mut self, name: &str) -> Result<Option<Option<i64>>, Refusal> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(Value::Null) => self.integer(name).map(|_| Some(None)),
+            Some(_) => self.integer(name).map(Some),
+        }
+    }
+
+    /// Takes a list of texts.
+    pub(crate) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
+        let expected = || Refusal::invalid(name, "a list of strings");
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(list)) => {
+                let texts = list.into_iter().map(|value| match value {
+                    Value::String(text) => Some(text),
+                    _ => None,
+                });
+                texts.collect::<Option<Vec<_>>>().map(Some).ok_or_else(expected)
+            }
+            Some(_) => Err(expected()),
+        }
+    }
+
     /// Takes a truth value; absent is false.
     pub(crate) fn flag(&mut self, name: &str) -> Result<bool, Refusal> {
         match self.0.remove(name) {

@@ -7,8 +7,7 @@ use crate::authenticate::{Caller, authenticate};
 use crate::authorize::{self, Member, Operator, Visitor};
 use crate::ports::AwaitRights;
 use crate::respond::Refusal;
-use crate::settings::PeopleSettings;
-use crate::{confirmation, environments, keys, operator, requests, usage, wallet};
+use crate::{confirmation, environments, keys, limits, operator, requests, usage, wallet};
 use axum::body::Body;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
@@ -40,8 +39,6 @@ pub struct Settings {
     pub currency: String,
     /// Where people reach the console, without a trailing slash.
     pub public_url: String,
-    /// How people come and stay.
-    pub people: PeopleSettings,
 }
 
 /// Who stands behind a request, as far as the transport knows.
@@ -143,7 +140,7 @@ impl Control {
         request_id: RequestId,
     ) -> Result<Response, Refusal> {
         let now = self.0.clock.now();
-        let caller = authenticate(self, origin, matched.row, request.headers(), request_id, now).await?;
+        let caller = authenticate(self, origin, matched.row.authentication, request.headers(), request_id, now).await?;
         let call =
             Unauthorized { control: self.clone(), matched, caller, now, is_async: prefers_async(request.headers()) };
         Ok(match call.matched.row.operation {
@@ -154,6 +151,11 @@ impl Control {
             Operation::DisableKey => call.member(keys::disable::handler, request).await?,
             Operation::EnableKey => call.member(keys::enable::handler, request).await?,
             Operation::GetConfirmation => call.member(confirmation::handler, request).await?,
+            Operation::ListRateLimits => call.member(limits::rate_limits::list, request).await?,
+            Operation::SetRateLimit => call.member(limits::rate_limits::set, request).await?,
+            Operation::GetModelPermissions => call.member(limits::model_permissions::get, request).await?,
+            Operation::SetModelPermissions => call.member(limits::model_permissions::set, request).await?,
+            Operation::DeleteModelPermissions => call.member(limits::model_permissions::delete, request).await?,
             Operation::ListEnvironments => call.member(environments::list::handler, request).await?,
             Operation::GetWallet => call.member(wallet::get::handler, request).await?,
             Operation::GetUsage => call.member(usage::get::handler, request).await?,

@@ -7,16 +7,18 @@ use crate::cells::{Cells, known};
 use crate::door::{Linked, Tx, both};
 use crate::error::Error;
 use crate::keys;
+use crate::rate_limits;
 use crate::statements::statements;
 use crate::store::Store;
 use crate::tenancy;
 use claviger_domain::id::OrganizationId;
 use claviger_domain::key::Key;
 use claviger_domain::money::Nano;
+use claviger_domain::place::TenantRules;
 use claviger_domain::revocation::{Change, Epoch, EventKind, RightsEvent};
 use claviger_domain::tenancy::{Organization, TenantScope};
 use claviger_domain::time::Timestamp;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 statements! {
@@ -43,6 +45,8 @@ pub struct Rights {
     pub organizations: Vec<(Organization, Nano)>,
     /// Every key, ended ones included.
     pub keys: Vec<Key>,
+    /// What organizations and environments restrict, where they do.
+    pub rules: BTreeMap<OrganizationId, TenantRules>,
 }
 
 impl Store {
@@ -65,6 +69,7 @@ impl Store {
         });
         let organizations = tenancy::list(&mut snapshot).await?;
         let keys = keys::list_all(&mut snapshot).await?;
+        let rules = rate_limits::load(&mut snapshot, None).await?;
         let organizations = organizations
             .into_iter()
             .map(|organization| {
@@ -72,7 +77,7 @@ impl Store {
                 (organization, balance)
             })
             .collect();
-        Ok(Rights { epoch, organizations, keys })
+        Ok(Rights { epoch, organizations, keys, rules })
     }
 
     /// The events after an epoch, in commit order. An answer also says that this process still held the database, as

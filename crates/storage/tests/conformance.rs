@@ -16,12 +16,10 @@ mod engine;
 mod keys;
 #[path = "conformance/ledger.rs"]
 mod ledger;
-#[path = "conformance/notices.rs"]
-mod notices;
+#[path = "conformance/limits.rs"]
+mod limits;
 #[path = "conformance/outage.rs"]
 mod outage;
-#[path = "conformance/people.rs"]
-mod people;
 #[path = "conformance/proxy.rs"]
 mod proxy;
 #[path = "conformance/requests.rs"]

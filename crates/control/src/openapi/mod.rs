@@ -8,6 +8,7 @@
 mod environments;
 mod inference;
 mod keys;
+mod limits;
 mod money;
 mod nodes;
 mod operator;
@@ -72,6 +73,11 @@ pub(crate) fn describe(operation: Operation, method: Method) -> Description {
         | Operation::RevokeKey
         | Operation::DisableKey
         | Operation::EnableKey => keys::describe(operation, method),
+        Operation::ListRateLimits
+        | Operation::SetRateLimit
+        | Operation::GetModelPermissions
+        | Operation::SetModelPermissions
+        | Operation::DeleteModelPermissions => limits::describe(operation),
         Operation::ListEnvironments => environments::describe(operation),
         Operation::GetConfirmation => nodes::describe(operation),
         Operation::GetWallet
@@ -141,7 +147,7 @@ pub fn document() -> String {
 fn path_of(row: &Row) -> String {
     match row.plane {
         Plane::Inference => format!("/v1/{}", row.path),
-        Plane::Management => row.path.to_owned(),
+        Plane::Management => row.path.replace("*}", "}"),
     }
 }
 
@@ -151,6 +157,7 @@ fn operation(row: &Row, ids: &mut BTreeSet<String>, schemas: &mut Map<String, Va
         .path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| name.trim_end_matches('*'))
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
     for field in description.query {

@@ -1,6 +1,7 @@
 //! The management plane over a real SQLite store: what each caller gets for each row.
 
 mod keys;
+mod limits;
 mod money;
 mod setup;
 mod walls;
@@ -63,7 +64,6 @@ impl World {
             peppers: vec![Pepper::new(1, [1; 32]), Pepper::new(2, [2; 32])],
             currency: "USD".to_owned(),
             public_url: "http://127.0.0.1:8080".to_owned(),
-            people: crate::PeopleSettings::default(),
         };
         let control = Control::new(
             store.store.clone(),
@@ -173,6 +173,7 @@ fn text(value: &Value) -> &str {
 fn path_of(row: &claviger_domain::endpoint::Row) -> String {
     let operation = row.operation;
     row.path
+        .replace("{model*}", "acme%2Fchat")
         .replace("{key}", "key_000000000000")
         .replace("{epoch}", "9000000000")
         .replace("{project}", "env_0000000000000000000000")

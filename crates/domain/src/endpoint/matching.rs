@@ -30,7 +30,7 @@ impl Match {
             .path
             .split('/')
             .filter(|part| part.starts_with('{'))
-            .position(|part| part.trim_start_matches('{').trim_end_matches('}') == name)?;
+            .position(|part| part.trim_start_matches('{').trim_end_matches(['}', '*']) == name)?;
         self.captures.get(position)?.as_deref()
     }
 }
@@ -168,6 +168,14 @@ fn capture(pattern: &[&'static str], path: &str, row: &'static Row) -> Option<Ma
     let mut parts = path.split('/');
     for expected in pattern {
         let part = parts.next()?;
+        if expected.ends_with("*}") {
+            // The tail: a model id, whose slashes come raw or encoded, decoded once as in W19.
+            let tail = path
+                .len()
+                .checked_sub(parts.fold(part.len(), |sum, rest| sum.saturating_add(rest.len()).saturating_add(1)))?;
+            *slots.next()? = Some(percent_decoded(path.get(tail..)?).filter(|id| !id.is_empty())?);
+            return Some(Match { row, captures });
+        }
         if expected.starts_with('{') {
             let is_id = (1..=128).contains(&part.len())
                 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
@@ -280,6 +288,22 @@ mod tests {
         );
         assert_eq!(EndpointTable::new().find("GET", "/v1/models/..").unwrap().captured("id"), Some(".."));
         assert_eq!(operation("GET", "/v1/models/"), Some(Operation::ListModels));
+    }
+
+    #[test]
+    fn a_tail_takes_the_whole_rest_of_its_path() {
+        for (tail, model) in
+            [("*", "*"), ("acme/chat", "acme/chat"), ("acme%2Fchat", "acme/chat"), ("a/b/c:d", "a/b/c:d")]
+        {
+            let path = format!("/v1/organization/projects/env_1/rate_limits/{tail}");
+            let found = EndpointTable::new().find("POST", &path).unwrap();
+            assert_eq!((found.captured("project"), found.captured("model")), (Some("env_1"), Some(model)), "{tail}");
+        }
+        for path in
+            ["/v1/organization/rate_limits/", "/v1/organization/rate_limits/%zz", "/v1/organization//rate_limits/a"]
+        {
+            assert_eq!(operation("POST", path), None, "{path}");
+        }
     }
 
     #[test]

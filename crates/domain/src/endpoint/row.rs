@@ -116,6 +116,16 @@ operations! {
     EnableKey = "keys.enable";
     /// The proof of a change of rights.
     GetConfirmation = "confirmations.get";
+    /// List the limits of an organization or environment.
+    ListRateLimits = "rate_limits.list";
+    /// Set one of them.
+    SetRateLimit = "rate_limits.set";
+    /// Which models an environment may call.
+    GetModelPermissions = "model_permissions.get";
+    /// Say which.
+    SetModelPermissions = "model_permissions.set";
+    /// Allow all again.
+    DeleteModelPermissions = "model_permissions.delete";
     /// List environments.
     ListEnvironments = "environments.list";
     /// The organization's wallet.

@@ -4,6 +4,6 @@ mod policy;
 mod state;
 mod text;
 
-pub use policy::{Class, Key, Limits, Name, NewKey, SourceTag, StoredSecret};
+pub use policy::{Class, InvalidPattern, Key, Limits, ModelPattern, Name, NewKey, SourceTag, StoredSecret};
 pub use state::{KeyState, Refused, RevocationReason, StoredState};
 pub use text::{Diagnosis, InvalidPrefix, KeyText, MintedKey, Prefixes, mask, redacted};

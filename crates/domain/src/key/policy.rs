@@ -6,6 +6,8 @@ use crate::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
 use crate::right::{Role, words};
 use crate::secret::Digest;
 use crate::time::Timestamp;
+use std::fmt;
+use std::str::FromStr;
 use unicode_normalization::UnicodeNormalization;
 
 words! {
@@ -67,8 +69,58 @@ fn label(text: &str, characters_max: usize) -> Option<String> {
     is_good.then_some(normal)
 }
 
+/// An entry of a model list: a public id, or everything of one maker.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ModelPattern {
+    /// This id.
+    Exact(Box<str>),
+    /// Every id that begins with this, which ends in `/`.
+    Prefix(Box<str>),
+}
+
+/// A text that is no entry of a model list: empty, too long, or with a star elsewhere than in a final `/*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a model id, and not a prefix that ends in `/*`")]
+pub struct InvalidPattern;
+
+impl ModelPattern {
+    /// Whether the list entry means this id; for an alias the caller asks again with the id it stands for.
+    pub fn matches(&self, id: &str) -> bool {
+        match self {
+            Self::Exact(exact) => **exact == *id,
+            Self::Prefix(prefix) => id.starts_with(&**prefix),
+        }
+    }
+}
+
+impl FromStr for ModelPattern {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
+        if text.is_empty() || text.len() > crate::limits::MODEL_ID_BYTES || text.chars().any(char::is_control) {
+            return Err(InvalidPattern);
+        }
+        let (id, is_prefix) = text.strip_suffix('*').map_or((text, false), |prefix| (prefix, true));
+        match (id.contains('*'), is_prefix) {
+            (true, _) => Err(InvalidPattern),
+            (false, false) => Ok(Self::Exact(id.into())),
+            (false, true) if id.len() > 1 && id.ends_with('/') => Ok(Self::Prefix(id.into())),
+            (false, true) => Err(InvalidPattern),
+        }
+    }
+}
+
+impl fmt::Display for ModelPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(id) => f.write_str(id),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
 /// Limits that a key carries; `None` = none of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Requests a minute.
     pub rpm: Option<u32>,
@@ -76,6 +128,8 @@ pub struct Limits {
     pub tpm: Option<u32>,
     /// Requests in flight.
     pub concurrency: Option<u32>,
+    /// How many may come at once; ten seconds' worth when `None`.
+    pub burst: Option<u32>,
 }
 
 /// A key as the database has it, without history.

@@ -2,16 +2,17 @@
 
 mod environments;
 mod keys;
+mod limits;
 mod money;
 mod nodes;
 mod operator;
 
 use super::row::{Authentication, ErrorShape, Method, Operation, Plane, Row};
-use crate::limits;
 use crate::right::Permission;
 
 /// Every area's rows.
-pub(super) const AREAS: &[&[Row]] = &[keys::ROWS, environments::ROWS, money::ROWS, nodes::ROWS, operator::ROWS];
+pub(super) const AREAS: &[&[Row]] =
+    &[keys::ROWS, limits::ROWS, environments::ROWS, money::ROWS, nodes::ROWS, operator::ROWS];
 
 const fn management(operation: Operation, method: Method, path: &'static str, permission: Permission) -> Row {
     Row {
@@ -21,7 +22,7 @@ const fn management(operation: Operation, method: Method, path: &'static str, pe
         plane: Plane::Management,
         authentication: Authentication::AdminKey,
         permission: Some(permission),
-        body_bytes_max: limits::MANAGEMENT_BODY_BYTES,
+        body_bytes_max: crate::limits::MANAGEMENT_BODY_BYTES,
         error_shape: ErrorShape::OpenAi,
     }
 }
