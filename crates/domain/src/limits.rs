@@ -43,6 +43,12 @@ pub const SSE_EVENT_BYTES: usize = 16 * 1024 * 1024;
 pub const UPSTREAM_MESSAGE_BYTES: usize = 2 * 1024;
 /// An upstream's reply head.
 pub const UPSTREAM_HEAD_BYTES: usize = 64 * 1024;
+/// Idle connections kept to one upstream: what a burst opened beyond it is closed.
+pub const IDLE_UPSTREAM_CONNECTIONS: usize = 1024;
+/// How long they are kept: closed before common servers close them (60 to 75 s).
+pub const IDLE_UPSTREAM: Duration = Duration::from_secs(45);
+/// How often idle connections to upstreams are looked through.
+pub const IDLE_UPSTREAM_SWEEP: Duration = Duration::from_secs(5);
 
 // Connections (`reliability.md` §4-A 18 to 21, E3, E8).
 

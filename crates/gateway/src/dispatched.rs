@@ -3,7 +3,7 @@
 //! Nothing is retried once a byte has been forwarded; until then a failed target is followed by the next one, and what
 //! failed costs nothing. The simulator's answers leave as they are (W60).
 
-use crate::alarm::instant_in;
+use crate::alarm::{instant_in, instant_now};
 use crate::exchange::{Exchange, Next, Open, Read};
 use crate::node::Node;
 use crate::observe::Trace;
@@ -17,7 +17,6 @@ use claviger_domain::request::Attempt;
 use claviger_domain::settlement::Event;
 use claviger_wire::dialect::upstream_error;
 use claviger_wire::openai::chat::{ChatReply, Edits, read_reply};
-use http::HeaderMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +27,9 @@ const ERROR_BODY_BYTES: usize = 64 * 1024;
 
 /// How long an error body is waited for.
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(5);
+
+/// The most of an upstream's own id of a request that is recorded.
+const UPSTREAM_ID_BYTES: usize = 128;
 
 /// An upstream's `Retry-After` up to this is waited for when no other target is left (W53).
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(2);
@@ -97,8 +99,8 @@ impl Dispatched {
         let mut failure = Failure::Told(PublicError::new(Code::ServiceUnavailable));
         while let Some((target, may_repeat)) = queue.pop_front() {
             let Some(open) = exchange.open() else { break };
-            let age = open.node.now().monotonic.since(open.trace.arrived.monotonic);
-            if open.attempts.len() >= limits::ATTEMPTS || (!open.attempts.is_empty() && age > limits::LAST_ATTEMPT) {
+            let is_late = || open.node.now().monotonic.since(open.trace.arrived.monotonic) > limits::LAST_ATTEMPT;
+            if open.attempts.len() >= limits::ATTEMPTS || (!open.attempts.is_empty() && is_late()) {
                 break;
             }
             match open.attempt(&target).await {
@@ -127,7 +129,7 @@ impl Dispatched {
 
 impl Open {
     async fn attempt(&mut self, target: &Target) -> Tried {
-        let begun = self.node.now();
+        let begun = instant_now();
         let call = Call {
             provider: &target.provider,
             path: CHAT_PATH,
@@ -139,16 +141,17 @@ impl Open {
                 output_limit: self.admitted.output_limit,
                 dialect: target.provider.dialect,
             }),
-            now_seconds: begun.wall.seconds(),
+            now_seconds: self.trace.arrived.wall.seconds(),
+            now: begun,
         };
         let head = match self.node.upstreams.begin(call) {
             Ok(conversation) => {
-                self.begin(target.clone(), conversation);
+                self.begin(target.clone(), conversation, begun);
                 self.head(target).await
             }
             Err(fault) => Err(fault),
         };
-        let head_ms = u64::try_from(self.node.now().monotonic.since(begun.monotonic).as_millis()).unwrap_or(u64::MAX);
+        let head_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let status = head.as_ref().map_or(0, |head| head.status.as_u16());
         self.attempts.push(Attempt { provider: target.provider.name.clone(), status, head_ms });
         match head {
@@ -160,17 +163,21 @@ impl Open {
 
     pub(crate) async fn head(&mut self, target: &Target) -> Result<Head, Fault> {
         let Some(conversation) = &mut self.conversation else { return Err(Fault::Broken) };
-        let deadline = instant_in(target.provider.timeouts.first_byte);
+        let allowed = target.provider.timeouts.first_byte;
+        let deadline = self.heard_at.checked_add(allowed).unwrap_or(self.heard_at);
         let head = self.alarm.guard(deadline.min(self.total_deadline), conversation.head()).await;
-        let head = head.unwrap_or(Err(Fault::TimedOut))?;
+        let mut head = head.unwrap_or(Err(Fault::TimedOut))?;
         self.head_status = Some(head.status);
-        self.upstream_request_id = text_of(&head.headers, "x-request-id").map(|id| id.chars().take(128).collect());
+        self.upstream_request_id = head.request_id.take().map(|mut id| {
+            id.truncate(id.floor_char_boundary(UPSTREAM_ID_BYTES));
+            id
+        });
         Ok(head)
     }
 
     async fn answer(&mut self, target: &Target, head: Head) -> Tried {
         if self.admitted.ask.is_stream {
-            if !is_event_stream(&head.headers) {
+            if !head.is_event_stream {
                 return failed(Fault::Broken);
             }
             return self.first_event().await;
@@ -256,7 +263,7 @@ impl Open {
                 Tried::Failed { failure: told(Code::UpstreamAuthError), again: None }
             }
             429 | 503 | 529 => {
-                let wait = retry_after(&head.headers);
+                let wait = head.retry_after;
                 let mut error = PublicError::new(Code::Overloaded);
                 if let Some(wait) = wait {
                     error.retry = Retry::After(wait.clamp(Duration::from_secs(1), Duration::from_secs(60)));
@@ -280,19 +287,4 @@ impl Open {
 fn failed(fault: Fault) -> Tried {
     let again = matches!(fault, Fault::Unreachable | Fault::Dropped).then_some(Duration::ZERO);
     Tried::Failed { failure: Failure::Told(PublicError::new(fault.code())), again }
-}
-
-fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// Media types are written in any case (RFC 9110 §8.3.1).
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let kind = text_of(headers, "content-type").and_then(|kind| kind.split(';').next()).unwrap_or_default();
-    kind.trim().eq_ignore_ascii_case("text/event-stream")
-}
-
-/// `Retry-After` in seconds; dates are not believed.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    text_of(headers, "retry-after")?.trim().parse::<u64>().ok().map(Duration::from_secs)
 }

@@ -50,8 +50,8 @@ pub(crate) struct Open {
     pub(crate) alarm: Alarm,
     /// When the exchange as a whole must be over.
     pub(crate) total_deadline: Instant,
-    /// When the upstream said something last.
-    heard_at: Instant,
+    /// When the upstream was asked, then when it said something last.
+    pub(crate) heard_at: Instant,
     /// When the client was sent something last.
     spoken_at: Instant,
     /// How long it may be silent now: until its first byte, then between two.
@@ -151,12 +151,12 @@ impl Open {
     }
 
     /// A new try: the state of a former one is forgotten, its attempt stays listed.
-    pub(crate) fn begin(&mut self, target: Target, conversation: Conversation) {
+    pub(crate) fn begin(&mut self, target: Target, conversation: Conversation, now: Instant) {
         self.node.metrics.upstream_calls.fetch_add(1, Ordering::Relaxed);
         self.stream = self.admitted.ask.is_stream.then(|| ChatStream::new(&self.admitted.ask, target.provider.dialect));
         self.reader = SseReader::new();
-        self.total_deadline = instant_in(target.provider.timeouts.total);
-        self.heard_at = instant_now();
+        self.total_deadline = now.checked_add(target.provider.timeouts.total).unwrap_or(now);
+        self.heard_at = now;
         self.head_status = None;
         self.settlement = self.settlement.restarted();
         self.silence_max = target.provider.timeouts.first_byte;

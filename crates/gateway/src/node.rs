@@ -145,6 +145,7 @@ impl Gateway {
         node.tasks.spawn(follower.run(node.stop.subscribe()));
         node.tasks.spawn(crate::drain::run(Arc::downgrade(&node), abandoned, node.stop.subscribe()));
         node.tasks.spawn(Node::write_last_uses(Arc::clone(&node)));
+        node.tasks.spawn(Node::sweep_upstreams(Arc::clone(&node)));
         Ok(Self(node))
     }
 
@@ -260,6 +261,14 @@ impl Node {
 
     pub(crate) fn is_cutting(&self) -> bool {
         *self.cutting.borrow()
+    }
+
+    /// Closes connections to upstreams that nobody asks for, until the node stops.
+    async fn sweep_upstreams(self: Arc<Self>) {
+        let mut stopped = self.stop.subscribe();
+        while tokio::time::timeout(limits::IDLE_UPSTREAM_SWEEP, stopped.wait_for(|stop| *stop)).await.is_err() {
+            self.upstreams.sweep(crate::alarm::instant_now());
+        }
     }
 
     /// Writes stamps of use back in batches, forward only, at most 15 s late; once more when the node stops.

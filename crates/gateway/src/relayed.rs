@@ -80,7 +80,7 @@ fn failed(mut exchange: Exchange, fate: Fate, failure: Failure) -> Result<Relaye
         Failure::AsItIs(head, body) => {
             let mut response = Response::new(Flow::whole(body));
             *response.status_mut() = head.status;
-            for (name, value) in &head.headers {
+            for (name, value) in head.verbatim.iter().flat_map(|lines| lines.iter()) {
                 if claviger_wire::headers::returnable(name) || name == header::RETRY_AFTER {
                     response.headers_mut().append(name.clone(), value.clone());
                 }

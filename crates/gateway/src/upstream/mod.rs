@@ -4,6 +4,12 @@
 //! drain. Tenants and prices are not known here.
 
 mod client;
+mod connection;
+mod conversation;
+mod dial;
+mod framing;
+mod pool;
+mod reply;
 mod simulator;
 
 pub(crate) use client::{Call, Upstreams};
@@ -12,6 +18,7 @@ use bytes::Bytes;
 use claviger_domain::error::Code;
 use http::{HeaderMap, StatusCode};
 use std::pin::Pin;
+use std::time::Duration;
 
 /// Why a conversation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +27,7 @@ pub(crate) enum Fault {
     Full,
     /// No connection: nothing of the request arrived.
     Unreachable,
-    /// The connection went away before any byte of a reply: usually an idle one that the server had just closed.
+    /// A connection that had been idle went away before any byte of a reply: its server had just closed it.
     Dropped,
     /// The connection broke, or what came is not HTTP.
     Broken,
@@ -40,16 +47,21 @@ impl Fault {
     }
 }
 
-/// The head of an upstream's reply.
+/// What we act on of the head of an upstream's reply.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+    pub(crate) is_event_stream: bool,
+    /// The upstream's own id of the request.
+    pub(crate) request_id: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
+    /// Its lines, where the answer leaves as it is: the simulator's (W60).
+    pub(crate) verbatim: Option<Box<HeaderMap>>,
 }
 
 /// One exchange with an upstream.
 pub(crate) enum Conversation {
-    Http(client::HttpConversation),
+    Http(conversation::HttpConversation),
     Simulated(Pin<Box<simulator::SimulatedConversation>>),
 }
 

@@ -1,9 +1,10 @@
 //! The simulator in process: the script of `wire`, played on the runtime's timer.
 
 use super::client::Call;
-use super::{Fault, Head};
+use super::{Fault, Head, reply};
 use bytes::{Bytes, BytesMut};
 use claviger_wire::simulator::{Ending, Script, Shape, SimCall, SimEndpoint, Step, simulate};
+use http::{HeaderName, HeaderValue, header};
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::Sleep;
@@ -36,7 +37,15 @@ impl SimulatedConversation {
     pub(super) async fn head(&mut self) -> Head {
         self.wait(self.script.head_wait_ms).await;
         let status = http::StatusCode::from_u16(self.script.status).unwrap_or(http::StatusCode::OK);
-        Head { status, headers: self.script.headers.clone() }
+        let headers = &self.script.headers;
+        let value = |name: HeaderName| headers.get(name).map(HeaderValue::as_bytes);
+        Head {
+            status,
+            is_event_stream: value(header::CONTENT_TYPE).is_some_and(reply::is_event_stream),
+            request_id: headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned),
+            retry_after: value(header::RETRY_AFTER).and_then(reply::seconds),
+            verbatim: Some(Box::new(headers.clone())),
+        }
     }
 
     pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, Fault> {
