@@ -203,6 +203,10 @@ fn gateway_settings(config: &ServeConfig, instance: &Instance) -> claviger_gatew
         has_access_log: config.access_log,
         out_of_credit_status: config.out_of_credit_status,
         upstream_cut: config.upstream_cut,
+        trusted_proxies: config.trusted_proxies.clone(),
+        forwarded: config.forwarded,
+        key_limits: config.key_limits,
+        self_service_rpm: config.self_service_rpm,
         validity_lease: config.validity_lease,
         drain: config.drain,
     }

@@ -204,5 +204,34 @@ fn node(text: &str) -> Option<IpAddr> {
     Some(IpAddr::to_canonical(&address))
 }
 
+/// Why lists of addresses refuse a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressRefused {
+    /// It is denied, or not among those allowed.
+    NotAllowed(IpAddr),
+    /// There is a list, and nobody knows who the client is.
+    Unknown,
+}
+
+/// Holds a client against what is denied, which is judged first, and what is allowed. No list restricts nothing.
+///
+/// # Errors
+/// [`AddressRefused`].
+pub fn check_lists(
+    denied: Option<&[Cidr]>,
+    allowed: Option<&[Cidr]>,
+    client: ClientAddress,
+) -> Result<(), AddressRefused> {
+    if denied.is_none() && allowed.is_none() {
+        return Ok(());
+    }
+    let ClientAddress::Known(address) = client else { return Err(AddressRefused::Unknown) };
+    let is_in = |list: &[Cidr]| list.iter().any(|network| network.contains(address));
+    if denied.is_some_and(is_in) || allowed.is_some_and(|list| !is_in(list)) {
+        return Err(AddressRefused::NotAllowed(address));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;

@@ -144,6 +144,8 @@ pub const PAGE_ROWS: u32 = 100;
 
 // Limits and lists of policies.
 
+/// Requests a minute of one key to what answers about itself: models, key, credits, verify.
+pub const SELF_SERVICE_RPM: u32 = 600;
 /// Entries of a list of models.
 pub const MODEL_LIST_ENTRIES: usize = 100;
 

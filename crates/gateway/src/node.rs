@@ -9,6 +9,7 @@ use crate::tasks::Tasks;
 use crate::upstream::Upstreams;
 use crate::wallets::Wallets;
 use arc_swap::ArcSwap;
+use claviger_domain::address::{Cidr, ForwardingHeader};
 use claviger_domain::catalog::Catalog;
 use claviger_domain::endpoint::EndpointTable;
 use claviger_domain::id::{KeyId, NodeId, OrganizationId, RequestId};
@@ -43,6 +44,14 @@ pub struct Settings {
     pub out_of_credit_status: u16,
     /// Row 12 of the cut-off rule.
     pub upstream_cut: UpstreamCut,
+    /// Networks whose forwarding header is believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// The header they write the client into.
+    pub forwarded: ForwardingHeader,
+    /// The most that any one key may.
+    pub key_limits: claviger_domain::key::Limits,
+    /// Requests a minute of one key to what answers about itself; 0 = no limit.
+    pub self_service_rpm: u32,
     /// S: how long a node may admit without news from the database.
     pub validity_lease: Duration,
     /// How long running answers may go on when the node stops.

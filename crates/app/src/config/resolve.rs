@@ -5,10 +5,11 @@ use super::layers::{Flags, Layered};
 use super::nearest::suggestion;
 use super::prices::{self, Book};
 use super::quantity::duration;
-use super::typed::Document;
+use super::typed::{Document, Server};
 use super::{Invalid, read_secret};
+use claviger_domain::address::{Cidr, ForwardingHeader};
 use claviger_domain::catalog::Catalog;
-use claviger_domain::key::Prefixes;
+use claviger_domain::key::{Limits, Prefixes};
 use claviger_domain::price::PriceSheet;
 use claviger_domain::settlement::UpstreamCut;
 use claviger_storage::DatabaseUrl;
@@ -68,6 +69,12 @@ pub(crate) struct ServeConfig {
     pub(crate) simulator_for_live_keys: bool,
     pub(crate) access_log: bool,
     pub(crate) upstream_cut: UpstreamCut,
+    pub(crate) trusted_proxies: Vec<Cidr>,
+    pub(crate) forwarded: ForwardingHeader,
+    /// The most that any one key may.
+    pub(crate) key_limits: Limits,
+    /// Requests a minute to what answers about the key itself; 0 = no limit.
+    pub(crate) self_service_rpm: u32,
     pub(crate) catalog: Catalog,
     pub(crate) sheets: Vec<PriceSheet>,
 }
@@ -175,10 +182,28 @@ pub(super) fn serve_config(layered: Layered, flags: &Flags) -> Result<ServeConfi
             "zero" => UpstreamCut::Zero,
             other => return Err(one_of("billing.upstream_cut", other, &["reported", "counted", "zero"])),
         },
+        trusted_proxies: trusted_proxies(server)?,
+        forwarded: ForwardingHeader::named(&server.forwarded)
+            .ok_or_else(|| one_of("server.forwarded", &server.forwarded, &["x-forwarded-for", "forwarded"]))?,
+        key_limits: key_limits(&document.limits),
+        self_service_rpm: document.limits.self_service_rpm,
         catalog,
         sheets: sheets.collect(),
         config,
     })
+}
+
+fn trusted_proxies(server: &Server) -> Result<Vec<Cidr>, Invalid> {
+    let network = |text: &String| {
+        text.parse().map_err(|error| Invalid::at("server.trusted_proxies", format_args!("`{text}` is {error}")))
+    };
+    server.trusted_proxies.iter().map(network).collect()
+}
+
+/// 0 is no limit.
+fn key_limits(limits: &super::typed::Limits) -> Limits {
+    let limit = |number: u32| (number > 0).then_some(number);
+    Limits { rpm: limit(limits.rpm), tpm: limit(limits.tpm), concurrency: limit(limits.concurrency), burst: None }
 }
 
 fn one_of(place: &str, typed: &str, known: &[&str]) -> Invalid {

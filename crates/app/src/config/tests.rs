@@ -232,3 +232,25 @@ fn the_examples_of_the_documentation_are_good() {
     let case = Case::new("[prices]\nfiles = [\"p.toml\"]\n").file("p.toml", file, 0o644);
     assert!(case.serve().is_ok(), "{}", case.error());
 }
+
+#[test]
+fn proxies_are_networks_and_limits_of_nothing_are_none() {
+    let config = Case::new(
+        "[server]\ntrusted_proxies = [\"10.0.0.1/8\", \"::1\"]\nforwarded = \"forwarded\"\n[limits]\ntpm = 0\n",
+    )
+    .variable("CLAVIGER_LIMITS_RPM", "600")
+    .serve()
+    .unwrap_or_else(|error| panic!("{error}"));
+    let proxies: Vec<String> = config.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "::1"]);
+    assert_eq!(config.forwarded.name(), "forwarded");
+    assert_eq!((config.key_limits.rpm, config.key_limits.tpm, config.self_service_rpm), (Some(600), None, 600));
+    assert_eq!(
+        Case::new("[server]\ntrusted_proxies = [\"proxy.internal\"]\n").error(),
+        "server.trusted_proxies: `proxy.internal` is not an IP address or network such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32"
+    );
+    assert_eq!(
+        Case::new("[server]\nforwarded = \"x-forwarded-fro\"\n").error(),
+        "server.forwarded: `x-forwarded-fro` is none of x-forwarded-for, forwarded (did you mean `x-forwarded-for`?)"
+    );
+}

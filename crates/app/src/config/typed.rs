@@ -13,6 +13,7 @@ pub(super) struct Document {
     pub(super) server: Server,
     pub(super) storage: Storage,
     pub(super) keys: Keys,
+    pub(super) limits: Limits,
     pub(super) prices: Prices,
     pub(super) telemetry: Telemetry,
     pub(super) billing: Billing,
@@ -36,6 +37,10 @@ pub(super) struct Server {
     pub(super) public_urls: Vec<String>,
     /// `loopback`: plain HTTP elsewhere is refused; `warn`; `allow`: something in front ends TLS.
     pub(super) plain_http: String,
+    /// Networks whose forwarding header is believed; default none.
+    pub(super) trusted_proxies: Vec<String>,
+    /// The header they write the client into: `x-forwarded-for` or `forwarded`.
+    pub(super) forwarded: String,
     /// How long running answers may go on after SIGTERM. Default `30s`.
     pub(super) drain: String,
     /// 429 or 402. Default 429.
@@ -50,6 +55,8 @@ impl Default for Server {
             private_listen: "127.0.0.1:8081".to_owned(),
             public_urls: Vec::new(),
             plain_http: "loopback".to_owned(),
+            trusted_proxies: Vec::new(),
+            forwarded: "x-forwarded-for".to_owned(),
             drain: "30s".to_owned(),
             out_of_credit_status: 429,
         }
@@ -106,6 +113,26 @@ impl Default for Keys {
             pepper_file: String::new(),
             max_per_organization: claviger_domain::limits::KEYS_PER_ORGANIZATION,
         }
+    }
+}
+
+/// `[limits]`: the most that any one key may, whatever it says itself; 0 = none.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    /// Requests a minute.
+    pub(super) rpm: u32,
+    /// Tokens a minute.
+    pub(super) tpm: u32,
+    /// Requests in flight.
+    pub(super) concurrency: u32,
+    /// Requests a minute to what answers about the key itself: models, key, credits, verify. Default 600.
+    pub(super) self_service_rpm: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { rpm: 0, tpm: 0, concurrency: 0, self_service_rpm: claviger_domain::limits::SELF_SERVICE_RPM }
     }
 }
 

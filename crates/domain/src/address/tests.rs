@@ -139,6 +139,26 @@ fn forwarded_is_read_as_rfc_7239_has_it() {
     }
 }
 
+#[test]
+fn what_is_denied_is_judged_before_what_is_allowed() {
+    let (wide, narrow) = ([cidr("10.0.0.0/8")], [cidr("10.1.0.0/16")]);
+    let known = |text: &str| ClientAddress::Known(ip(text));
+    let check = |denied: Option<&[Cidr]>, allowed: Option<&[Cidr]>, client| check_lists(denied, allowed, client);
+    assert_eq!(check(None, None, ClientAddress::Unknown), Ok(()));
+    assert_eq!(check(None, Some(&wide), known("10.1.2.3")), Ok(()));
+    assert_eq!(check(Some(&narrow), Some(&wide), known("10.2.2.3")), Ok(()));
+    for (denied, allowed, client) in [
+        (Some(&narrow[..]), Some(&wide[..]), "10.1.2.3"),
+        (Some(&narrow[..]), None, "10.1.2.3"),
+        (None, Some(&wide[..]), "11.1.2.3"),
+        (None, Some(&wide[..]), "::1"),
+    ] {
+        assert_eq!(check(denied, allowed, known(client)), Err(AddressRefused::NotAllowed(ip(client))), "{client}");
+    }
+    assert_eq!(check(None, Some(&wide), ClientAddress::Unknown), Err(AddressRefused::Unknown));
+    assert_eq!(check(Some(&wide), None, ClientAddress::Unknown), Err(AddressRefused::Unknown));
+}
+
 fn any_ip() -> impl Strategy<Value = IpAddr> {
     prop_oneof![
         any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits))),

@@ -81,9 +81,9 @@ impl Counters {
         take(&self.requests, rate, 1, now)
     }
 
-    /// Another limit refused what this one has let through.
-    pub(crate) fn give_request_back(&self, rate: &Rate, taken: Taken, now: Monotonic) {
-        change(&self.requests, |level| rate.give_back(level, 1, taken, now));
+    /// Another limit refused, in the same instant, what this one has let through.
+    pub(crate) fn give_request_back(&self, rate: &Rate, now: Monotonic) {
+        change(&self.requests, |level| rate.give_back(level, 1, Taken { level }, now));
     }
 
     pub(crate) fn take_tokens(&self, rate: &Rate, cost: u64, now: Monotonic) -> Result<Taken, Full> {

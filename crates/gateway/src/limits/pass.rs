@@ -1,0 +1,229 @@
+//! What one request has taken of the limits it stands under: places, a request, tokens.
+//!
+//! Taken at step 10 (places and requests) and step 13 (tokens); the estimate becomes the true number at settlement, and
+//! whatever leaves the walk before gives its place and its tokens back by being dropped. A request that is refused has
+//! cost one unit of the request rate that let it pass, and nothing else. A key that nothing limits holds nothing here.
+
+use super::counters::{Counters, Rates};
+use super::refused;
+use crate::respond::Refusal;
+use claviger_domain::gcra::{Reading, Taken};
+use claviger_domain::time::{Clock, Monotonic};
+use claviger_wire::rate_headers::ShownLimits;
+use std::sync::Arc;
+
+/// Whose limit it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// The key's.
+    Key,
+    /// The environment's, shared by its keys.
+    Environment,
+    /// The organization's.
+    Organization,
+}
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Requests a minute.
+    Requests,
+    /// Tokens a minute.
+    Tokens,
+    /// Requests in flight.
+    Concurrency,
+}
+
+/// One limiter that a request stands under.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) scope: Scope,
+    /// The model it is on, where it is not on all of them.
+    pub(crate) model: Option<Arc<str>>,
+    pub(crate) rates: Rates,
+    pub(crate) counters: Arc<Counters>,
+    /// Judged and counted, but refusing nothing.
+    pub(crate) is_shadow: bool,
+}
+
+/// What a request has taken; nothing, where nothing limits it.
+#[derive(Default)]
+pub(crate) struct Pass(Option<Box<Held>>);
+
+struct Held {
+    clock: Arc<dyn Clock>,
+    parts: Vec<Part>,
+    would_refuse: bool,
+}
+
+struct Part {
+    subject: Subject,
+    has_place: bool,
+    tokens: Option<(u64, Taken)>,
+}
+
+impl Pass {
+    /// Takes a place and a request of every subject, or of none.
+    ///
+    /// # Errors
+    /// 429 of the first subject that has none left; nothing is taken.
+    pub(crate) fn enter(subjects: Vec<Subject>, clock: &Arc<dyn Clock>) -> Result<Self, Refusal> {
+        let mut pass = Self::default();
+        pass.add(subjects, clock)?;
+        Ok(pass)
+    }
+
+    /// The same for further subjects, once they are known: limits on the model.
+    ///
+    /// # Errors
+    /// As [`Pass::enter`]; what was taken before stays taken.
+    pub(crate) fn add(&mut self, subjects: Vec<Subject>, clock: &Arc<dyn Clock>) -> Result<(), Refusal> {
+        if subjects.is_empty() {
+            return Ok(());
+        }
+        let now = clock.now().monotonic;
+        let mut entering = Held { clock: Arc::clone(clock), parts: Vec::with_capacity(3), would_refuse: false };
+        // What shadows is judged behind all that refuses, and takes nothing where it would refuse.
+        let (shadows, enforced): (Vec<_>, Vec<_>) = subjects.into_iter().partition(|subject| subject.is_shadow);
+        for subject in enforced {
+            let has_place = place(&subject).ok_or_else(|| refused::no_place(&subject))?;
+            entering.parts.push(Part { subject, has_place, tokens: None });
+        }
+        for (index, part) in entering.parts.iter().enumerate() {
+            let Some(rate) = &part.subject.rates.requests else { continue };
+            if let Err(full) = part.subject.counters.take_request(rate, now) {
+                give_requests_back(entering.parts.get(..index).unwrap_or_default(), now);
+                return Err(refused::too_fast(&part.subject, Kind::Requests, 1, full, now));
+            }
+        }
+        for subject in shadows {
+            let Some(has_place) = place(&subject) else {
+                entering.would_refuse = true;
+                continue;
+            };
+            let taken = subject.rates.requests.map(|rate| subject.counters.take_request(&rate, now));
+            let part = Part { subject, has_place, tokens: None };
+            if let Some(Err(_)) = taken {
+                entering.would_refuse = true;
+                part.leave(now);
+            } else {
+                entering.parts.push(part);
+            }
+        }
+        match &mut self.0 {
+            None => self.0 = Some(Box::new(entering)),
+            Some(held) => {
+                held.would_refuse |= entering.would_refuse;
+                held.parts.append(&mut entering.parts);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the estimated tokens of every subject that limits them, or of none.
+    ///
+    /// # Errors
+    /// 429 of the first subject that has too few left.
+    pub(crate) fn take_tokens(&mut self, estimate: u64) -> Result<(), Refusal> {
+        let Some(held) = &mut self.0 else { return Ok(()) };
+        let now = held.clock.now().monotonic;
+        let mut refusal = None;
+        for part in &mut held.parts {
+            let Some(rate) = part.subject.rates.tokens.filter(|_| part.tokens.is_none()) else { continue };
+            match part.subject.counters.take_tokens(&rate, estimate, now) {
+                Ok(taken) => part.tokens = Some((estimate, taken)),
+                Err(_) if part.subject.is_shadow => held.would_refuse = true,
+                Err(full) => {
+                    refusal = Some(refused::too_fast(&part.subject, Kind::Tokens, estimate, full, now));
+                    break;
+                }
+            }
+        }
+        match refusal {
+            None => Ok(()),
+            Some(refusal) => {
+                held.parts.iter_mut().for_each(|part| part.settle_tokens(0, now));
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The answer is over and has used this many tokens in truth.
+    pub(crate) fn settle(mut self, used: u64) {
+        if let Some(held) = &mut self.0 {
+            let now = held.clock.now().monotonic;
+            held.parts.iter_mut().for_each(|part| part.settle_tokens(used, now));
+        }
+    }
+
+    /// Whether the shadow of a limit would have refused it.
+    pub(crate) fn would_refuse(&self) -> bool {
+        self.0.as_ref().is_some_and(|held| held.would_refuse)
+    }
+
+    /// The tightest limits, for the headers of the answer; `None` where nothing limits rates.
+    pub(crate) fn shown(&self) -> Option<ShownLimits> {
+        let held = self.0.as_ref()?;
+        let now = held.clock.now().monotonic;
+        let mut shown = ShownLimits::default();
+        for Part { subject, .. } in held.parts.iter().filter(|part| !part.subject.is_shadow) {
+            if let Some(rate) = &subject.rates.requests {
+                shown.requests = tighter(shown.requests, subject.counters.read_requests(rate, now));
+            }
+            if let Some(rate) = &subject.rates.tokens {
+                shown.tokens = tighter(shown.tokens, subject.counters.read_tokens(rate, now));
+            }
+        }
+        (shown.requests.is_some() || shown.tokens.is_some()).then_some(shown)
+    }
+}
+
+/// Takes a place, if places are limited; `None` = there is none.
+fn place(subject: &Subject) -> Option<bool> {
+    match subject.rates.concurrency {
+        None => Some(false),
+        Some(most) => subject.counters.enter(most).then_some(true),
+    }
+}
+
+/// Another limit refused: what these have let through they have again.
+fn give_requests_back(parts: &[Part], now: Monotonic) {
+    for Part { subject, .. } in parts {
+        if let Some(rate) = &subject.rates.requests {
+            subject.counters.give_request_back(rate, now);
+        }
+    }
+}
+
+fn tighter(known: Option<Reading>, other: Reading) -> Option<Reading> {
+    match known {
+        Some(known) if (known.remaining, known.limit) <= (other.remaining, other.limit) => Some(known),
+        _ => Some(other),
+    }
+}
+
+impl Part {
+    fn settle_tokens(&mut self, used: u64, now: Monotonic) {
+        if let (Some(rate), Some(taken)) = (&self.subject.rates.tokens, self.tokens.take()) {
+            self.subject.counters.settle_tokens(rate, taken, used, now);
+        }
+    }
+
+    fn leave(mut self, now: Monotonic) {
+        self.close(now);
+    }
+
+    fn close(&mut self, now: Monotonic) {
+        self.settle_tokens(0, now);
+        if std::mem::take(&mut self.has_place) {
+            self.subject.counters.leave();
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let now = self.clock.now().monotonic;
+        self.parts.iter_mut().for_each(|part| part.close(now));
+    }
+}
