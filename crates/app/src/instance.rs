@@ -67,6 +67,7 @@ impl Instance {
             peppers: self.peppers.clone(),
             currency: config.currency.clone(),
             public_url,
+            people: claviger_control::PeopleSettings::default(),
         };
         Control::new(self.store.clone(), rights, self.clock.clone(), Box::new(SystemRandom), settings)
     }

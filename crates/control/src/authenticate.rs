@@ -4,9 +4,10 @@
 
 use crate::respond::Refusal;
 use crate::serve::{Control, Origin};
+use crate::session::{self, LiveSession};
 use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::credential::{self, Presented};
-use claviger_domain::endpoint::Authentication;
+use claviger_domain::endpoint::{Authentication, Row};
 use claviger_domain::error::Code;
 use claviger_domain::id::RequestId;
 use claviger_domain::key::{Class, Key, KeyState, KeyText, Prefixes, mask};
@@ -37,6 +38,13 @@ pub(crate) enum Caller {
         /// For the audit record.
         attribution: Attribution,
     },
+    /// A signed-in person.
+    Session {
+        /// The session and its user.
+        live: Box<LiveSession>,
+        /// For the audit record.
+        attribution: Attribution,
+    },
 }
 
 /// Unknown, wrong secret: the same bytes for the same work.
@@ -46,7 +54,7 @@ const UNKNOWN: &str = "No key of this server matches it.";
 pub(crate) async fn authenticate(
     control: &Control,
     origin: Origin,
-    accepted: Authentication,
+    row: &Row,
     headers: &HeaderMap,
     request_id: RequestId,
     now: Now,
@@ -58,6 +66,7 @@ pub(crate) async fn authenticate(
         }
         Origin::Network { address } => address,
     };
+    let accepted = row.authentication;
     match accepted {
         Authentication::Public | Authentication::Signature | Authentication::Possession => {
             let (address, client) = (address.ip().to_string(), client(headers));
@@ -68,6 +77,19 @@ pub(crate) async fn authenticate(
         | Authentication::AdminKey
         | Authentication::Session
         | Authentication::Operator => {}
+    }
+    let signed = |actor, credential| Attribution {
+        credential,
+        address: address.ip().to_string(),
+        client: client(headers),
+        ..attribution(actor)
+    };
+    if let Some(live) = signed_in(control, row, headers, now).await? {
+        let attribution = signed(Actor::User(live.user.id.to_string()), live.session.id.to_string());
+        return Ok(Caller::Session { live: Box::new(live), attribution });
+    }
+    if accepted == Authentication::Session {
+        return Err(Code::SessionRequired.into());
     }
     let text = presented(headers)?;
     let prefixes = &control.settings().prefixes;
@@ -95,13 +117,25 @@ pub(crate) async fn authenticate(
         return Err(Code::AdminKeyRequired.into());
     }
     stamp(control, &key, now.wall).await;
-    let attribution = Attribution {
-        credential: key.id.to_string(),
-        address: address.ip().to_string(),
-        client: client(headers),
-        ..attribution(Actor::Key(key.id.to_string()))
-    };
+    let attribution = signed(Actor::Key(key.id.to_string()), key.id.to_string());
     Ok(Caller::Key { key: Box::new(key), organization: Box::new(organization), attribution })
+}
+
+/// The session of the request's cookie, which counts only where no key header came. An ended one is refused, so that a
+/// browser learns of it.
+async fn signed_in(
+    control: &Control,
+    row: &Row,
+    headers: &HeaderMap,
+    now: Now,
+) -> Result<Option<LiveSession>, Refusal> {
+    let has_key = headers.contains_key("x-api-key") || headers.contains_key(header::AUTHORIZATION);
+    let Some(token) = session::presented(headers, &control.settings().public_url).filter(|_| !has_key) else {
+        return Ok(None);
+    };
+    session::check_origin(control, row.method, headers)?;
+    let live = session::find(control, &token, now.wall).await?.ok_or(Code::SessionRequired)?;
+    Ok(Some(live))
 }
 
 /// What the client calls itself: at most 40 characters of the first product of its user agent (`keys.md` §3).

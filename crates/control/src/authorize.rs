@@ -7,12 +7,16 @@
 use crate::authenticate::Caller;
 use crate::respond::Refusal;
 use crate::serve::Control;
-use claviger_domain::audit::Attribution;
+use crate::session::LiveSession;
+use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::endpoint::Row;
 use claviger_domain::error::Code;
+use claviger_domain::id::{OrganizationId, SessionId, UserId};
 use claviger_domain::key::Class;
+use claviger_domain::limits;
 use claviger_domain::right::{Bound, Creators, Extent, INFERENCE_KEY_PERMISSIONS, Permission, Role, Standing};
-use claviger_domain::tenancy::{Organization, TenantScope};
+use claviger_domain::tenancy::{Organization, OrganizationState, TenantScope};
+use claviger_domain::time::Timestamp;
 use http::HeaderMap;
 
 /// Names the organization a request is about, by slug or id: needed by the local operator when there are several.
@@ -24,7 +28,21 @@ pub(crate) struct Member {
     scope: TenantScope,
     organization: Organization,
     standing: Standing,
+    #[expect(dead_code, reason = "the sign-in rows that use it come next")]
+    person: Option<Person>,
     attribution: Attribution,
+}
+
+/// The person behind a session.
+#[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "the sign-in rows that use it come next")]
+pub(crate) struct Person {
+    /// Who.
+    pub(crate) user: UserId,
+    /// Their session.
+    pub(crate) session: SessionId,
+    /// Whether they signed in a moment ago.
+    pub(crate) is_fresh: bool,
 }
 
 /// Somebody unknown, on a row that asks for no credential.
@@ -126,6 +144,7 @@ pub(crate) async fn member(
     row: &'static Row,
     headers: &HeaderMap,
 ) -> Result<Member, Refusal> {
+    let mut person = None;
     let (organization, standing, attribution) = match caller {
         Caller::Nobody { .. } => return Err(Code::MissingApiKey.into()),
         Caller::LocalOperator { attribution } => {
@@ -145,8 +164,14 @@ pub(crate) async fn member(
             };
             (*organization, standing, attribution)
         }
+        Caller::Session { live, attribution } => {
+            person = Some(Person { user: live.user.id, session: live.session.id, is_fresh: live.is_fresh });
+            let (organization, role) = own_organization(control, &live, headers).await?;
+            touch(control, &live, Some(organization.id), attribution.at).await;
+            (organization, Standing::Member(role), attribution)
+        }
     };
-    let member = Member { scope: TenantScope(organization.id), organization, standing, attribution };
+    let member = Member { scope: TenantScope(organization.id), organization, standing, person, attribution };
     if let Some(permission) = row.permission {
         member.require(permission)?;
     }
@@ -158,6 +183,14 @@ pub(crate) fn operator(caller: Caller, row: &'static Row) -> Result<Operator, Re
     match caller {
         Caller::Nobody { .. } => Err(Code::MissingApiKey.into()),
         Caller::LocalOperator { attribution } => Ok(Operator { attribution }),
+        Caller::Session { live, attribution } if live.user.is_operator => {
+            let actor = Actor::Operator(live.user.id.to_string());
+            Ok(Operator { attribution: Attribution { actor, ..attribution } })
+        }
+        Caller::Session { .. } => Err(Refusal::because(
+            Code::PermissionDenied,
+            "This needs the permission 'operator', which no role of an organization has; an operator of the instance has it.",
+        )),
         Caller::Key { key, organization, .. } => {
             let standing = Standing::Member(key.role.ok_or(Code::AdminKeyRequired)?);
             Err(denied(row.permission.unwrap_or(Permission::Operate), &standing, organization.policy.creators))
@@ -168,9 +201,10 @@ pub(crate) fn operator(caller: Caller, row: &'static Row) -> Result<Operator, Re
 /// Whoever comes, on a row that asks for no credential.
 pub(crate) fn visitor(caller: Caller) -> Visitor {
     match caller {
-        Caller::Nobody { attribution } | Caller::LocalOperator { attribution } | Caller::Key { attribution, .. } => {
-            Visitor { attribution }
-        }
+        Caller::Nobody { attribution }
+        | Caller::LocalOperator { attribution }
+        | Caller::Key { attribution, .. }
+        | Caller::Session { attribution, .. } => Visitor { attribution },
     }
 }
 
@@ -191,6 +225,39 @@ fn denied(permission: Permission, standing: &Standing, creators: Creators) -> Re
         Code::PermissionDenied,
         format!("This needs the permission '{}', which {caller} does not have; {who} has it.", permission.name()),
     )
+}
+
+/// The organization a session is about: the one named, or the only one its user belongs to.
+async fn own_organization(
+    control: &Control,
+    live: &LiveSession,
+    headers: &HeaderMap,
+) -> Result<(Organization, Role), Refusal> {
+    let mut own = control.store().list_memberships(live.user.id).await?;
+    let (organization, membership) = match headers.get(ORGANIZATION_HEADER) {
+        Some(name) => {
+            let found = own.into_iter().find(|(candidate, _)| names(candidate, name.as_bytes()));
+            found.ok_or_else(Refusal::not_found)?
+        }
+        None if own.len() > 1 => return Err(Code::OrganizationRequired.into()),
+        None => own.pop().ok_or_else(Refusal::not_found)?,
+    };
+    if matches!(organization.state, OrganizationState::Suspended | OrganizationState::Closed) {
+        return Err(Code::OrganizationSuspended.into());
+    }
+    Ok((organization, membership.role))
+}
+
+/// Writes the use of a session, at most once in the interval that it may be late by.
+pub(crate) async fn touch(control: &Control, live: &LiveSession, organization: Option<OrganizationId>, at: Timestamp) {
+    if at < live.session.last_seen_at.plus(limits::SESSION_STAMP) {
+        return;
+    }
+    let touched = control.store().touch_session(live.session.id, live.user.id, organization, at).await;
+    if let Err(error) = touched {
+        // A stamp is worth less than the answer; the next use stamps again.
+        tracing::warn!(%error, session = %live.session.id, "the use of a session could not be written");
+    }
 }
 
 /// The organization the local operator means: the one named, or the only one there is.

@@ -21,6 +21,8 @@ mod query;
 mod requests;
 mod respond;
 mod serve;
+mod session;
+mod settings;
 mod usage;
 mod wallet;
 
@@ -30,3 +32,4 @@ mod tests;
 pub use openapi::document as openapi_document;
 pub use ports::{AwaitRights, Awaited, NoNodes};
 pub use serve::{Control, ControlBody, Origin, Settings};
+pub use settings::{PeopleSettings, SignUp};

@@ -7,6 +7,7 @@ use crate::authenticate::{Caller, authenticate};
 use crate::authorize::{self, Member, Operator, Visitor};
 use crate::ports::AwaitRights;
 use crate::respond::Refusal;
+use crate::settings::PeopleSettings;
 use crate::{confirmation, environments, keys, limits, operator, requests, usage, wallet};
 use axum::body::Body;
 use axum::handler::Handler;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub currency: String,
     /// Where people reach the console, without a trailing slash.
     pub public_url: String,
+    /// How people come and stay.
+    pub people: PeopleSettings,
 }
 
 /// Who stands behind a request, as far as the transport knows.
@@ -140,7 +143,7 @@ impl Control {
         request_id: RequestId,
     ) -> Result<Response, Refusal> {
         let now = self.0.clock.now();
-        let caller = authenticate(self, origin, matched.row.authentication, request.headers(), request_id, now).await?;
+        let caller = authenticate(self, origin, matched.row, request.headers(), request_id, now).await?;
         let call =
             Unauthorized { control: self.clone(), matched, caller, now, is_async: prefers_async(request.headers()) };
         Ok(match call.matched.row.operation {

@@ -66,6 +66,32 @@ words! {
         ModelPermissionsUpdated = "model_permissions.updated";
         /// A person joined.
         UserAdded = "user.added";
+        /// A person's role, state or rights changed.
+        UserUpdated = "user.updated";
+        /// A person left.
+        UserDeleted = "user.deleted";
+        /// Somebody was asked to join.
+        InviteSent = "invite.sent";
+        /// Somebody joined by an invite.
+        InviteAccepted = "invite.accepted";
+        /// An invite was taken back.
+        InviteDeleted = "invite.deleted";
+        /// A session was ended.
+        SessionEnded = "session.ended";
+        /// A password was set.
+        PasswordChanged = "password.changed";
+        /// An address was proved.
+        EmailVerified = "email.verified";
+        /// A passkey was added.
+        PasskeyAdded = "passkey.added";
+        /// A passkey was removed.
+        PasskeyDeleted = "passkey.deleted";
+        /// An account of an identity provider was linked to a person.
+        IdentityLinked = "identity.linked";
+        /// A sealed text was left for somebody.
+        HandoverCreated = "handover.created";
+        /// A sealed text was taken by its receiver.
+        HandoverTaken = "handover.taken";
         /// A wallet was funded.
         GrantCreated = "grant.created";
     }

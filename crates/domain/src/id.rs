@@ -85,6 +85,14 @@ ids! {
     OrganizationId = "org";
     /// A person.
     UserId = "usr";
+    /// A signed-in browser.
+    SessionId = "ses";
+    /// Somebody asked to join.
+    InviteId = "inv";
+    /// A passkey of a person.
+    PasskeyId = "pky";
+    /// A sealed text left for somebody else.
+    HandoverId = "hnd";
     /// A grouping of keys inside an organization.
     EnvironmentId = "env";
     /// One credential of a key.

@@ -31,6 +31,8 @@ pub mod ledger;
 pub mod limits;
 pub mod meter;
 pub mod money;
+pub mod notice;
+pub mod person;
 pub mod place;
 pub mod price;
 pub mod request;

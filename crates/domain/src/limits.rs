@@ -169,6 +169,59 @@ pub const KEY_LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// Characters of what a client calls itself: enough for name and version, no room for a novel.
 pub const CLIENT_CHARACTERS: usize = 40;
 
+// People (`keys.md` §7).
+
+/// A session between two requests, unless the operator says otherwise.
+pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// A session from sign-in to its end, unless the operator says otherwise.
+pub const SESSION_MAX: Duration = Duration::from_secs(12 * 3600);
+/// How late the last use of a session may be written: never a write per request.
+pub const SESSION_STAMP: Duration = Duration::from_secs(60);
+/// How long a sign-in counts as fresh.
+pub const FRESH_SIGN_IN: Duration = Duration::from_secs(5 * 60);
+/// An invite, unless the operator says otherwise.
+pub const INVITE_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A link to a new password, unless the operator says otherwise.
+pub const RESET_TTL: Duration = Duration::from_secs(3600);
+/// A link that proves an address.
+pub const VERIFY_TTL: Duration = Duration::from_secs(24 * 3600);
+/// The set-up link (`decisions.md` §8, 20).
+pub const SETUP_TTL: Duration = Duration::from_secs(15 * 60);
+/// The challenge of a passkey.
+pub const PASSKEY_CHALLENGE: Duration = Duration::from_secs(5 * 60);
+/// The way to an identity provider and back.
+pub const OIDC_ROUND_TRIP: Duration = Duration::from_secs(10 * 60);
+/// A command line that waits for consent.
+pub const DEVICE_WAIT: Duration = Duration::from_secs(10 * 60);
+/// The admin key that `claviger login` makes.
+pub const CLI_KEY_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A sealed text left for somebody else.
+pub const HANDOVER_TTL: Duration = Duration::from_secs(24 * 3600);
+/// The sealed text of a handover: a key and some words.
+pub const HANDOVER_BYTES: usize = 4 * 1024;
+/// Characters of a password: at most. The least is a setting, never below 12.
+pub const PASSWORD_CHARACTERS_MAX: usize = 256;
+/// Characters of a password: at least (`decisions.md` §8, 16).
+pub const PASSWORD_CHARACTERS_MIN: usize = 12;
+/// Password hashes at once: each costs 19 MiB and some 20 ms.
+pub const PASSWORD_HASHES: usize = 2;
+/// Password hashes that wait; more are refused, so that a flood cannot fill the memory.
+pub const PASSWORD_QUEUE: usize = 32;
+/// Tries to sign in, a person and an address, in [`SIGN_IN_WINDOW`].
+pub const SIGN_IN_TRIES: u32 = 5;
+/// The window of [`SIGN_IN_TRIES`].
+pub const SIGN_IN_WINDOW: Duration = Duration::from_secs(60);
+/// Persons and addresses that the brake on guessing remembers.
+pub const SIGN_IN_SUBJECTS: usize = 20_000;
+/// Passkeys of one person.
+pub const PASSKEYS_PER_USER: usize = 20;
+/// Mails that one round of delivery takes.
+pub const MAIL_BATCH: u32 = 32;
+/// How long one round of delivery has a mail for itself.
+pub const MAIL_CLAIM: Duration = Duration::from_secs(60);
+/// How often a mail is tried; the pauses double from a minute.
+pub const MAIL_TRIES: i64 = 10;
+
 // The simulator (`wire.md` §8).
 
 /// Tokens a simulated answer may be asked for.

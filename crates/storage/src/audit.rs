@@ -116,6 +116,17 @@ impl Store {
     }
 }
 
+/// Links one record behind the instance's last, in this transaction.
+pub(crate) async fn record_for_instance(
+    tx: &mut Tx<'_>,
+    by: &Attribution,
+    action: Action,
+    target: &str,
+    changes: &[FieldChange],
+) -> Result<(), Error> {
+    append(tx, Chain::Instance, by, &AuditEvent::done(action, target, changes.to_vec())).await
+}
+
 /// Links one record behind the organization's last, in this transaction.
 pub(crate) async fn record(
     tx: &mut Tx<'_>,

@@ -7,33 +7,21 @@ use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::keys::{self, CreateKeyOutcome};
 use crate::ledger::{self, Grant};
+use crate::people::{self, NewUser};
 use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::audit::{Action, Attribution};
-use claviger_domain::id::{OrganizationId, UserId};
+use claviger_domain::id::OrganizationId;
 use claviger_domain::key::NewKey;
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::right::Role;
-use claviger_domain::secret::Secret;
 use claviger_domain::tenancy::{OrganizationState, TenantScope};
 
 statements! {
     LOCK = "UPDATE organization SET version = version + 1 WHERE id = $1";
     NAME = "UPDATE organization SET name = $2, slug = $3, state = $4 WHERE id = $1";
     FIND_OWNER = "SELECT user_id FROM membership WHERE org_id = $1 AND role = 'owner'";
-    INSERT_USER = "INSERT INTO users (id, email, password_hash, created_at) VALUES ($1, $2, $3, $4)";
     INSERT_MEMBER = "INSERT INTO membership (org_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)";
-}
-
-/// A person to be stored.
-#[derive(Clone, Debug)]
-pub struct NewUser {
-    /// Their id.
-    pub id: UserId,
-    /// NFC, lower case.
-    pub email: String,
-    /// A PHC string.
-    pub password_hash: Secret<String>,
 }
 
 /// Everything that set-up makes.
@@ -47,8 +35,8 @@ pub struct SetUp {
     pub slug: String,
     /// Its owner.
     pub owner: NewUser,
-    /// The owner's admin key.
-    pub admin_key: NewKey,
+    /// The owner's admin key, for those who set up without a browser.
+    pub admin_key: Option<NewKey>,
     /// An inference key.
     pub key: Option<NewKey>,
     /// Credit to begin with.
@@ -94,15 +82,7 @@ async fn run(tx: &mut Tx<'_>, act: &SetUp, by: &Attribution) -> Result<SetUpOutc
         let query = sqlx::query(NAME).bind(&organization).bind(&act.name).bind(&act.slug);
         query.bind(OrganizationState::Active.name()).execute(c).await?;
     });
-    both!(tx, c => {
-        sqlx::query(INSERT_USER)
-            .bind(&owner)
-            .bind(&act.owner.email)
-            .bind(act.owner.password_hash.expose())
-            .bind(by.at.0)
-            .execute(c)
-            .await?;
-    });
+    people::insert(tx, &act.owner, by.at).await?;
     both!(tx, c => {
         sqlx::query(INSERT_MEMBER)
             .bind(&organization)
@@ -116,7 +96,7 @@ async fn run(tx: &mut Tx<'_>, act: &SetUp, by: &Attribution) -> Result<SetUpOutc
     record(tx, act.organization, by, Action::UserAdded, &owner, &[]).await?;
     let mut epoch = publish(tx, act.organization, &Change::Organization, by.at).await?;
     let scope = TenantScope(act.organization);
-    for key in std::iter::once(&act.admin_key).chain(&act.key) {
+    for key in act.admin_key.iter().chain(&act.key) {
         match keys::create(tx, scope, key, by).await? {
             CreateKeyOutcome::Created { epoch: later, .. } => epoch = later,
             _ => return Err(Error::Conflict("key")),

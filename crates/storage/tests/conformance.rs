@@ -18,8 +18,12 @@ mod keys;
 mod ledger;
 #[path = "conformance/limits.rs"]
 mod limits;
+#[path = "conformance/notices.rs"]
+mod notices;
 #[path = "conformance/outage.rs"]
 mod outage;
+#[path = "conformance/people.rs"]
+mod people;
 #[path = "conformance/proxy.rs"]
 mod proxy;
 #[path = "conformance/requests.rs"]

@@ -18,6 +18,7 @@ use claviger_domain::id::{GrantId, UserId};
 use claviger_domain::key::{Class, MintedKey, Name, NewKey};
 use claviger_domain::limits;
 use claviger_domain::money::Nano;
+use claviger_domain::person::EmailAddress;
 use claviger_domain::right::Role;
 use claviger_domain::secret::Secret;
 use claviger_domain::tenancy::{Organization, OrganizationState, slug_of};
@@ -59,7 +60,7 @@ struct KeyReply {
 /// What the operator typed, checked.
 struct Typed {
     organization: Name,
-    email: String,
+    email: EmailAddress,
     password: Secret<String>,
     credit: Option<Nano>,
     key_name: Option<Name>,
@@ -90,8 +91,15 @@ pub(crate) async fn handler(
         organization: first.id,
         name: typed.organization.as_str().to_owned(),
         slug: slug.clone(),
-        owner: NewUser { id: owner, email: typed.email.clone(), password_hash },
-        admin_key,
+        owner: NewUser {
+            id: owner,
+            email: typed.email.clone(),
+            password_hash: Some(password_hash),
+            name: String::new(),
+            is_verified: false,
+            is_operator: true,
+        },
+        admin_key: Some(admin_key),
         key: key.map(|(_, key)| key),
         grant,
     };
@@ -107,7 +115,7 @@ pub(crate) async fn handler(
             slug,
             name: typed.organization.as_str().to_owned(),
         },
-        owner: OwnerReply { id: owner.to_string(), email: typed.email },
+        owner: OwnerReply { id: owner.to_string(), email: typed.email.to_string() },
         admin_key: admin_reply,
         key: key_reply,
         credit: typed.credit.map(|amount| amount.to_string()),
@@ -126,15 +134,8 @@ fn read(mut fields: Fields) -> Result<Typed, Refusal> {
     Ok(Typed { organization, email, password, credit, key_name })
 }
 
-/// Lower case, one `@` with something on both sides; whether mail arrives is proved by sending it, not here.
-fn email(text: &str) -> Result<String, Refusal> {
-    let text = text.trim().to_lowercase();
-    let is_address = text.len() <= 254
-        && text
-            .split_once('@')
-            .is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
-        && !text.chars().any(|character| character.is_whitespace() || character.is_control());
-    if is_address { Ok(text) } else { Err(Refusal::invalid("email", "an e-mail address")) }
+fn email(text: &str) -> Result<EmailAddress, Refusal> {
+    EmailAddress::parse(text).ok_or_else(|| Refusal::invalid("email", "an e-mail address"))
 }
 
 /// The organization that the first start made and nobody has named yet.

@@ -64,6 +64,7 @@ impl World {
             peppers: vec![Pepper::new(1, [1; 32]), Pepper::new(2, [2; 32])],
             currency: "USD".to_owned(),
             public_url: "http://127.0.0.1:8080".to_owned(),
+            people: crate::PeopleSettings::default(),
         };
         let control = Control::new(
             store.store.clone(),

@@ -4,6 +4,7 @@ use crate::on_both_engines;
 use crate::world::{World, by};
 use claviger_domain::id::{EnvironmentId, OrganizationId, UserId};
 use claviger_domain::money::Nano;
+use claviger_domain::person::EmailAddress;
 use claviger_domain::right::Role;
 use claviger_domain::secret::Secret;
 use claviger_domain::tenancy::{OrganizationState, TenantScope};
@@ -71,10 +72,13 @@ fn set_up(world: &mut World, owner: u128) -> SetUp {
         slug: "adas".to_owned(),
         owner: NewUser {
             id: UserId::from_u128(owner),
-            email: format!("ada{owner}@example.org"),
-            password_hash: Secret::new("$argon2id$x".to_owned()),
+            email: EmailAddress::parse(&format!("ada{owner}@example.org")).unwrap(),
+            password_hash: Some(Secret::new("$argon2id$x".to_owned())),
+            name: String::new(),
+            is_verified: false,
+            is_operator: true,
         },
-        admin_key,
+        admin_key: Some(admin_key),
         key: Some(world.new_key("first")),
         grant: Some(world.grant(1000)),
     }
