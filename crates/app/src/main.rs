@@ -2,6 +2,7 @@
 //!
 //! This crate wires: it reads flags, variables and files, opens the store, joins the planes. Rules live elsewhere.
 
+mod audit_sinks;
 mod cli;
 mod clock;
 mod config;

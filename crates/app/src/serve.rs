@@ -96,6 +96,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let mut sides = JoinSet::new();
     let door = LocalDoor::bind(&directory.socket()).context("cannot make the local socket")?;
     sides.spawn(door.serve(control.clone(), instance.clock.clone(), stopping.clone()));
+    let (audited, until) = (control.clone(), stopping.clone());
+    sides.spawn(async move { audited.keep_audit(until).await });
     sides.spawn(private::serve(private, Arc::new(ThisNode(gateway.clone())), stopping));
 
     let addresses = Addresses { api, private: private_address, public_url: &public_url };

@@ -5,6 +5,7 @@
 //! and a way to wait until a node knows a change.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod audit;
 mod authenticate;
 mod authorize;
 mod body;
@@ -29,6 +30,7 @@ mod wallet;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{AuditSettings, CheckpointSink};
 pub use openapi::document as openapi_document;
 pub use ports::{AwaitRights, Awaited, NoNodes};
 pub use serve::{Control, ControlBody, Origin, Settings};

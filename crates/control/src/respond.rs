@@ -61,6 +61,14 @@ impl Refusal {
         }
     }
 
+    /// The code of what was refused; `None` = it is done, but not proved.
+    pub(crate) fn code(&self) -> Option<Code> {
+        match &self.0 {
+            Instead::Refused(error) => Some(error.code),
+            Instead::NotYet(_) => None,
+        }
+    }
+
     /// The public error.
     #[cfg(test)]
     pub(crate) fn public(&self) -> &PublicError {

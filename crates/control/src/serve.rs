@@ -3,6 +3,7 @@
 //! There is no router: the row was matched in the listener, and what a handler needs travels in the per-call state of
 //! `axum::handler::Handler`. An operation without an arm does not compile.
 
+use crate::audit::{self, AuditSettings};
 use crate::authenticate::{Caller, authenticate};
 use crate::authorize::{self, Member, Operator, Visitor};
 use crate::ports::AwaitRights;
@@ -13,7 +14,7 @@ use axum::body::Body;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use claviger_domain::endpoint::{Match, Operation};
+use claviger_domain::endpoint::{Match, Method, Operation};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::RequestId;
 use claviger_domain::key::Prefixes;
@@ -25,6 +26,8 @@ use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// The body of every management reply: whole, so its length is announced.
 pub type ControlBody = Full<Bytes>;
@@ -42,6 +45,8 @@ pub struct Settings {
     pub public_url: String,
     /// How people come and stay.
     pub people: PeopleSettings,
+    /// Sinks of checkpoints.
+    pub audit: AuditSettings,
 }
 
 /// Who stands behind a request, as far as the transport knows.
@@ -55,6 +60,9 @@ pub enum Origin {
     /// Somebody who can read the data directory: the socket in it, or this very process.
     LocalOperator,
 }
+
+/// Between two looks at what waits for a checkpoint: a sum over the heads that changed.
+const AUDIT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The management plane. A clone is a handle.
 #[derive(Clone)]
@@ -116,10 +124,14 @@ impl Control {
         B::Error: Into<axum::BoxError>,
     {
         let request = request.map(Body::new);
-        let response = match self.dispatch(origin, matched, request, request_id).await {
-            Ok(response) => response,
-            Err(refusal) => refusal.into_response(),
+        let operation = matched.row.operation.name();
+        let (denied, response) = match self.dispatch(origin, matched, request, request_id).await {
+            Ok(response) => ((response.status() == StatusCode::FORBIDDEN).then_some(Code::PermissionDenied), response),
+            Err(refusal) => (refusal.code(), refusal.into_response()),
         };
+        if let Some(code) = denied {
+            audit::security::note(self, origin, code, operation, self.0.clock.now());
+        }
         let (mut parts, body) = response.into_parts();
         if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
             parts.headers.insert("x-request-id", id);
@@ -143,6 +155,9 @@ impl Control {
         request_id: RequestId,
     ) -> Result<Response, Refusal> {
         let now = self.0.clock.now();
+        if matched.row.method != Method::Get && self.audit().state.is_shut.load(Ordering::Relaxed) {
+            return Err(Code::AuditUnavailable.into());
+        }
         let caller = authenticate(self, origin, matched.row, request.headers(), request_id, now).await?;
         let call =
             Unauthorized { control: self.clone(), matched, caller, now, is_async: prefers_async(request.headers()) };
@@ -165,6 +180,12 @@ impl Control {
             Operation::GetRequest => call.member(requests::get::handler, request).await?,
             Operation::ListRequests => call.member(requests::list::handler, request).await?,
             Operation::GetReceipt => call.member(requests::receipt::handler, request).await?,
+            Operation::ListAuditLogs => call.member(audit::list::handler, request).await?,
+            Operation::ExportAuditLogs => call.member(audit::export::handler, request).await?,
+            Operation::ListInstanceAudit => call.operator(audit::list::of_instance, request).await?,
+            Operation::ExportInstanceAudit => call.operator(audit::export::of_instance, request).await?,
+            Operation::VerifyAudit => call.operator(audit::verify::handler, request).await?,
+            Operation::ListCheckpoints => call.operator(audit::checkpoints::handler, request).await?,
             Operation::SetUp => call.operator(operator::set_up::handler, request).await?,
             Operation::CreateGrant => call.operator(operator::grants::handler, request).await?,
             Operation::VerifyLedger => call.operator(operator::verify_ledger::handler, request).await?,
@@ -178,8 +199,34 @@ impl Control {
         })
     }
 
+    /// Signs checkpoints, sends them out of the database and writes what was denied, until `stop` turns true; once more at
+    /// the end, so that a clean stop leaves nothing unsigned.
+    pub async fn keep_audit(&self, mut stop: tokio::sync::watch::Receiver<bool>) {
+        loop {
+            let is_last = *stop.borrow();
+            let now = self.0.clock.now();
+            if is_last {
+                // What is signed counts; a sink that is away gets it after the next start.
+                let _ = audit::checkpoints::sign(self, now).await;
+            }
+            for done in [audit::checkpoints::reconcile(self, now).await, audit::security::reconcile(self, now).await] {
+                if let Err(error) = done {
+                    tracing::warn!(%error, "audit could not be kept up; the next run tries again");
+                }
+            }
+            if is_last {
+                return;
+            }
+            let _ = tokio::time::timeout(AUDIT_PAUSE, stop.wait_for(|stop| *stop)).await;
+        }
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    pub(crate) fn audit(&self) -> &AuditSettings {
+        &self.0.settings.audit
     }
 
     pub(crate) fn rights(&self) -> &dyn AwaitRights {

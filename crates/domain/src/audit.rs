@@ -7,10 +7,14 @@
 
 mod body;
 mod chain;
+mod checkpoint;
+mod export;
 mod key;
 
 pub use body::{Personal, Unreadable};
 pub use chain::{ChainCheck, ChainFault, Found};
+pub use checkpoint::{Checkpoint, CheckpointFault, Head, PublicKey, Step};
+pub use export::{ExportCheck, checkpoint_line, proof_line, read_checkpoint, record_line};
 pub use key::AuditKey;
 
 use crate::id::OrganizationId;
@@ -312,5 +316,7 @@ impl AuditRecord {
     }
 }
 
+#[cfg(test)]
+mod tampering;
 #[cfg(test)]
 mod tests;

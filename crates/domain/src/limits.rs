@@ -166,6 +166,20 @@ pub const KEY_LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 // Audit.
 
+/// The longest time a record goes without a signed checkpoint.
+pub const CHECKPOINT_PERIOD: Duration = Duration::from_secs(60);
+/// As many records are signed at once, however soon.
+pub const CHECKPOINT_RECORDS: u64 = 1000;
+/// A sink that is behind for longer is an alarm.
+pub const CHECKPOINT_SINK_LATE: Duration = Duration::from_secs(300);
+/// Records in one page of an export: about three megabytes.
+pub const EXPORT_RECORDS: u32 = 2000;
+/// Rows of denied attempts in memory: a code a minute, for an hour without a database.
+pub const DENIED_ROWS: usize = 1024;
+/// Networks counted in one of them; more is "many".
+pub const DENIED_NETWORKS: usize = 1024;
+/// Denied attempts shown in the log in one second.
+pub const DENIED_LINES: u32 = 10;
 /// Characters of what a client calls itself: enough for name and version, no room for a novel.
 pub const CLIENT_CHARACTERS: usize = 40;
 

@@ -5,10 +5,13 @@
 //! an act that cannot write its record fails whole. An act that writes to both kinds of chain writes the instance's last.
 
 mod check;
+mod checkpoints;
 mod list;
+pub(crate) mod security;
 
 pub use check::{AuditFault, AuditReport};
 pub use list::{AuditEntry, AuditFilter};
+pub use security::SecurityMinute;
 
 use crate::cells::{Cells as _, corrupt};
 use crate::door::{Linked, Tx, both};
@@ -23,7 +26,8 @@ use claviger_domain::time::{Random, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 statements! {
-    START_CHAIN = "INSERT INTO audit_head (chain, seq, hash) VALUES ($1, CAST(0 AS BIGINT), $2) ON CONFLICT DO NOTHING";
+    START_CHAIN = "INSERT INTO audit_head (chain, seq, hash, signed_seq) \
+        VALUES ($1, CAST(0 AS BIGINT), $2, CAST(0 AS BIGINT)) ON CONFLICT DO NOTHING";
     LOCK_HEAD = "UPDATE audit_head SET seq = seq + 1 WHERE chain = $1 RETURNING seq, hash";
     MOVE_HEAD = "UPDATE audit_head SET hash = $2 WHERE chain = $1";
     INSERT = "INSERT INTO audit (chain, seq, id, at, action, actor_id, target, body, hash, mac) \
@@ -37,7 +41,7 @@ statements! {
 
 /// The texts that are made at run time, or stand in the parts of this room.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
-    [check::built(), list::built()].concat()
+    [check::built(), checkpoints::built(), list::built()].concat()
 }
 
 /// One thing to be recorded.

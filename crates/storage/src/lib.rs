@@ -49,7 +49,7 @@ mod verify;
 #[cfg(feature = "bugs")]
 pub mod bugs;
 
-pub use audit::{AuditEntry, AuditEvent, AuditFault, AuditFilter, AuditReport};
+pub use audit::{AuditEntry, AuditEvent, AuditFault, AuditFilter, AuditReport, SecurityMinute};
 pub use charges::{ChargeSlot, Charges, Delivered, Durable, Intent, Lost, QueueFull};
 pub use epochs::Rights;
 pub use error::{Cause, Error, OpenError};

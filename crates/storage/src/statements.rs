@@ -13,6 +13,7 @@ pub(crate) use statements;
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
     let fixed = [
         crate::audit::STATEMENTS,
+        crate::audit::security::STATEMENTS,
         crate::epochs::STATEMENTS,
         crate::keys::STATEMENTS,
         crate::ledger::STATEMENTS,

@@ -80,6 +80,9 @@ pub(super) enum Command {
     /// Prove the ledger, list charges in doubt
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// The audit log, its export, its proof
+    #[command(subcommand)]
+    Audit(super::audit::AuditCommand),
     /// Check the installation; each finding with its repair
     Doctor,
     /// Print the version

@@ -5,6 +5,7 @@
 //! way to do anything.
 
 mod arguments;
+mod audit;
 mod civil;
 mod connection;
 mod credits;
@@ -73,6 +74,10 @@ fn dispatch(cli: Cli, variables: &Variables) -> Result<ExitCode, Failure> {
             say(format_args!("claviger {}", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Audit(audit::AuditCommand::Verify(audit::VerifyOptions {
+            export: Some(file),
+            public_key: Some(key),
+        })) => audit::verify_export(&file, &key, &Output::new(&global)),
         Command::Help { topic } => help::run(&topic).map(|()| ExitCode::SUCCESS),
         other => {
             crate::telemetry::start_quiet();
@@ -116,6 +121,7 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
         Command::Requests(arguments::RequestsCommand::Get { request }) => {
             requests::get(&transport, &output, &request).await
         }
+        Command::Audit(command) => audit::run(&transport, &output, &command).await,
         Command::Ledger(LedgerCommand::Verify) => ledger::verify(&transport, &output).await,
         Command::Ledger(LedgerCommand::InDoubt) => ledger::in_doubt(&transport, &output).await,
         Command::Serve(_) | Command::Simulate(_) | Command::Doctor | Command::Version | Command::Help { .. } => {

@@ -94,6 +94,12 @@ impl Transport {
         self.send(Method::POST, target, Some(body)).await
     }
 
+    /// Reads what is no JSON object, such as lines.
+    pub(super) async fn get_text(&self, target: &str) -> Result<String, Failure> {
+        let bytes = self.exchange(Method::GET, target, None).await?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| Failure::new(Kind::Failed, "the server's answer is no text"))
+    }
+
     /// Lets go of the store, if this process holds it.
     pub(super) async fn close(self) {
         if let Way::InProcess { control, store, .. } = self.way {
@@ -103,6 +109,11 @@ impl Transport {
     }
 
     async fn send(&self, method: Method, target: &str, body: Option<&Value>) -> Result<Reply, Failure> {
+        let bytes = self.exchange(method, target, body).await?;
+        Ok(Reply { body: serde_json::from_slice(&bytes).unwrap_or_default() })
+    }
+
+    async fn exchange(&self, method: Method, target: &str, body: Option<&Value>) -> Result<Bytes, Failure> {
         let mut request = Request::builder().method(method).uri(target).header(header::HOST, "claviger");
         if let Some(organization) = &self.organization {
             request = request.header("x-claviger-organization", organization);
@@ -122,11 +133,11 @@ impl Transport {
             Way::Tcp { url, key } => connection::over_tcp(url, key, request).await?,
             Way::InProcess { control, table, clock, .. } => in_process(control, table, clock.as_ref(), request).await?,
         };
-        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         if status >= 400 {
-            return Err(Failure::of_reply(status, &body, request_id.as_deref()));
+            let refused: Value = serde_json::from_slice(&body).unwrap_or_default();
+            return Err(Failure::of_reply(status, &refused, request_id.as_deref()));
         }
-        Ok(Reply { body })
+        Ok(body)
     }
 }
 

@@ -107,6 +107,8 @@ const SCALARS: &[(&str, &str, Kind)] = &[
     ("storage", "validity_lease", Kind::Text),
     ("storage", "journal", Kind::Text),
     ("storage", "auto_migrate", Kind::Flag),
+    ("storage", "audit_sinks", Kind::List),
+    ("storage", "audit_strict", Kind::Flag),
     ("keys", "prefix", Kind::Text),
     ("keys", "also_accept", Kind::List),
     ("keys", "pepper_file", Kind::Text),

@@ -26,6 +26,10 @@ pub(crate) struct Config {
     pub(crate) database: DatabaseUrl,
     /// The pepper's file.
     pub(crate) pepper_file: PathBuf,
+    /// Further files that keep audit checkpoints.
+    pub(crate) audit_sinks: Vec<PathBuf>,
+    /// Whether changes are refused while one of them is late.
+    pub(crate) is_audit_strict: bool,
     /// Prefixes of keys.
     pub(crate) prefixes: Prefixes,
     /// Keys that a new organization may have.
@@ -116,6 +120,8 @@ pub(super) fn config(layered: &Layered, _flags: &Flags) -> Result<Config, Invali
         database: database(document, layered, &data)?,
         data,
         pepper_file,
+        audit_sinks: audit_sinks(document, layered)?,
+        is_audit_strict: document.storage.audit_strict,
         prefixes,
         keys_max: document.keys.max_per_organization,
         currency,
@@ -125,6 +131,18 @@ pub(super) fn config(layered: &Layered, _flags: &Flags) -> Result<Config, Invali
         log_json,
         log_level: level.clone(),
     })
+}
+
+/// Only files yet; what else is named is refused, not ignored.
+fn audit_sinks(document: &Document, layered: &Layered) -> Result<Vec<PathBuf>, Invalid> {
+    let file = |text: &String| match text.strip_prefix("file:") {
+        Some(path) if !path.is_empty() => Ok(layered.base().join(path)),
+        _ => Err(Invalid::at(
+            "storage.audit_sinks",
+            format_args!("`{text}` is not a sink such as file:/var/log/claviger-audit"),
+        )),
+    };
+    document.storage.audit_sinks.iter().map(file).collect()
 }
 
 /// Resolves everything that serving needs.

@@ -77,6 +77,10 @@ pub(super) struct Storage {
     pub(super) journal: String,
     /// Whether the schema is brought level at start; only `true` exists yet.
     pub(super) auto_migrate: bool,
+    /// Files besides the one in the data directory that keep signed audit checkpoints: `file:/path`.
+    pub(super) audit_sinks: Vec<String>,
+    /// Whether changes are refused while a sink has missed checkpoints for five minutes. Default false.
+    pub(super) audit_strict: bool,
 }
 
 impl Default for Storage {
@@ -87,6 +91,8 @@ impl Default for Storage {
             validity_lease: "10s".to_owned(),
             journal: "database".to_owned(),
             auto_migrate: true,
+            audit_sinks: Vec::new(),
+            audit_strict: false,
         }
     }
 }

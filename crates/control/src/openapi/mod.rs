@@ -5,6 +5,7 @@
 //! of [`describe`]. That the descriptions are true is tested: every reply of this crate's tests is compared with its own.
 //! How a document is shown to people is not known here.
 
+mod audit;
 mod environments;
 mod inference;
 mod keys;
@@ -40,6 +41,8 @@ pub(crate) enum Reply {
     One(&'static Object),
     /// `{object: "list", data, first_id, last_id, has_more}` of it.
     List(&'static Object),
+    /// JSON, one object a line.
+    Lines,
     /// `{data}` of it, as other vendors' endpoints have it.
     Wrapped(&'static Object),
 }
@@ -85,6 +88,12 @@ pub(crate) fn describe(operation: Operation, method: Method) -> Description {
         | Operation::GetRequest
         | Operation::ListRequests
         | Operation::GetReceipt => money::describe(operation),
+        Operation::ListAuditLogs
+        | Operation::ExportAuditLogs
+        | Operation::ListInstanceAudit
+        | Operation::ExportInstanceAudit
+        | Operation::VerifyAudit
+        | Operation::ListCheckpoints => audit::describe(operation),
         Operation::SetUp | Operation::CreateGrant | Operation::VerifyLedger | Operation::ListInDoubt => {
             operator::describe(operation)
         }
@@ -164,6 +173,7 @@ fn operation(row: &Row, ids: &mut BTreeSet<String>, schemas: &mut Map<String, Va
         let schema = field.shape.schema(schemas);
         parameters.push(json!({ "name": field.name, "in": "query", "required": field.is_required, "schema": schema }));
     }
+    let media = if matches!(description.reply, Reply::Lines) { "application/jsonl" } else { "application/json" };
     let reply = reply(&description.reply, schemas);
     let mut operation = json!({
         "operationId": operation_id(row, ids),
@@ -171,7 +181,7 @@ fn operation(row: &Row, ids: &mut BTreeSet<String>, schemas: &mut Map<String, Va
         "parameters": parameters,
         "security": security(row.authentication),
         "responses": {
-            "200": { "description": "Done.", "content": { "application/json": { "schema": reply } } },
+            "200": { "description": "Done.", "content": { media: { "schema": reply } } },
             "default": {
                 "description": "Refused: docs/errors.md lists the codes.",
                 "content": { "application/json": { "schema": ERROR.reference() } },
@@ -227,6 +237,7 @@ fn reply(reply: &Reply, schemas: &mut Map<String, Value>) -> Value {
                 },
             })
         }
+        Reply::Lines => json!({ "type": "string" }),
         Reply::Wrapped(object) => {
             shape::define(object, schemas);
             json!({ "type": "object", "required": ["data"], "properties": { "data": object.reference() } })
@@ -251,6 +262,7 @@ pub(crate) fn compare(operation: Operation, method: Method, body: &Value) -> Res
     match describe(operation, method).reply {
         Reply::One(object) => object.compare(body),
         Reply::Wrapped(object) => object.compare(&body["data"]),
+        Reply::Lines => Ok(()),
         Reply::List(object) => {
             let members: Vec<&str> = body.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
             if members != ["data", "first_id", "has_more", "last_id", "object"] {

@@ -65,6 +65,7 @@ impl World {
             currency: "USD".to_owned(),
             public_url: "http://127.0.0.1:8080".to_owned(),
             people: crate::PeopleSettings::default(),
+            audit: crate::AuditSettings::default(),
         };
         let control = Control::new(
             store.store.clone(),

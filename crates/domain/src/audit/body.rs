@@ -202,6 +202,9 @@ pub(super) fn read(text: &str, personal: &[Personal]) -> Result<(AuditRecord, St
     if serde_json::to_string(&body).ok().as_deref() != Some(text) {
         return Err(Unreadable::NotCanonical);
     }
+    if let Some(stray) = personal.iter().find(|beside| !slots(&body).any(|slot| slot == beside.slot)) {
+        return Err(Unreadable::Value(stray.slot.clone()));
+    }
     let word = |what: &str, text: &str| Unreadable::Word(format!("{what} '{text}'"));
     let show = |slot: &str, digest: Option<String>| match digest {
         Some(digest) => match personal.iter().find(|beside| beside.slot == slot) {
@@ -241,6 +244,19 @@ pub(super) fn read(text: &str, personal: &[Personal]) -> Result<(AuditRecord, St
         confirmation: body.confirmation,
     };
     Ok((record, body.prev))
+}
+
+/// Where values may stand beside the record: wherever it has a digest.
+fn slots(body: &Body) -> impl Iterator<Item = String> {
+    let is_salted = |value: &Option<String>| value.as_ref().is_some_and(|value| value.starts_with(SALTED));
+    let fixed = [("ip", is_salted(&body.ip)), ("client", is_salted(&body.client))];
+    let fixed = fixed.into_iter().filter(|(_, is_there)| *is_there).map(|(slot, _)| slot.to_owned());
+    let changes = body.changes.iter().enumerate().flat_map(move |(index, change)| {
+        let sides = [("from", is_salted(&change.from)), ("to", is_salted(&change.to))];
+        let there = sides.into_iter().filter(|(_, is_there)| *is_there);
+        there.map(move |(side, _)| format!("changes.{index}.{side}"))
+    });
+    fixed.chain(changes.collect::<Vec<_>>())
 }
 
 /// Whether a field's values stand in the chain itself.

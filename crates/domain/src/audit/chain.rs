@@ -15,7 +15,7 @@ pub(super) fn hash(previous: &[u8; 32], body: &str) -> [u8; 32] {
 /// The first record of a chain that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainFault {
-    /// Its number: of a record that is there and wrong, or of the first that is missing.
+    /// The first place of the chain that does not hold its record: it is wrong, another's, or missing.
     pub sequence: i64,
     /// What is wrong, for an operator.
     pub what: String,
@@ -82,9 +82,12 @@ impl ChainCheck {
             let what = format!("it is missing: after {} comes {}", self.last, found.sequence);
             return Err(fault(next, what));
         }
-        let here = |what: &str| fault(found.sequence, what.to_owned());
+        let here = |what: &str| fault(next, what.to_owned());
         if found.sequence < next {
-            return Err(here("it stands twice, or out of order"));
+            return Err(fault(
+                next,
+                format!("in its place stands {}, for the second time or out of order", found.sequence),
+            ));
         }
         let computed = hash(&self.hash, found.body);
         if computed.as_slice() != found.hash {

@@ -138,6 +138,18 @@ operations! {
     ListRequests = "requests.list";
     /// The receipt of one request.
     GetReceipt = "requests.receipt";
+    /// The organization's audit log.
+    ListAuditLogs = "audit_logs.list";
+    /// The organization's audit log to take along.
+    ExportAuditLogs = "audit_logs.export";
+    /// The instance's own audit log.
+    ListInstanceAudit = "operator.audit_logs.list";
+    /// The instance's own audit log to take along.
+    ExportInstanceAudit = "operator.audit_logs.export";
+    /// Prove every chain.
+    VerifyAudit = "audit.verify";
+    /// Signed checkpoints.
+    ListCheckpoints = "audit.checkpoints";
     /// Set an organization up with its owner.
     SetUp = "setup";
     /// Fund a wallet.

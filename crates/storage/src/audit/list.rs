@@ -27,6 +27,8 @@ pub struct AuditEntry {
     pub hash: [u8; 32],
     /// The MAC over it.
     pub mac: [u8; 32],
+    /// The environment of the key it is about.
+    pub environment: Option<String>,
 }
 
 /// Which records to list; an empty list does not filter.
@@ -40,6 +42,8 @@ pub struct AuditFilter {
     pub actions: Vec<Action>,
     /// Only acts of these.
     pub actors: Vec<String>,
+    /// Only acts of people with these addresses.
+    pub actor_emails: Vec<String>,
     /// Only acts on these.
     pub targets: Vec<String>,
     /// Only acts on these environments, or on keys in them.
@@ -82,7 +86,8 @@ impl Store {
             }
         };
         let actions: Vec<String> = filter.actions.iter().map(|action| action.name().to_owned()).collect();
-        let lists = [&actions, &filter.actors, &filter.targets, &filter.environments].map(|list| spread(list));
+        let lists = [&actions, &filter.actors, &filter.targets, &filter.environments, &filter.actor_emails]
+            .map(|list| spread(list));
         let sql = AssertSqlSafe(list_text(walk.is_ascending));
         let rows = both!(&mut reader, c => {
             let mut query = sqlx::query(sql)
@@ -106,7 +111,8 @@ const FIND_SEQ: &str = "SELECT seq FROM audit WHERE chain = $1 AND id = $2";
 /// The columns of a record with its values.
 macro_rules! record_columns {
     () => {
-        "SELECT a.chain, a.seq, a.id, a.at, a.action, a.actor_id, a.target, a.body, a.hash, a.mac, v.body AS personal \
+        "SELECT a.chain, a.seq, a.id, a.at, a.action, a.actor_id, a.target, a.body, a.hash, a.mac, v.body AS personal, \
+         (SELECT k.environment_id FROM api_key k WHERE k.id = a.target) AS environment \
          FROM audit a LEFT JOIN audit_value v ON v.chain = a.chain AND v.seq = a.seq"
     };
 }
@@ -142,6 +148,7 @@ fn list_text(is_ascending: bool) -> String {
          AND (CAST($4 AS BIGINT) IS NULL OR a.at >= CAST($4 AS BIGINT)) \
          AND (CAST($5 AS BIGINT) IS NULL OR a.at < CAST($5 AS BIGINT)) \
          AND {} AND {} AND {} AND ({} OR EXISTS (SELECT 1 FROM api_key k WHERE k.id = a.target AND {})) \
+         AND (CAST($10 AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM users u WHERE u.id = a.actor_id AND {})) \
          ORDER BY a.seq {order} LIMIT CAST($3 AS BIGINT)",
         record_columns!(),
         within("a.action", 6),
@@ -149,6 +156,7 @@ fn list_text(is_ascending: bool) -> String {
         within("a.target", 8),
         within("a.target", 9),
         within("k.environment_id", 9),
+        within("u.email", 10),
     )
 }
 
@@ -162,5 +170,5 @@ pub(super) fn entry<R: Cells>(row: &R) -> Result<AuditEntry, Error> {
     let (body, personal) = (row.text("body")?, personal(row)?);
     let record = AuditRecord::read(&body, &personal).map_err(|error| corrupt("audit.body", &error.to_string()))?;
     let (hash, mac) = (hash(&row.bytes("hash")?, "audit.hash")?, hash(&row.bytes("mac")?, "audit.mac")?);
-    Ok(AuditEntry { record, body, personal, hash, mac })
+    Ok(AuditEntry { record, body, personal, hash, mac, environment: row.text_or_none("environment")? })
 }

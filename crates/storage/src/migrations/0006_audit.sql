@@ -34,10 +34,13 @@ CREATE TABLE audit_value (
     PRIMARY KEY (chain, seq)
 );
 
+-- `signed_seq` is the last number that a checkpoint speaks of, `checkpoint` that checkpoint's number.
 CREATE TABLE audit_head (
     chain TEXT NOT NULL PRIMARY KEY,
     seq BIGINT NOT NULL,
-    hash BYTEA NOT NULL
+    hash BYTEA NOT NULL,
+    signed_seq BIGINT NOT NULL,
+    checkpoint BIGINT
 );
 
 -- One row: what the audit key is known again by. A missing or another key is refused, never made anew.
@@ -46,13 +49,11 @@ CREATE TABLE audit_key_check (
     check_bytes BYTEA NOT NULL
 );
 
--- Signed: the Merkle root over the heads that changed. `body` is what is signed.
+-- Signed: the Merkle root over the heads that changed. `line` is what sinks get.
 CREATE TABLE audit_checkpoint (
     number BIGINT NOT NULL PRIMARY KEY,
     at BIGINT NOT NULL,
-    body TEXT NOT NULL,
-    heads TEXT NOT NULL,
-    signature BYTEA NOT NULL
+    line TEXT NOT NULL
 );
 
 -- Denied attempts, counted a minute: no flood of them can fill the chains.

@@ -2,9 +2,9 @@
 
 use crate::on_both_engines;
 use crate::world::{World, by};
-use claviger_domain::audit::{Action, Actor, Attribution, Chain};
+use claviger_domain::audit::{Action, Actor, Attribution, Chain, ExportCheck, proof_line, record_line};
 use claviger_domain::key::RevocationReason;
-use claviger_storage::{AuditEvent, AuditFilter, Engine, Order, PageRequest};
+use claviger_storage::{AuditEvent, AuditFilter, Engine, Order, PageRequest, SecurityMinute};
 use std::time::Duration;
 
 on_both_engines! {
@@ -14,6 +14,9 @@ on_both_engines! {
     a_person_can_be_forgotten_and_the_chain_stands,
     an_audit_key_is_known_again,
     events_are_recorded_and_filtered,
+    checkpoints_are_signed_in_a_row_and_prove_an_export,
+    a_chain_cut_at_its_end_is_found_by_what_was_kept_elsewhere,
+    denied_attempts_add_up,
     without_its_record_no_change,
 }
 
@@ -179,4 +182,71 @@ async fn events_are_recorded_and_filtered(engine: Engine) {
             world.store().list_audit_of(chain, &filter, &PageRequest { limit: 10, ..PageRequest::default() }).await;
         assert_eq!(page.unwrap().unwrap().data.len(), expected, "{filter:?}");
     }
+}
+
+async fn checkpoints_are_signed_in_a_row_and_prove_an_export(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let neighbour = world.neighbour("umbrella").await;
+    let (chain, key) = (Chain::Organization(world.scope.0), world.store().audit_public_key().unwrap());
+    assert_eq!(world.store().find_checkpoint_of(chain).await.unwrap(), None);
+    assert_eq!(world.store().unsigned_audit_records().await.unwrap(), 2);
+    let first = world.store().sign_checkpoint(by().at).await.unwrap().unwrap();
+    assert_eq!((first.number(), first.heads.len()), (Some(1), 2));
+    assert_eq!(world.store().sign_checkpoint(by().at).await.unwrap(), None, "nothing changed");
+    for number in 0..3 {
+        world.key(&format!("k{number}")).await;
+    }
+    let second = world.store().sign_checkpoint(by().at).await.unwrap().unwrap();
+    assert_eq!(second.verify(&key, Some(&first)), Ok(()));
+    assert_eq!(world.store().list_checkpoints(0, 10).await.unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(world.store().list_checkpoints(1, 10).await.unwrap(), std::slice::from_ref(&second));
+    let of_neighbour = world.store().find_checkpoint_of(Chain::Organization(neighbour.0)).await.unwrap();
+    assert_eq!(of_neighbour, Some(first), "the neighbour has not changed since");
+    let entries = world.store().export_audit(chain, 0, 4, 3).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.record.sequence).collect::<Vec<_>>(), [1, 2, 3]);
+    let rest = world.store().export_audit(chain, 3, 4, 3).await.unwrap();
+    let mut check = ExportCheck::new(key);
+    for entry in entries.iter().chain(&rest) {
+        assert!(check.line(&record_line(&entry.body, &entry.hash, &entry.personal).unwrap()).is_some());
+    }
+    check.line(&proof_line(&second, chain).unwrap());
+    assert_eq!(check.finish(), Ok((chain, 4)));
+    let report = world.store().verify_audit().await.unwrap();
+    assert_eq!((report.checkpoints, report.faults), (2, vec![]));
+}
+
+async fn a_chain_cut_at_its_end_is_found_by_what_was_kept_elsewhere(engine: Engine) {
+    let mut world = World::new(engine).await;
+    for number in 0..4 {
+        world.key(&format!("k{number}")).await;
+    }
+    let kept = world.store().sign_checkpoint(by().at).await.unwrap().unwrap();
+    // Whoever writes the database cuts records, head and checkpoint alike: by itself it is sound again.
+    for sql in [
+        "DELETE FROM audit WHERE seq > 2",
+        "DELETE FROM audit_checkpoint",
+        "UPDATE audit_head SET seq = 2, signed_seq = 0, hash = (SELECT hash FROM audit WHERE seq = 2)",
+    ] {
+        world.tamper(sql).unwrap();
+    }
+    assert_eq!(world.store().verify_audit().await.unwrap().faults, vec![]);
+    let faults = world.store().verify_audit_with(&[kept]).await.unwrap().faults;
+    let found: Vec<(&str, i64)> = faults.iter().map(|fault| (fault.chain.as_str(), fault.sequence)).collect();
+    assert_eq!(found, [(world.scope.0.to_string().as_str(), 3), ("checkpoint", 1)], "{faults:?}");
+}
+
+async fn denied_attempts_add_up(engine: Engine) {
+    let world = World::new(engine).await;
+    let row = SecurityMinute {
+        minute: by().at,
+        code: "invalid_api_key".into(),
+        attempts: 3,
+        networks: 2,
+        sample: "keys.list".into(),
+    };
+    for _ in 0..2 {
+        world.store().save_security_minutes(std::slice::from_ref(&row)).await.unwrap();
+    }
+    let shown = world.tamper("SELECT code, attempts, networks FROM security_minute").unwrap();
+    assert!(shown.contains('6') && shown.contains('4'), "{shown}");
 }

@@ -1,5 +1,6 @@
 //! The rows of the management plane (`keys.md` §10, `money.md` §4), matched byte for byte: one file an area.
 
+mod audit;
 mod environments;
 mod keys;
 mod limits;
@@ -12,7 +13,7 @@ use crate::right::Permission;
 
 /// Every area's rows.
 pub(super) const AREAS: &[&[Row]] =
-    &[keys::ROWS, limits::ROWS, environments::ROWS, money::ROWS, nodes::ROWS, operator::ROWS];
+    &[keys::ROWS, limits::ROWS, environments::ROWS, money::ROWS, audit::ROWS, nodes::ROWS, operator::ROWS];
 
 const fn management(operation: Operation, method: Method, path: &'static str, permission: Permission) -> Row {
     Row {

@@ -1,0 +1,56 @@
+//! Denied attempts, one row a minute and code: outside the chains, so that a flood of them stops nothing.
+
+use crate::door::{Tx, both};
+use crate::error::Error;
+use crate::statements::statements;
+use crate::store::Store;
+use claviger_domain::time::Timestamp;
+
+statements! {
+    ADD = "INSERT INTO security_minute (minute, org_id, code, attempts, networks, sample) \
+        VALUES ($1, '', $2, $3, $4, $5) ON CONFLICT (minute, org_id, code) \
+        DO UPDATE SET attempts = security_minute.attempts + excluded.attempts, \
+        networks = security_minute.networks + excluded.networks";
+}
+
+/// What was denied in one minute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityMinute {
+    /// Its beginning.
+    pub minute: Timestamp,
+    /// The public error.
+    pub code: String,
+    /// How often.
+    pub attempts: u64,
+    /// From how many networks; over several nodes, at most.
+    pub networks: u64,
+    /// The first operation that was tried.
+    pub sample: String,
+}
+
+impl Store {
+    /// Adds what was denied.
+    ///
+    /// # Errors
+    /// Those of writing; a repetition may count twice.
+    pub async fn save_security_minutes(&self, minutes: &[SecurityMinute]) -> Result<(), Error> {
+        let minutes = minutes.to_vec();
+        self.act(async move |tx: &mut Tx<'_>| {
+            for row in &minutes {
+                let (attempts, networks) = (i64::try_from(row.attempts), i64::try_from(row.networks));
+                both!(tx, c => {
+                    sqlx::query(ADD)
+                        .bind(row.minute.0)
+                        .bind(&row.code)
+                        .bind(attempts.unwrap_or(i64::MAX))
+                        .bind(networks.unwrap_or(i64::MAX))
+                        .bind(&row.sample)
+                        .execute(c)
+                        .await?;
+                });
+            }
+            Ok(())
+        })
+        .await
+    }
+}
