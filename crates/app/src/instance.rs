@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use claviger_control::{AwaitRights, Control, Settings};
 use claviger_domain::audit::{Actor, Attribution, AuditKey};
 use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
-use claviger_domain::key::{Class, MintedKey, Name, NewKey, StoredSecret};
+use claviger_domain::key::{MintedKey, Name, NewKey, StoredSecret};
 use claviger_domain::limits;
 use claviger_domain::secret::{Pepper, Secret};
 use claviger_domain::tenancy::{OrganizationState, TenantScope};
@@ -82,22 +82,14 @@ impl Instance {
         let pepper = self.peppers.iter().max_by_key(|pepper| pepper.version).context("there is no pepper")?;
         let id = KeyId::generate(&mut SystemRandom);
         let minted = MintedKey::mint(config.prefixes.current(), true, id, &mut SystemRandom);
+        let secret = SecretId::generate(now.wall, &mut SystemRandom);
+        let digest = pepper.digest(minted.text.expose().as_bytes());
+        let secret = StoredSecret::new(secret, digest, pepper.version, minted.redacted, now.wall);
+        let name = Name::parse("first run").map_err(|_| anyhow::anyhow!("the test key has no lawful name"))?;
         let key = NewKey {
-            id: minted.id,
-            environment: None,
-            class: Class::Inference,
             is_test: true,
-            name: Name::parse("first run").map_err(|_| anyhow::anyhow!("the test key has no lawful name"))?,
-            source_tag: None,
-            role: None,
             expires_at: Some(now.wall.plus(limits::FIRST_TEST_KEY)),
-            secret: StoredSecret {
-                id: SecretId::generate(now.wall, &mut SystemRandom),
-                digest: pepper.digest(minted.text.expose().as_bytes()),
-                pepper_version: pepper.version,
-                redacted: minted.redacted,
-                created_at: now.wall,
-            },
+            ..NewKey::new(minted.id, name, secret)
         };
         match self.store.create_key(TenantScope(organization), key, &by_system(now)).await? {
             CreateKeyOutcome::Created { .. } => Ok(minted.text),

@@ -98,6 +98,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     sides.spawn(door.serve(control.clone(), instance.clock.clone(), stopping.clone()));
     let (audited, until) = (control.clone(), stopping.clone());
     sides.spawn(async move { audited.keep_audit(until).await });
+    sides.spawn(control.clone().run_jobs(stopping.clone()));
     sides.spawn(private::serve(private, Arc::new(ThisNode(gateway.clone())), stopping));
 
     let addresses = Addresses { api, private: private_address, public_url: &public_url };

@@ -10,11 +10,14 @@ use claviger_domain::credential::{self, Presented};
 use claviger_domain::endpoint::{Authentication, Row};
 use claviger_domain::error::Code;
 use claviger_domain::id::RequestId;
-use claviger_domain::key::{Class, Key, KeyState, KeyText, Prefixes, mask};
+use claviger_domain::key::{
+    Class, Key, KeyState, KeyText, Prefixes, StoredSecret, mask, told_of_ended_secret, told_of_old_secret,
+};
 use claviger_domain::limits;
 use claviger_domain::secret::Digest;
-use claviger_domain::tenancy::{Organization, OrganizationState};
+use claviger_domain::tenancy::{Lifetime, Organization, OrganizationState};
 use claviger_domain::time::{Now, Timestamp};
+use claviger_storage::SecretUse;
 use http::{HeaderMap, header};
 
 /// A caller whose credential is good, or who needs none.
@@ -101,22 +104,17 @@ pub(crate) async fn authenticate(
         let _ = control.pepper()?.digest(text).matches(&Digest::from_bytes([0; 32]));
         return Err(unknown());
     };
-    let pepper = control.settings().peppers.iter().find(|pepper| pepper.version == key.secret.pepper_version);
-    let Some(pepper) = pepper else {
-        tracing::error!(key = %key.id, version = key.secret.pepper_version, "a key's pepper is not in the pepper file");
-        return Err(Code::InternalError.into());
-    };
-    if !pepper.digest(text).matches(&key.secret.digest) {
-        return Err(unknown());
-    }
-    check_state(&key, text, prefixes, now.wall)?;
+    let Some(secret) = matching_secret(control, &key, text).filter(|_| !key.is_canary) else { return Err(unknown()) };
+    check_state(&key, &secret, organization.policy.lifetime, now.wall).map_err(|(code, reason)| {
+        Refusal::because(code, format!("Incorrect API key provided: {}. {reason}", mask(text, prefixes)))
+    })?;
     if organization.state == OrganizationState::Suspended || organization.state == OrganizationState::Closed {
         return Err(Code::OrganizationSuspended.into());
     }
     if key.class != Class::Admin && accepted != Authentication::AnyKey {
         return Err(Code::AdminKeyRequired.into());
     }
-    stamp(control, &key, now.wall).await;
+    stamp(control, &key, &secret, now.wall).await;
     let attribution = signed(Actor::Key(key.id.to_string()), key.id.to_string());
     Ok(Caller::Key { key: Box::new(key), organization: Box::new(organization), attribution })
 }
@@ -145,11 +143,12 @@ pub(crate) fn client(headers: &HeaderMap) -> String {
 }
 
 /// Writes the last use, at most once in the interval that last uses may be late by.
-async fn stamp(control: &Control, key: &Key, now: Timestamp) {
-    if key.last_used_at.is_some_and(|at| now < at.plus(limits::LAST_USE_FLUSH)) {
+async fn stamp(control: &Control, key: &Key, secret: &StoredSecret, now: Timestamp) {
+    if secret.last_used_at.is_some_and(|at| now < at.plus(limits::LAST_USE_FLUSH)) {
         return;
     }
-    if let Err(error) = control.store().stamp_last_uses(&[(key.id, now)]).await {
+    let used = SecretUse { key: key.id, secret: secret.id, at: now };
+    if let Err(error) = control.store().stamp_last_uses(&[used]).await {
         // A stamp is worth less than the answer; the next use stamps again.
         tracing::warn!(error = %error, key = %key.id, "a last use could not be written");
     }
@@ -168,18 +167,37 @@ fn presented(headers: &HeaderMap) -> Result<&[u8], Refusal> {
     Ok(credential::choose(&presented)?)
 }
 
-fn check_state(key: &Key, text: &[u8], prefixes: &Prefixes, now: Timestamp) -> Result<(), Refusal> {
-    let beginning = format!("Incorrect API key provided: {}.", mask(text, prefixes));
-    let (code, reason) = match key.state.at(now, key.expires_at) {
-        KeyState::Active => return Ok(()),
-        KeyState::Revoked { at } => (Code::KeyRevoked, format!("This key was revoked on {}.", at.date())),
-        KeyState::Expired { at } => (Code::KeyExpired, format!("This key expired at {at}.")),
-        KeyState::Disabled => {
-            let reason = "This key is disabled; an administrator of its organization can enable it.";
-            (Code::KeyDisabled, reason.to_owned())
-        }
+/// The secret of the key that the text is, ended ones included: as many comparisons as there are secrets.
+fn matching_secret(control: &Control, key: &Key, text: &[u8]) -> Option<StoredSecret> {
+    let peppers = &control.settings().peppers;
+    let digests: Vec<(u16, Digest)> = peppers.iter().map(|pepper| (pepper.version, pepper.digest(text))).collect();
+    let is_match = |secret: &StoredSecret| {
+        digests.iter().any(|(version, digest)| *version == secret.pepper_version && secret.digest.matches(digest))
     };
-    Err(Refusal::because(code, format!("{beginning} {reason}")))
+    key.secrets.iter().fold(None, |found, secret| if is_match(secret) { Some(secret) } else { found }).cloned()
+}
+
+/// The code and sentence of a state that admits nothing, worst first (`keys.md` §2.1 step 6).
+fn check_state(
+    key: &Key,
+    secret: &StoredSecret,
+    lifetime: Option<Lifetime>,
+    now: Timestamp,
+) -> Result<(), (Code, String)> {
+    let state = key.state_at(now);
+    if matches!(state, KeyState::Revoked { .. }) {
+        return Err(state.told());
+    }
+    if let Some(at) = secret.ended(now) {
+        return Err(told_of_ended_secret(at));
+    }
+    let too_old = lifetime.map(|lifetime| (lifetime.end_of(secret.created_at), lifetime.days));
+    match (state, too_old) {
+        (KeyState::Expired { .. }, _) => Err(state.told()),
+        (_, Some((at, days))) if now >= at => Err(told_of_old_secret(at, days)),
+        (KeyState::Active, _) => Ok(()),
+        _ => Err(state.told()),
+    }
 }
 
 fn incorrect(text: &[u8], prefixes: &Prefixes, sentence: &str) -> Refusal {

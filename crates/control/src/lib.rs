@@ -11,6 +11,7 @@ mod authorize;
 mod body;
 mod confirmation;
 mod environments;
+mod jobs;
 mod keys;
 mod limits;
 mod openapi;
@@ -31,6 +32,7 @@ mod wallet;
 mod tests;
 
 pub use audit::{AuditSettings, CheckpointSink};
+pub use jobs::JobStatus;
 pub use openapi::document as openapi_document;
 pub use ports::{AwaitRights, Awaited, NoNodes};
 pub use serve::{Control, ControlBody, Origin, Settings};

@@ -6,6 +6,7 @@
 use crate::audit::{self, AuditSettings};
 use crate::authenticate::{Caller, authenticate};
 use crate::authorize::{self, Member, Operator, Visitor};
+use crate::jobs::Jobs;
 use crate::ports::AwaitRights;
 use crate::respond::Refusal;
 use crate::settings::PeopleSettings;
@@ -74,6 +75,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     random: Mutex<Box<dyn Random>>,
     settings: Settings,
+    jobs: Jobs,
 }
 
 /// What one call carries: axum's state. `A` is what `authorize` has made of the caller.
@@ -108,7 +110,7 @@ impl Control {
         random: Box<dyn Random>,
         settings: Settings,
     ) -> Self {
-        Self(Arc::new(Parts { store, rights, clock, random: Mutex::new(random), settings }))
+        Self(Arc::new(Parts { store, rights, clock, random: Mutex::new(random), settings, jobs: Jobs::default() }))
     }
 
     /// Answers one request of a management row. Never fails: a refusal is an answer.
@@ -190,6 +192,8 @@ impl Control {
             Operation::CreateGrant => call.operator(operator::grants::handler, request).await?,
             Operation::VerifyLedger => call.operator(operator::verify_ledger::handler, request).await?,
             Operation::ListInDoubt => call.operator(operator::in_doubt::handler, request).await?,
+            Operation::ListJobs => call.operator(operator::jobs::list, request).await?,
+            Operation::RunJob => call.operator(operator::jobs::run, request).await?,
             // Rows of the data plane never leave the gateway.
             Operation::ChatCompletions
             | Operation::ListModels
@@ -231,6 +235,10 @@ impl Control {
 
     pub(crate) fn rights(&self) -> &dyn AwaitRights {
         self.0.rights.as_ref()
+    }
+
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.0.jobs
     }
 
     pub(crate) fn settings(&self) -> &Settings {

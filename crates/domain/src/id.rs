@@ -95,6 +95,8 @@ ids! {
     HandoverId = "hnd";
     /// A grouping of keys inside an organization.
     EnvironmentId = "env";
+    /// A machine that owns keys.
+    AgentId = "agt";
     /// One credential of a key.
     SecretId = "sec";
     /// One administrative act.

@@ -155,6 +155,10 @@ pub const MODEL_LIST_ENTRIES: usize = 100;
 pub const KEYS_PER_ORGANIZATION: u32 = 100;
 /// Ended keys that memory still knows, so that a refusal can say why.
 pub const REMEMBER_KEYS: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Ended secrets that memory still knows.
+pub const REMEMBER_SECRETS: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A key that was not used for so long is counted when the limit of keys is told.
+pub const UNUSED_KEY: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The first start's test key.
 pub const FIRST_TEST_KEY: Duration = Duration::from_secs(24 * 3600);
 /// How late a last use may be written.

@@ -50,6 +50,11 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// This time less a duration; saturates.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// The UTC calendar date, `2026-11-21`.
     pub fn date(self) -> String {
         let (year, month, day) = civil_from_days(self.seconds().div_euclid(86_400));

@@ -120,7 +120,7 @@ impl Admitted {
     fn look_once_more(&self, node: &Node) -> Result<(), Refusal> {
         let key = node.snapshot.keys.find(self.caller.key.id);
         let usable = match key {
-            Some(key) => check_state(&key, node),
+            Some(key) => check_state(&key, self.caller.secret, node),
             None => Err(NotUsable::Suspended),
         };
         usable.map_err(|refused| refused.told(&[], &node.settings.prefixes))?;
@@ -218,7 +218,7 @@ fn bound_of(ask: &ChatAsk, model: &Model, sheet: Option<&PriceSheet>) -> Result<
 /// Holds the bound, or what the free credit pays of it (the clamp).
 fn set_aside(node: &Node, caller: &Caller, sheet: &PriceSheet, bound: &Bound) -> Result<(WalletHold, Bound), Refusal> {
     let whole = sheet.upper_bound(bound).ok_or_else(|| PublicError::new(Code::AmountOverflow).about("max_tokens"))?;
-    let wallet = node.wallets.find(caller.key.organization).ok_or(Code::LedgerUnavailable)?;
+    let wallet = node.wallets.find(caller.key.organization()).ok_or(Code::LedgerUnavailable)?;
     let fitting = |credit: Nano| -> Option<(Nano, Bound)> {
         if whole <= credit {
             return Some((whole, *bound));

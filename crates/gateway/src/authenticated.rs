@@ -4,12 +4,14 @@ use crate::matched::Matched;
 use crate::node::Node;
 use crate::observe::Trace;
 use crate::respond::Refusal;
-use crate::snapshot::KeyEntry;
-use claviger_domain::credential::{self, Presented};
+use crate::snapshot::{KeyEntry, Presented, Unusable};
+use claviger_domain::credential;
 use claviger_domain::endpoint::Authentication;
 use claviger_domain::error::{Code, PublicError};
-use claviger_domain::key::{Class, KeyState, KeyText, Prefixes, mask};
+use claviger_domain::id::SecretId;
+use claviger_domain::key::{self, Class, KeyText, Prefixes, mask};
 use claviger_domain::tenancy::OrganizationState;
+use claviger_domain::time::Timestamp;
 use http::{HeaderMap, header};
 use std::sync::Arc;
 
@@ -17,6 +19,21 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) key: Arc<KeyEntry>,
+    /// Which of the key's secrets was presented.
+    pub(crate) secret: SecretId,
+}
+
+impl Caller {
+    /// Whether a stream of this caller is to be cut, because key or secret leaked meanwhile.
+    pub(crate) fn is_cut(&self, node: &Node, leaks_seen: &mut u64) -> bool {
+        node.snapshot.keys.is_cut(self.key.id, self.secret, leaks_seen)
+    }
+
+    /// When what was presented stops by itself.
+    pub(crate) fn stops_at(&self, node: &Node) -> Option<Timestamp> {
+        let tenant = node.snapshot.find_organization(self.key.organization());
+        self.key.stops_at(self.secret, tenant.and_then(|tenant| tenant.lifetime))
+    }
 }
 
 /// A request with its caller.
@@ -39,7 +56,7 @@ impl Authenticated {
     ) -> Result<Self, Box<(Refusal, Box<Matched>)>> {
         match find_caller(&matched, node, trace) {
             Ok(caller) => {
-                caller.key.used(trace.arrived.wall);
+                node.used(&caller, trace.arrived.wall);
                 trace.caller = Some(caller.clone());
                 Ok(Self { matched, caller, _made_here: () })
             }
@@ -55,21 +72,29 @@ fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Call
     if node.settings.is_tls_required && !trace.client.ip().is_loopback() {
         return Err(Code::TlsRequired.into());
     }
-    let parsed =
-        KeyText::parse(text, prefixes).map_err(|diagnosis| incorrect(text, prefixes, &diagnosis.sentence()))?;
-    let found = node.snapshot.keys.find_presented(parsed.id, text, &node.settings.peppers);
+    let keys = &node.snapshot.keys;
+    let id = match KeyText::parse(text, prefixes) {
+        Ok(parsed) => Some(parsed.id),
+        // Made elsewhere, perhaps: only an instance that holds such secrets looks, and then by digest.
+        Err(_) if KeyText::may_be_foreign(text) && keys.has_foreign() => None,
+        Err(diagnosis) => return Err(incorrect(text, prefixes, &diagnosis.sentence())),
+    };
+    let found = keys.find_presented(id, text, &node.settings.peppers);
     // The clock is read after the look-up: what was found must have been believable then.
     let now = node.now();
     if !node.snapshot.is_fresh(now.monotonic) {
         return Err(Code::AuthorizationStale.into());
     }
-    let Some(key) = found else {
-        return Err(incorrect(text, prefixes, "No key of this server matches it."));
+    let Some(Presented { key, secret }) = found.filter(|found| !found.key.is_canary) else {
+        return Err(match KeyText::parse(text, prefixes) {
+            Ok(_) => incorrect(text, prefixes, "No key of this server matches it."),
+            Err(diagnosis) => incorrect(text, prefixes, &diagnosis.sentence()),
+        });
     };
-    let caller = Caller { key };
+    let caller = Caller { key, secret };
     // From here on the secret has matched: refusals are told why, and leave a record.
     trace.caller = Some(caller.clone());
-    check_state(&caller.key, node).map_err(|refused| refused.told(text, prefixes))?;
+    check_state(&caller.key, caller.secret, node).map_err(|refused| refused.told(text, prefixes))?;
     check_class(caller.key.class, matched.found.row.authentication)?;
     Ok(caller)
 }
@@ -77,8 +102,8 @@ fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Call
 /// A key that may not be used now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotUsable {
-    /// The key's own state.
-    State(KeyState),
+    /// The key, or the secret that was presented.
+    Key(Unusable),
     /// Its organization is suspended or closed.
     Suspended,
 }
@@ -88,16 +113,9 @@ impl NotUsable {
     pub(crate) fn told(self, text: &[u8], prefixes: &Prefixes) -> Refusal {
         let (code, reason) = match self {
             Self::Suspended => return Code::OrganizationSuspended.into(),
-            Self::State(KeyState::Revoked { at }) => {
-                (Code::KeyRevoked, format!("This key was revoked on {}.", at.date()))
-            }
-            Self::State(KeyState::Expired { at }) => {
-                (Code::KeyExpired, format!("This key expired at {}.", at.rfc3339()))
-            }
-            Self::State(_) => (
-                Code::KeyDisabled,
-                "This key is disabled; an administrator of its organization can enable it.".to_owned(),
-            ),
+            Self::Key(Unusable::State(state)) => state.told(),
+            Self::Key(Unusable::SecretEnded { at }) => key::told_of_ended_secret(at),
+            Self::Key(Unusable::TooOld { at, days }) => key::told_of_old_secret(at, days),
         };
         let shown = mask(text, prefixes);
         PublicError::with_message(code, format!("Incorrect API key provided: {shown}. {reason}")).into()
@@ -105,13 +123,11 @@ impl NotUsable {
 }
 
 /// Steps 6 and 7; asked at authentication and once more at the hold.
-pub(crate) fn check_state(key: &KeyEntry, node: &Node) -> Result<(), NotUsable> {
-    match key.state(node.now().wall) {
-        KeyState::Active => {}
-        state => return Err(NotUsable::State(state)),
-    }
-    let state = node.snapshot.find_organization(key.organization).map(|organization| organization.state);
-    match state {
+pub(crate) fn check_state(key: &KeyEntry, secret: SecretId, node: &Node) -> Result<(), NotUsable> {
+    let tenant = node.snapshot.find_organization(key.organization());
+    let lifetime = tenant.as_ref().and_then(|tenant| tenant.lifetime);
+    key.check(secret, lifetime, node.now().wall).map_err(NotUsable::Key)?;
+    match tenant.map(|tenant| tenant.state) {
         Some(OrganizationState::Active | OrganizationState::SetUp) => Ok(()),
         _ => Err(NotUsable::Suspended),
     }
@@ -125,10 +141,10 @@ fn check_class(class: Class, accepted: Authentication) -> Result<(), Refusal> {
     }
 }
 
-fn presented(headers: &HeaderMap) -> Presented<'_> {
+fn presented(headers: &HeaderMap) -> credential::Presented<'_> {
     let mut x_api_key = headers.get_all("x-api-key").iter();
     let mut authorization = headers.get_all(header::AUTHORIZATION).iter();
-    Presented {
+    credential::Presented {
         x_api_key: x_api_key.next().map(|line| line.as_bytes()),
         authorization: authorization.next().map(|line| line.as_bytes()),
         is_repeated: x_api_key.next().is_some() || authorization.next().is_some(),

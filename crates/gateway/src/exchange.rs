@@ -94,7 +94,7 @@ impl Exchange {
         if admitted.held() > Nano::ZERO {
             node.charges.intend(Intent {
                 request: trace.request_id,
-                organization: admitted.caller.key.organization,
+                organization: admitted.caller.key.organization(),
                 key: admitted.caller.key.id,
                 model: trace.model.clone(),
                 hold: admitted.held(),

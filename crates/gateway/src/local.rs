@@ -63,8 +63,8 @@ pub(crate) fn own_key(node: &Node, from: &Authenticated) -> Response<Flow> {
         quoted(&key.name),
         key.state(node.now().wall).name(),
         key.is_test,
-        key.environment,
-        key.source_tag.as_deref().map_or_else(|| "null".to_owned(), quoted),
+        key.environment(),
+        key.source_tag().map_or_else(|| "null".to_owned(), quoted),
         key.expires_at.map_or_else(|| "null".to_owned(), |at| quoted(&at.rfc3339())),
         key.class == claviger_domain::key::Class::Admin,
     );
@@ -73,7 +73,7 @@ pub(crate) fn own_key(node: &Node, from: &Authenticated) -> Response<Flow> {
 
 /// The organization's credit (W44): JSON numbers printed from the integers, the exact strings beside them.
 pub(crate) async fn credits(node: &Node, from: &Authenticated) -> Result<Response<Flow>, Refusal> {
-    let organization = from.caller.key.organization;
+    let organization = from.caller.key.organization();
     let scope = claviger_domain::tenancy::TenantScope(organization);
     let wallet = node.store.wallet(scope).await.map_err(|_| Refusal::from(Code::ServiceUnavailable))?;
     let held = node.wallets.find(organization).map_or(Nano::ZERO, |wallet| wallet.reading().1);

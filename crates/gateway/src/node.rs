@@ -1,5 +1,6 @@
 //! The running data plane: what it was started with, what it knows, and what ends with it.
 
+use crate::authenticated::Caller;
 use crate::drain::Drains;
 use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
@@ -25,7 +26,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// What the operator decides about the data plane.
 #[derive(Clone, Debug)]
@@ -92,6 +93,8 @@ pub(crate) struct Node {
     random: Mutex<Box<dyn Random>>,
     /// This start of this node.
     id: NodeId,
+    /// A secret was used that never was before.
+    first_use: Notify,
     /// Set when a charge could not be made durable: nothing is admitted any more.
     lost_ledger: watch::Sender<bool>,
     /// Set when the time for running answers is over: they are ended and settled.
@@ -119,7 +122,7 @@ impl Gateway {
         let mut random = random;
         let id = NodeId::generate(clock.now().wall, &mut *random);
         let wallets = Arc::new(Wallets::default());
-        let snapshot = Arc::new(load(&store, &wallets).await?);
+        let snapshot = Arc::new(load(&store, &wallets, clock.now().wall).await?);
         let follower = Follower {
             store: store.clone(),
             snapshot: Arc::clone(&snapshot),
@@ -146,6 +149,7 @@ impl Gateway {
             clock,
             random: Mutex::new(random),
             id,
+            first_use: Notify::new(),
             lost_ledger: watch::Sender::new(false),
             cutting: watch::Sender::new(false),
             is_draining: AtomicBool::new(false),
@@ -280,23 +284,26 @@ impl Node {
         }
     }
 
+    /// Stamps a use. A secret's first is written at once: it ends the time in which the secret may be issued again.
+    pub(crate) fn used(&self, caller: &Caller, at: Timestamp) {
+        if self.snapshot.keys.used(&caller.key, caller.secret, at) {
+            self.first_use.notify_one();
+        }
+    }
+
     /// Writes stamps of use back in batches, forward only, at most 15 s late; once more when the node stops.
     async fn write_last_uses(self: Arc<Self>) {
         let mut stopped = self.stop.subscribe();
-        let mut written = self.now().wall;
         loop {
             let is_last = tokio::select! {
                 _ = stopped.wait_for(|stop| *stop) => true,
+                () = self.first_use.notified() => false,
                 () = tokio::time::sleep(limits::LAST_USE_FLUSH) => false,
             };
-            let until = self.now().wall;
-            let used = self.snapshot.keys.used_since(written);
-            if used.is_empty() {
-                written = until;
-            } else if let Err(error) = self.store.stamp_last_uses(&used).await {
+            let used = self.snapshot.keys.take_uses();
+            if let Err(error) = self.store.stamp_last_uses(&used).await {
                 tracing::warn!(%error, "last uses could not be written; they are tried again");
-            } else {
-                written = until;
+                self.snapshot.keys.put_back(&used);
             }
             if is_last {
                 return;

@@ -113,11 +113,12 @@ fn stream(mut exchange: Exchange, first: Option<Next>, node: &Arc<Node>, phase: 
 /// The stream itself, top to bottom.
 async fn relay(mut exchange: Exchange, first: Option<Next>, out: Out, phase: &Phase) -> Result<(), Cut> {
     let mut next = first;
+    let mut leaks_seen = 0;
     loop {
         let open = exchange.open().ok_or(Cut)?;
         let now = match next.take() {
             _ if open.node.is_cutting() => open.stopped(),
-            _ if open.admitted.caller.key.is_cut() => open.revoked(),
+            _ if open.admitted.caller.is_cut(&open.node, &mut leaks_seen) => open.revoked(),
             Some(next) => next,
             None => open.next(true).await,
         };
@@ -202,7 +203,7 @@ fn extra_headers(open: &crate::exchange::Open) -> http::HeaderMap {
     {
         headers.insert(HeaderName::from_static("x-claviger-removed"), value);
     }
-    if let Some(at) = open.admitted.caller.key.expires_at
+    if let Some(at) = open.admitted.caller.stops_at(&open.node)
         && let Ok(value) = HeaderValue::from_str(&at.rfc3339())
     {
         headers.insert(HeaderName::from_static("x-claviger-key-expires"), value);

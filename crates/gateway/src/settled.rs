@@ -40,7 +40,7 @@ impl Settled {
         let record = record(&mut open, verdict, status, code, Figures { held, charge, absorbed });
         let Open { node, trace, admitted, .. } = *open;
         let Admitted { caller, hold, slot, .. } = *admitted;
-        let organization = caller.key.organization;
+        let organization = caller.key.organization();
         let metrics = &node.metrics;
         metrics.holds_open.fetch_sub(1, Ordering::Relaxed);
         metrics.charged_nanos.fetch_add(charge.0, Ordering::Relaxed);
@@ -136,12 +136,12 @@ pub(crate) fn blank_record(
     let key = &caller.key;
     RequestRecord {
         id: trace.request_id,
-        organization: key.organization,
-        environment: key.environment,
+        organization: key.organization(),
+        environment: key.environment(),
         key: key.id,
         key_name: key.name.to_string(),
-        secret: key.secret,
-        source_tag: key.source_tag.as_deref().map(str::to_owned),
+        secret: caller.secret,
+        source_tag: key.source_tag().map(str::to_owned),
         endpoint: claviger_domain::endpoint::EndpointName::ChatCompletions,
         model: trace.model.clone(),
         alias: trace.alias.clone(),

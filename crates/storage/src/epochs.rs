@@ -43,22 +43,25 @@ pub struct Rights {
     pub epoch: Epoch,
     /// Every organization and its wallet's balance.
     pub organizations: Vec<(Organization, Nano)>,
-    /// Every key, ended ones included.
-    pub keys: Vec<Key>,
     /// What organizations and environments restrict, where they do.
     pub rules: BTreeMap<OrganizationId, TenantRules>,
 }
 
 impl Store {
-    /// Reads everything at one consistent point.
+    /// Reads everything at one consistent point. Every key goes to `learn`, but for those that ended before
+    /// `ended_after`: there may be millions, so they are never all held here.
     ///
     /// # Errors
     /// Those of reading; a retry is safe.
-    pub async fn load_rights(&self) -> Result<Rights, Error> {
-        self.within(LOAD, self.load()).await
+    pub async fn load_rights(
+        &self,
+        ended_after: Timestamp,
+        learn: &mut (dyn FnMut(Key) + Send),
+    ) -> Result<Rights, Error> {
+        self.within(LOAD, self.load(ended_after, learn)).await
     }
 
-    async fn load(&self) -> Result<Rights, Error> {
+    async fn load(&self, ended_after: Timestamp, learn: &mut (dyn FnMut(Key) + Send)) -> Result<Rights, Error> {
         let mut snapshot = self.snapshot().await?;
         let epoch = current_epoch(&mut snapshot).await?;
         let mut balances: HashMap<OrganizationId, Nano> = HashMap::new();
@@ -68,7 +71,7 @@ impl Store {
             }
         });
         let organizations = tenancy::list(&mut snapshot).await?;
-        let keys = keys::list_all(&mut snapshot).await?;
+        keys::each(&mut snapshot, ended_after, learn).await?;
         let rules = rate_limits::load(&mut snapshot, None).await?;
         let organizations = organizations
             .into_iter()
@@ -77,7 +80,7 @@ impl Store {
                 (organization, balance)
             })
             .collect();
-        Ok(Rights { epoch, organizations, keys, rules })
+        Ok(Rights { epoch, organizations, rules })
     }
 
     /// The events after an epoch, in commit order. An answer also says that this process still held the database, as

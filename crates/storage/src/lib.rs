@@ -23,6 +23,7 @@ mod door;
 mod engine;
 mod epochs;
 mod error;
+mod key_policy;
 mod key_row;
 mod keys;
 mod ledger;
@@ -53,7 +54,7 @@ pub use audit::{AuditEntry, AuditEvent, AuditFault, AuditFilter, AuditReport, Se
 pub use charges::{ChargeSlot, Charges, Delivered, Durable, Intent, Lost, QueueFull};
 pub use epochs::Rights;
 pub use error::{Cause, Error, OpenError};
-pub use keys::{Changed, CreateKeyOutcome, KeyFilter};
+pub use keys::{Changed, CreateKeyOutcome, KeyFilter, SecretUse};
 pub use ledger::{Grant, InDoubt, Wallet};
 pub use migrate::schema_fingerprint;
 pub use notices::{ClaimedMail, Delivery, NewMail};

@@ -14,6 +14,7 @@ use sqlx::AssertSqlSafe;
 
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("migrations/0001_first.sql")),
+    (2, include_str!("migrations/0002_keys.sql")),
     (3, include_str!("migrations/0003_limits.sql")),
     (4, include_str!("migrations/0004_people.sql")),
     (5, include_str!("migrations/0005_places.sql")),

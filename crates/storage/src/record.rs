@@ -250,7 +250,7 @@ pub(crate) fn read<R: Cells>(row: &R) -> Result<RequestRecord, Error> {
         key_name: detail.key_name.into_owned(),
         secret: parse("request.detail", &detail.secret)?,
         source_tag: row.text_or_none("source_tag")?,
-        endpoint: known(endpoint(&detail.endpoint), "request.detail", &id)?,
+        endpoint: known(EndpointName::from_name(&detail.endpoint), "request.detail", &id)?,
         model: row.text("model")?,
         upstream_model: detail.upstream_model.map(Cow::into_owned),
         upstream_request_id: detail.upstream_request_id.map(Cow::into_owned),
@@ -276,12 +276,6 @@ pub(crate) fn read<R: Cells>(row: &R) -> Result<RequestRecord, Error> {
         delivery: known(Delivery::from_name(&delivery), "request.delivery", &delivery)?,
         id: parse("request.id", &id)?,
     })
-}
-
-fn endpoint(name: &str) -> Option<EndpointName> {
-    [EndpointName::ChatCompletions, EndpointName::Models, EndpointName::Account]
-        .into_iter()
-        .find(|endpoint| endpoint.name() == name)
 }
 
 /// A code of the catalogue by its text; a code that this program no longer has is dropped.

@@ -97,7 +97,10 @@ async fn lose(tx: &mut Tx<'_>, now: Now) -> Result<u64, Error> {
     for intent in left {
         let key = find_anywhere(tx, intent.key).await?;
         let (environment, name, secret, tag, is_test) = match key {
-            Some(key) => (key.environment, key.name, key.secret.id, key.source_tag, key.is_test),
+            Some(key) => {
+                let secret = key.newest().map_or(SecretId::from_u128(0), |secret| secret.id);
+                (key.environment, key.name, secret, key.source_tag, key.is_test)
+            }
             None => (EnvironmentId::from_u128(0), String::new(), SecretId::from_u128(0), None, false),
         };
         let record = RequestRecord {

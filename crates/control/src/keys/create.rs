@@ -102,9 +102,10 @@ pub(crate) async fn run(
             CreateKeyOutcome::Created { key, epoch } => return Ok(Created { key, value: minted.text, epoch }),
             CreateKeyOutcome::IdTaken => {}
             CreateKeyOutcome::UnknownEnvironment => return Err(Refusal::not_found()),
-            CreateKeyOutcome::LimitReached { limit } => {
+            CreateKeyOutcome::LimitReached { limit, unused } => {
                 let message = format!(
-                    "This organization has {limit} of {limit} API keys. Revoke one or ask the operator for more."
+                    "This organization has {limit} of {limit} API keys; {unused} were not used for 90 days. Revoke one \
+                     or ask the operator for more."
                 );
                 return Err(Refusal::because(Code::KeyLimitReached, message));
             }
@@ -122,23 +123,16 @@ pub(crate) fn mint(control: &Control, ask: &Ask, now: Now) -> Result<(MintedKey,
         let id = KeyId::generate(random);
         (MintedKey::mint(prefix, ask.is_test, id, random), SecretId::generate(now.wall, random))
     });
-    let stored = StoredSecret {
-        id: secret,
-        digest: pepper.digest(minted.text.expose().as_bytes()),
-        pepper_version: pepper.version,
-        redacted: minted.redacted.clone(),
-        created_at: now.wall,
-    };
+    let digest = pepper.digest(minted.text.expose().as_bytes());
+    let stored = StoredSecret::new(secret, digest, pepper.version, minted.redacted.clone(), now.wall);
     let new = NewKey {
-        id: minted.id,
         environment: ask.environment,
         class: ask.class,
         is_test: ask.is_test,
-        name: ask.name.clone(),
         source_tag: ask.source_tag.clone(),
         role: ask.role,
         expires_at: ask.expires_at,
-        secret: stored,
+        ..NewKey::new(minted.id, ask.name.clone(), stored)
     };
     Ok((minted, new))
 }

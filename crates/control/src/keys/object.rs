@@ -2,7 +2,7 @@
 //!
 //! Members whose features do not exist yet are there with `null`, so that a client sees one shape for good.
 
-use claviger_domain::key::{Class, Key, StoredState};
+use claviger_domain::key::{Class, EndReason, Key, StoredSecret, StoredState};
 use claviger_domain::time::Timestamp;
 use serde::Serialize;
 
@@ -63,10 +63,10 @@ struct SecretObject {
     number: u32,
     redacted_value: String,
     created_at: i64,
-    created_by: Option<()>,
+    created_by: String,
     ends_at: Option<i64>,
     ended_at: Option<i64>,
-    end_reason: Option<()>,
+    end_reason: Option<&'static str>,
     first_used_at: Option<i64>,
     last_used_at: Option<i64>,
     safe_to_end: bool,
@@ -86,7 +86,7 @@ impl KeyObject {
             object: "organization.project.api_key",
             id: key.id.to_string(),
             name: key.name.clone(),
-            redacted_value: key.secret.redacted.clone(),
+            redacted_value: key.redacted().to_owned(),
             created_at: key.created_at.seconds(),
             last_used_at: key.last_used_at.map(Timestamp::seconds),
             owner: None,
@@ -111,7 +111,7 @@ impl KeyObject {
             },
             shadow: None,
             stored_in: None,
-            secrets: vec![SecretObject::new(key)],
+            secrets: key.secrets.iter().map(SecretObject::new).collect(),
             created_by: None,
             state_changed: StateChanged::new(key.state),
             version: key.version,
@@ -120,18 +120,18 @@ impl KeyObject {
 }
 
 impl SecretObject {
-    fn new(key: &Key) -> Self {
+    fn new(secret: &StoredSecret) -> Self {
         Self {
-            id: key.secret.id.to_string(),
-            number: 1,
-            redacted_value: key.secret.redacted.clone(),
-            created_at: key.secret.created_at.seconds(),
-            created_by: None,
-            ends_at: None,
-            ended_at: None,
-            end_reason: None,
-            first_used_at: None,
-            last_used_at: key.last_used_at.map(Timestamp::seconds),
+            id: secret.id.to_string(),
+            number: secret.number,
+            redacted_value: secret.redacted.clone(),
+            created_at: secret.created_at.seconds(),
+            created_by: secret.created_by.clone(),
+            ends_at: secret.ends_at.map(Timestamp::seconds),
+            ended_at: secret.ended_at.map(Timestamp::seconds),
+            end_reason: secret.end_reason.map(EndReason::name),
+            first_used_at: secret.first_used_at.map(Timestamp::seconds),
+            last_used_at: secret.last_used_at.map(Timestamp::seconds),
             safe_to_end: false,
         }
     }
@@ -159,7 +159,7 @@ fn flags(key: &Key, now: Timestamp) -> Vec<&'static str> {
         ("expiring", is_expiring),
         ("idle", key.last_used_at.is_some_and(|at| age(at) >= 90 * DAY)),
         ("never_used", key.last_used_at.is_none() && age(key.created_at) > DAY),
-        ("old", age(key.secret.created_at) >= 365 * DAY),
+        ("old", key.newest().map_or(0, |secret| age(secret.created_at)) >= 365 * DAY),
         ("no_expiry", key.expires_at.is_none()),
         ("no_budget", is_inference && !key.is_test),
     ]

@@ -94,9 +94,12 @@ pub(crate) fn describe(operation: Operation, method: Method) -> Description {
         | Operation::ExportInstanceAudit
         | Operation::VerifyAudit
         | Operation::ListCheckpoints => audit::describe(operation),
-        Operation::SetUp | Operation::CreateGrant | Operation::VerifyLedger | Operation::ListInDoubt => {
-            operator::describe(operation)
-        }
+        Operation::SetUp
+        | Operation::CreateGrant
+        | Operation::VerifyLedger
+        | Operation::ListInDoubt
+        | Operation::ListJobs
+        | Operation::RunJob => operator::describe(operation),
     }
 }
 

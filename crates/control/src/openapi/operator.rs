@@ -74,6 +74,19 @@ const IN_DOUBT: Object = object(
     ],
 );
 
+const JOB: Object = object(
+    "Job",
+    &[
+        must("object", Shape::Is("job")),
+        must("id", Shape::Text),
+        must("period_seconds", Shape::Whole),
+        must("last_success", Shape::OrNull(&Shape::Time)),
+        must("done", Shape::Whole),
+        must("has_backlog", Shape::Flag),
+        must("last_error", Shape::OrNull(&Shape::Text)),
+    ],
+);
+
 pub(super) fn describe(operation: Operation) -> Description {
     match operation {
         Operation::SetUp => {
@@ -81,6 +94,8 @@ pub(super) fn describe(operation: Operation) -> Description {
         }
         Operation::CreateGrant => Description::of("Fund a wallet.", Reply::One(&GRANTED)).taking(&GRANT),
         Operation::VerifyLedger => Description::of("Prove the ledger again from zero.", Reply::One(&LEDGER)),
+        Operation::ListJobs => Description::of("How jobs fare.", Reply::List(&JOB)),
+        Operation::RunJob => Description::of("Run a job now.", Reply::One(&JOB)),
         _ => Description::of("Charges whose delivery is unknown.", Reply::List(&IN_DOUBT)),
     }
 }

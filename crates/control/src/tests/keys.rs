@@ -133,7 +133,10 @@ async fn an_organization_has_no_more_keys_than_it_may() {
     }
     let over = world.with(&admin, "POST", KEYS, &json!({ "name": "one more" })).await;
     assert_eq!(over.refusal(), (400, "key_limit_reached"));
-    assert!(text(&over.body["error"]["message"]).starts_with("This organization has 100 of 100 API keys."));
+    assert!(
+        text(&over.body["error"]["message"])
+            .starts_with("This organization has 100 of 100 API keys; 0 were not used for 90 days. ")
+    );
 }
 
 #[tokio::test]

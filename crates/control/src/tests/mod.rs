@@ -179,5 +179,6 @@ fn path_of(row: &claviger_domain::endpoint::Row) -> String {
         .replace("{key}", "key_000000000000")
         .replace("{epoch}", "9000000000")
         .replace("{project}", "env_0000000000000000000000")
+        .replace("{job}", "forgetting")
         .replace("{request}", if operation == Operation::GetRequest { "req_0000000000000000000000" } else { "req_0" })
 }

@@ -1,6 +1,6 @@
 //! What one row of the endpoint table says.
 
-use crate::right::Permission;
+use crate::right::{Permission, words};
 
 /// HTTP methods that rows use; HEAD answers as GET, OPTIONS is answered by the listener for every row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -158,26 +158,50 @@ operations! {
     VerifyLedger = "ledger.verify";
     /// Charges whose delivery is unknown.
     ListInDoubt = "ledger.in_doubt";
+    /// How jobs fare.
+    ListJobs = "jobs.list";
+    /// Run a job now.
+    RunJob = "jobs.run";
 }
 
-/// An inference endpoint as models, keys and records name it (`keys.md` §3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum EndpointName {
-    /// `chat/completions`.
-    ChatCompletions,
-    /// `models`.
-    Models,
-    /// `key` and `credits`.
-    Account,
-}
-
-impl EndpointName {
-    /// The name in policies, records and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "chat.completions",
-            Self::Models => "models",
-            Self::Account => "account",
-        }
+words! {
+    /// An endpoint as models, policies of keys and records name it (`keys.md` §3); a task counts as what its body means.
+    EndpointName {
+        /// `chat/completions`.
+        ChatCompletions = "chat.completions";
+        /// `completions`.
+        Completions = "completions";
+        /// `responses`.
+        Responses = "responses";
+        /// `messages`.
+        Messages = "messages";
+        /// `embeddings`.
+        Embeddings = "embeddings";
+        /// `images/…`.
+        Images = "images";
+        /// `audio/speech`.
+        AudioSpeech = "audio.speech";
+        /// `audio/transcriptions`.
+        AudioTranscriptions = "audio.transcriptions";
+        /// `audio/translations`.
+        AudioTranslations = "audio.translations";
+        /// `video/…`.
+        Video = "video";
+        /// `rerank`.
+        Rerank = "rerank";
+        /// `tasks`.
+        Tasks = "tasks";
+        /// `models`.
+        Models = "models";
+        /// `credits`.
+        Credits = "credits";
+        /// The list of environments.
+        Environments = "environments";
+        /// The list of registries.
+        Registries = "registries";
+        /// The list of agents.
+        Agents = "agents";
+        /// `key`: always allowed, so no policy names it.
+        Account = "account";
     }
 }

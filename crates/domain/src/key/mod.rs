@@ -1,9 +1,13 @@
 //! A key: its text, its state, its policy. Who asks is not known here.
 
+mod name;
 mod policy;
+mod record;
 mod state;
 mod text;
 
-pub use policy::{Class, InvalidPattern, Key, Limits, ModelPattern, Name, NewKey, SourceTag, StoredSecret};
-pub use state::{KeyState, Refused, RevocationReason, StoredState};
+pub use name::{Name, SourceTag, StoredIn};
+pub use policy::{Class, InvalidPattern, Limits, ModelPattern, Owner, Policy, Reach, Restrictions};
+pub use record::{AtDeadline, EndReason, Key, NewKey, Recipe, StateChange, StoredSecret};
+pub use state::{KeyState, Refused, RevocationReason, StoredState, told_of_ended_secret, told_of_old_secret};
 pub use text::{Diagnosis, InvalidPrefix, KeyText, MintedKey, Prefixes, mask, redacted};

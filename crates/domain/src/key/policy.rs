@@ -1,14 +1,13 @@
-//! What a key is besides its text and state: names, class, limits.
+//! What a key may do: its class, its restrictions, and the same once more in shadow (`keys.md` §3 to §5).
+//!
+//! Who enforces a restriction is not known here; a list that is `None` restricts nothing, and an empty one does not exist.
 
-use super::state::StoredState;
-use crate::error::Code;
-use crate::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
-use crate::right::{Role, words};
-use crate::secret::Digest;
-use crate::time::Timestamp;
+use crate::address::Cidr;
+use crate::endpoint::EndpointName;
+use crate::id::{AgentId, UserId};
+use crate::right::{Permission, words};
 use std::fmt;
 use std::str::FromStr;
-use unicode_normalization::UnicodeNormalization;
 
 words! {
     /// What a key is for.
@@ -20,53 +19,40 @@ words! {
     }
 }
 
-/// A name as people write it: 1 to 100 Unicode scalars, NFC, verbatim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name(String);
-
-/// A billing label: 1 to 64 Unicode scalars.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceTag(String);
-
-impl Name {
-    /// Checks and normalises.
-    ///
-    /// # Errors
-    /// `InvalidName`: empty, too long, only spaces, control or bidi-override characters.
-    pub fn parse(text: &str) -> Result<Self, Code> {
-        label(text, 100).map(Self).ok_or(Code::InvalidName)
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+words! {
+    /// How far a key sees agents, registries and tasks.
+    Reach {
+        /// The whole organization.
+        Organization = "organization";
+        /// Its environment; others answer 404.
+        Environment = "environment";
     }
 }
 
-impl SourceTag {
-    /// Checks and normalises.
-    ///
-    /// # Errors
-    /// `InvalidTag`: as for names, at most 64 characters.
-    pub fn parse(text: &str) -> Result<Self, Code> {
-        label(text, 64).map(Self).ok_or(Code::InvalidTag)
-    }
+/// Whose key it is; exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// A person.
+    User(UserId),
+    /// A machine.
+    Agent(AgentId),
+}
 
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => id.fmt(f),
+            Self::Agent(id) => id.fmt(f),
+        }
     }
 }
 
-/// `text n` of `keys.md` §3: NFC, no control or bidi-override characters, not only spaces.
-fn label(text: &str, characters_max: usize) -> Option<String> {
-    let normal: String = text.nfc().collect();
-    let is_bad = |character: char| {
-        character.is_control() || matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-    };
-    let count = normal.chars().count();
-    let is_good = (1..=characters_max).contains(&count) && !normal.trim().is_empty() && !normal.chars().any(is_bad);
-    is_good.then_some(normal)
+impl FromStr for Owner {
+    type Err = crate::id::MalformedId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self::User).or_else(|_| text.parse().map(Self::Agent))
+    }
 }
 
 /// An entry of a model list: a public id, or everything of one maker.
@@ -132,75 +118,38 @@ pub struct Limits {
     pub burst: Option<u32>,
 }
 
-/// A key as the database has it, without history.
-#[derive(Clone, Debug)]
-pub struct Key {
-    /// Its id.
-    pub id: KeyId,
-    /// Its organization.
-    pub organization: OrganizationId,
-    /// Its environment.
-    pub environment: EnvironmentId,
-    /// What it is for.
-    pub class: Class,
-    /// Whether it reaches the simulator only.
-    pub is_test: bool,
-    /// Its name, verbatim.
-    pub name: String,
-    /// Its billing label.
-    pub source_tag: Option<String>,
-    /// The role of an admin key.
-    pub role: Option<Role>,
-    /// Its stored state.
-    pub state: StoredState,
-    /// When it ends by itself.
-    pub expires_at: Option<Timestamp>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it was last used; at most 15 s late.
-    pub last_used_at: Option<Timestamp>,
-    /// Counts changes.
-    pub version: i64,
-    /// Its live secret.
-    pub secret: StoredSecret,
+/// What narrows a key. Every list is `None` (no restriction) or has an entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Restrictions {
+    /// The models it may call.
+    pub models: Option<Vec<ModelPattern>>,
+    /// The endpoints it may call; its own reading and ending are always allowed.
+    pub endpoints: Option<Vec<EndpointName>>,
+    /// The addresses it may come from.
+    pub ips: Option<Vec<Cidr>>,
+    /// The addresses it may not come from; judged first.
+    pub ips_denied: Option<Vec<Cidr>>,
+    /// Its rates.
+    pub limits: Limits,
 }
 
-/// What is kept of a secret.
-#[derive(Clone, Debug)]
-pub struct StoredSecret {
-    /// Its id.
-    pub id: SecretId,
-    /// The peppered digest.
-    pub digest: Digest,
-    /// Which pepper.
-    pub pepper_version: u16,
-    /// How lists show it: prefix + `…` + last 4.
-    pub redacted: String,
-    /// When it was made.
-    pub created_at: Timestamp,
+/// Everything about what a key may do, beyond class and role.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// What is refused.
+    pub enforced: Restrictions,
+    /// What would be refused: judged after the real ones have passed, told in the record only.
+    pub shadow: Option<Box<Restrictions>>,
+    /// How far it sees.
+    pub reach: Reach,
+    /// What an inference key may beyond inference: `keys.verify` or nothing.
+    pub permissions: Vec<Permission>,
 }
 
-/// A key to be stored; its text is not part of it.
-#[derive(Clone, Debug)]
-pub struct NewKey {
-    /// Its id, drawn before.
-    pub id: KeyId,
-    /// Its environment; the organization's default one when absent.
-    pub environment: Option<EnvironmentId>,
-    /// What it is for.
-    pub class: Class,
-    /// Whether it reaches the simulator only.
-    pub is_test: bool,
-    /// Its name.
-    pub name: Name,
-    /// Its billing label.
-    pub source_tag: Option<SourceTag>,
-    /// The role of an admin key.
-    pub role: Option<Role>,
-    /// When it ends by itself.
-    pub expires_at: Option<Timestamp>,
-    /// Its first secret.
-    pub secret: StoredSecret,
+impl Default for Policy {
+    fn default() -> Self {
+        Self { enforced: Restrictions::default(), shadow: None, reach: Reach::Organization, permissions: Vec::new() }
+    }
 }
 
 #[cfg(test)]
@@ -208,14 +157,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_kept_verbatim_in_nfc() {
-        assert_eq!(Name::parse("production backend").unwrap().as_str(), "production backend");
-        assert_eq!(Name::parse("e\u{301}").unwrap().as_str(), "é");
-        assert_eq!(Name::parse("<img src=x onerror=…>").unwrap().as_str(), "<img src=x onerror=…>");
-        for bad in ["", "   ", "a\u{202E}b", "a\0", "a\nb", &"x".repeat(101)] {
-            assert_eq!(Name::parse(bad), Err(Code::InvalidName));
+    fn a_model_entry_is_an_id_or_ends_in_a_slash_and_a_star() {
+        for (text, hit, miss) in [("acme/chat", "acme/chat", "acme/chat-2"), ("acme/*", "acme/x/y", "acmex/y")] {
+            let pattern: ModelPattern = text.parse().unwrap();
+            assert_eq!(pattern.to_string(), text);
+            assert!(pattern.matches(hit) && !pattern.matches(miss), "{text}");
         }
-        assert_eq!(SourceTag::parse("=cmd|'/C calc'!A0").unwrap().as_str(), "=cmd|'/C calc'!A0");
-        assert_eq!(SourceTag::parse(&"x".repeat(65)), Err(Code::InvalidTag));
+        for bad in ["", "*", "/*", "acme*", "a*/b", "acme/*/*", "a\nb", &"x".repeat(257)] {
+            assert_eq!(bad.parse::<ModelPattern>(), Err(InvalidPattern), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_owner_is_a_person_or_a_machine() {
+        let owner = Owner::Agent(AgentId::from_u128(7));
+        assert_eq!(owner.to_string().parse(), Ok(owner));
+        let owner = Owner::User(UserId::from_u128(7));
+        assert_eq!(owner.to_string().parse(), Ok(owner));
+        assert!("env_0000000000000000000007".parse::<Owner>().is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! The states of a key and the moves between them.
 
+use crate::error::Code;
 use crate::right::words;
 use crate::time::Timestamp;
 
@@ -67,6 +68,32 @@ impl KeyState {
             Self::Revoked { .. } => "revoked",
         }
     }
+}
+
+impl KeyState {
+    /// What is told of a state that admits nothing, to whoever holds the secret (`keys.md` §2.2): code, and the sentence
+    /// behind `Incorrect API key provided: <mask>.`
+    pub fn told(self) -> (Code, String) {
+        match self {
+            Self::Revoked { at } => (Code::KeyRevoked, format!("This key was revoked on {}.", at.date())),
+            Self::Expired { at } => (Code::KeyExpired, format!("This key expired at {}.", at.rfc3339())),
+            Self::Active | Self::Disabled => {
+                let reason = "This key is disabled; an administrator of its organization can enable it.";
+                (Code::KeyDisabled, reason.to_owned())
+            }
+        }
+    }
+}
+
+/// As [`KeyState::told`], for a secret of a living key that ended.
+pub fn told_of_ended_secret(at: Timestamp) -> (Code, String) {
+    (Code::KeyRevoked, format!("This secret was replaced on {}; use the key's current one.", at.date()))
+}
+
+/// As [`KeyState::told`], for a secret that is older than its organization allows.
+pub fn told_of_old_secret(at: Timestamp, days: u32) -> (Code, String) {
+    let reason = format!("This key reached its organization's maximum lifetime of {days} days at {}.", at.rfc3339());
+    (Code::KeyExpired, reason)
 }
 
 /// A move that the state does not allow: the key is revoked, and that is final.

@@ -114,6 +114,12 @@ impl KeyText {
             .ok_or_else(|| Diagnosis::of(text, prefixes))
     }
 
+    /// Whether a text that is no key of ours may be one made elsewhere: 16 to 256 characters that header values have.
+    pub fn may_be_foreign(text: &[u8]) -> bool {
+        let is_usual = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+        (16..=256).contains(&text.len()) && text.iter().all(is_usual)
+    }
+
     fn well_formed(text: &str, prefixes: &Prefixes) -> Option<Self> {
         let rest = text.strip_prefix(prefixes.of(text)?)?;
         let (rest, is_test) = rest.strip_prefix(TEST).map_or((rest, false), |rest| (rest, true));

@@ -5,8 +5,9 @@
 
 use super::{Snapshot, Tenant};
 use crate::wallets::Wallets;
-use claviger_domain::revocation::{Change, RightsEvent, ValidityLease};
-use claviger_domain::time::Clock;
+use claviger_domain::limits;
+use claviger_domain::revocation::{Change, Epoch, RightsEvent, ValidityLease};
+use claviger_domain::time::{Clock, Timestamp};
 use claviger_storage::{Engine, Error, Store};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +20,14 @@ const POLL: Duration = Duration::from_millis(200);
 const POLL_MAX: Duration = Duration::from_secs(4);
 
 /// Reads everything at one consistent point.
-pub(crate) async fn load(store: &Store, wallets: &Wallets) -> Result<Snapshot, Error> {
-    let rights = store.load_rights().await?;
-    let snapshot = Snapshot::new(rights.epoch);
+pub(crate) async fn load(store: &Store, wallets: &Wallets, now: Timestamp) -> Result<Snapshot, Error> {
+    let snapshot = Snapshot::new(Epoch::default());
+    let ended_after = now.minus(limits::REMEMBER_KEYS);
+    let rights = store.load_rights(ended_after, &mut |key| snapshot.keys.learn(key)).await?;
+    snapshot.applied.send_replace(rights.epoch);
     for (organization, balance) in rights.organizations {
-        snapshot.learn_organization(Tenant { id: organization.id, state: organization.state });
+        snapshot.learn_organization(Tenant::of(&organization));
         wallets.learn(organization.id, balance);
-    }
-    for key in rights.keys {
-        snapshot.keys.learn(key);
     }
     Ok(snapshot)
 }
@@ -76,7 +76,7 @@ impl Follower {
             }
             Change::Organization => {
                 if let Some(organization) = self.store.find_organization(event.organization).await? {
-                    self.snapshot.learn_organization(Tenant { id: organization.id, state: organization.state });
+                    self.snapshot.learn_organization(Tenant::of(&organization));
                     // A new organization starts with nothing; what it is funded with comes as events of its own.
                     self.wallets.learn(event.organization, claviger_domain::money::Nano::ZERO);
                 }

@@ -7,7 +7,7 @@ mod follow;
 mod keys;
 
 pub(crate) use follow::{Follower, load};
-pub(crate) use keys::{KeyEntry, Keys, Tenant};
+pub(crate) use keys::{KeyEntry, Keys, Presented, Tenant, Unusable};
 
 use claviger_domain::id::OrganizationId;
 use claviger_domain::revocation::{Epoch, ValidityLease};

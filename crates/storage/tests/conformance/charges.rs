@@ -174,7 +174,7 @@ async fn acts_and_charges_share_a_group_without_touching_each_other(engine: Engi
     assert_eq!((paid, granted), (10, 20));
     let wallet = world.store().wallet(world.scope).await.unwrap();
     assert_eq!(wallet.balance, Nano(20));
-    assert_eq!(world.store().load_rights().await.unwrap().keys.len(), 30);
+    assert_eq!(world.rights_keys().await.len(), 30);
     assert_eq!(world.store().verify_ledger().await.unwrap().faults, vec![]);
     assert_eq!(world.store().verify_audit().await.unwrap().faults, vec![]);
 }

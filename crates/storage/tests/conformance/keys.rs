@@ -2,11 +2,13 @@
 
 use crate::on_both_engines;
 use crate::world::{World, by};
-use claviger_domain::id::{EnvironmentId, KeyId};
-use claviger_domain::key::{Class, Key, KeyState, RevocationReason, StoredState};
+use claviger_domain::audit::Action;
+use claviger_domain::id::{EnvironmentId, KeyId, SecretId};
+use claviger_domain::key::{Class, Key, KeyState, RevocationReason, StoredSecret, StoredState};
 use claviger_domain::right::Role;
+use claviger_domain::secret::Digest;
 use claviger_domain::time::Timestamp;
-use claviger_storage::{CreateKeyOutcome, Engine, KeyFilter, Order, PageRequest};
+use claviger_storage::{CreateKeyOutcome, Engine, KeyFilter, Order, PageRequest, SecretUse};
 use claviger_testkit::clock::START;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ on_both_engines! {
     lists_page_by_creation_and_know_their_cursors,
     lists_filter_by_state_class_environment_tag_and_search,
     last_uses_go_forward_only,
+    what_ended_long_ago_is_forgotten_but_never_the_newest_secret,
 }
 
 fn filter() -> KeyFilter {
@@ -52,9 +55,10 @@ async fn a_key_comes_back_as_it_was_made(engine: Engine) {
         assert_eq!(read.source_tag.as_deref(), Some("checkout"));
         assert_eq!((read.state, read.expires_at, read.created_at), (StoredState::Enabled, new.expires_at, START));
         assert_eq!((read.last_used_at, read.version), (None, 1));
-        assert_eq!((read.secret.id, read.secret.pepper_version), (new.secret.id, 1));
-        assert!(read.secret.digest.matches(&new.secret.digest));
-        assert_eq!(read.secret.redacted, "clv_…min8");
+        let [secret] = &read.secrets[..] else { panic!("{:?}", read.secrets) };
+        assert_eq!((secret.id, secret.pepper_version, secret.number), (new.secret.id, 1, 1));
+        assert!(secret.digest.matches(&new.secret.digest));
+        assert_eq!(secret.redacted, "clv_…min8");
     }
 }
 
@@ -93,12 +97,12 @@ async fn parallel_creates_at_the_limit_give_exactly_the_limit(engine: Engine) {
     for task in tasks {
         match task.await.unwrap() {
             CreateKeyOutcome::Created { .. } => made += 1,
-            CreateKeyOutcome::LimitReached { limit } => assert_eq!(limit, 100),
+            CreateKeyOutcome::LimitReached { limit, unused } => assert_eq!((limit, unused), (100, 0)),
             other => panic!("{other:?}"),
         }
     }
     assert_eq!(made, LIMIT);
-    assert_eq!(world.store().load_rights().await.unwrap().keys.len(), LIMIT);
+    assert_eq!(world.rights_keys().await.len(), LIMIT);
     assert_eq!(world.store().verify_audit().await.unwrap().faults, vec![]);
 }
 
@@ -112,7 +116,7 @@ async fn ended_keys_do_not_count_against_the_limit(engine: Engine) {
     world.key("second").await;
     let new = world.new_key("third");
     let outcome = world.store().create_key(world.scope, new.clone(), &by()).await.unwrap();
-    assert!(matches!(outcome, CreateKeyOutcome::LimitReached { limit: 2 }));
+    assert!(matches!(outcome, CreateKeyOutcome::LimitReached { limit: 2, .. }));
     world.store().revoke_key(world.scope, first.id, RevocationReason::Unused, &by()).await.unwrap().unwrap();
     let outcome = world.store().create_key(world.scope, new, &by()).await.unwrap();
     assert!(matches!(outcome, CreateKeyOutcome::Created { .. }));
@@ -260,11 +264,48 @@ async fn last_uses_go_forward_only(engine: Engine) {
     let store = world.store();
     let before = *store.committed().borrow();
     let unknown = KeyId::from_symbols(b"000000000000").unwrap();
-    let stamp = |at| [(key.id, Timestamp(at)), (unknown, Timestamp(at))];
+    let secret = key.secrets[0].id;
+    let stamp = |at| [key.id, unknown].map(|key| SecretUse { key, secret, at: Timestamp(at) });
+    store.stamp_last_uses(&stamp(300)).await.unwrap();
     store.stamp_last_uses(&stamp(500)).await.unwrap();
     store.stamp_last_uses(&stamp(400)).await.unwrap();
     store.stamp_last_uses(&[]).await.unwrap();
     let stored = store.find_key(world.scope, key.id).await.unwrap().unwrap();
     assert_eq!((stored.last_used_at, stored.version), (Some(Timestamp(500)), 1));
+    let secret = &stored.secrets[0];
+    assert_eq!((secret.first_used_at, secret.last_used_at), (Some(Timestamp(300)), Some(Timestamp(500))));
     assert_eq!(*store.committed().borrow(), before, "a use is no change of rights");
+}
+
+async fn what_ended_long_ago_is_forgotten_but_never_the_newest_secret(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let key = world.key("k").await;
+    let end = |key: &Key| -> Result<Option<Key>, ()> {
+        let mut next = key.clone();
+        let newer = StoredSecret {
+            id: SecretId::from_u128(5),
+            number: 2,
+            digest: Digest::from_bytes([5; 32]),
+            ..next.secrets[0].clone()
+        };
+        next.secrets.iter_mut().for_each(|secret| secret.ended_at = Some(START));
+        next.secrets.insert(0, newer);
+        Ok(Some(next))
+    };
+    let changed = world.store().change_key(world.scope, key.id, Action::KeyUpdated, end, &by()).await.unwrap();
+    assert!(changed.unwrap().unwrap().is_new);
+    let ending = |key: &Key| -> Result<Option<Key>, ()> {
+        let mut next = key.clone();
+        next.secrets.iter_mut().for_each(|secret| secret.ended_at = Some(START));
+        Ok(Some(next))
+    };
+    world.store().change_key(world.scope, key.id, Action::KeyUpdated, ending, &by()).await.unwrap();
+    let month = Duration::from_secs(30 * 24 * 3600);
+    assert_eq!(world.store().forget(START.plus(month)).await.unwrap(), (0, false));
+    assert_eq!(world.store().forget(START.plus(month + Duration::from_secs(1))).await.unwrap(), (1, false));
+    let left = world.store().find_key(world.scope, key.id).await.unwrap().unwrap();
+    assert_eq!(left.secrets.iter().map(|secret| secret.number).collect::<Vec<_>>(), [2]);
+    let nowhere = KeyId::from_symbols(b"000000000000").unwrap();
+    let missing = world.store().change_key(world.scope, nowhere, Action::KeyUpdated, ending, &by()).await.unwrap();
+    assert!(missing.is_none());
 }

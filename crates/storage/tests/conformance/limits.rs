@@ -53,7 +53,7 @@ async fn limits_are_kept_by_place_and_model_and_come_as_news(engine: Engine) {
     assert_eq!(rules.environments.len(), 1);
     assert_eq!((rules.environments[0].0, rules.environments[0].1.limits), (place, both));
     assert_eq!(rules.environments[0].1.limits_of("acme/chat"), Some(&tokens));
-    assert_eq!(store.load_rights().await.unwrap().rules.get(&world.scope.0), Some(&rules));
+    assert_eq!(store.load_rights(START, &mut drop).await.unwrap().rules.get(&world.scope.0), Some(&rules));
 
     let audit = store.list_audit(world.scope, &PageRequest { limit: 1, ..PageRequest::default() }).await.unwrap();
     let record = &audit.unwrap().data[0].record;
@@ -71,7 +71,7 @@ async fn a_limit_on_nothing_is_gone(engine: Engine) {
         assert_eq!(limit.limits, Limits::default());
         assert_eq!(store.list_rate_limits(world.scope, None).await.unwrap().unwrap(), []);
     }
-    assert!(store.load_rights().await.unwrap().rules.is_empty());
+    assert!(store.load_rights(START, &mut drop).await.unwrap().rules.is_empty());
 }
 
 async fn model_permissions_are_replaced_and_lifted(engine: Engine) {
@@ -104,7 +104,7 @@ async fn nothing_of_another_organization_can_be_limited(engine: Engine) {
         assert!(store.find_model_permissions(world.scope, place).await.unwrap().is_none());
         assert!(store.set_model_permissions(world.scope, place, rule.clone(), &by()).await.unwrap().is_none());
     }
-    assert!(store.load_rights().await.unwrap().rules.is_empty());
+    assert!(store.load_rights(START, &mut drop).await.unwrap().rules.is_empty());
 }
 
 async fn refusals_are_counted_by_hour_key_and_reason(engine: Engine) {

@@ -3,7 +3,7 @@
 use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::id::{EnvironmentId, GrantId, KeyId, OrganizationId, RequestId, SecretId};
-use claviger_domain::key::{Class, Name, NewKey, SourceTag, StoredSecret};
+use claviger_domain::key::{Name, NewKey, SourceTag, StoredSecret};
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::{Nano, Price};
 use claviger_domain::price::PriceSheet;
@@ -82,23 +82,20 @@ impl World {
 
     pub(crate) fn new_key(&mut self, name: &str) -> NewKey {
         let id = KeyId::generate(&mut self.random);
+        let digest = Pepper::new(1, [1; 32]).digest(id.to_string().as_bytes());
+        let secret = SecretId::generate(START, &mut self.random);
+        let secret = StoredSecret::new(secret, digest, 1, "clv_…min8".to_owned(), START);
         NewKey {
-            id,
-            environment: None,
-            class: Class::Inference,
-            is_test: false,
-            name: Name::parse(name).unwrap(),
             source_tag: Some(SourceTag::parse("checkout").unwrap()),
-            role: None,
-            expires_at: None,
-            secret: StoredSecret {
-                id: SecretId::generate(START, &mut self.random),
-                digest: Pepper::new(1, [1; 32]).digest(id.to_string().as_bytes()),
-                pepper_version: 1,
-                redacted: "clv_…min8".to_owned(),
-                created_at: START,
-            },
+            ..NewKey::new(id, Name::parse(name).unwrap(), secret)
         }
+    }
+
+    /// Every key that nodes remember.
+    pub(crate) async fn rights_keys(&self) -> Vec<claviger_domain::key::Key> {
+        let mut keys = Vec::new();
+        self.store().load_rights(Timestamp(0), &mut |key| keys.push(key)).await.unwrap();
+        keys
     }
 
     /// A complete, delivered request of one [`COST`].

@@ -13,4 +13,6 @@ pub(super) const ROWS: &[Row] = &[
     operator(Operation::CreateGrant, Method::Post, "/api/operator/grants"),
     operator(Operation::VerifyLedger, Method::Post, "/api/operator/ledger/verify"),
     operator(Operation::ListInDoubt, Method::Get, "/api/operator/ledger/in_doubt"),
+    operator(Operation::ListJobs, Method::Get, "/api/operator/jobs"),
+    operator(Operation::RunJob, Method::Post, "/api/operator/jobs/{job}/run"),
 ];
