@@ -11,7 +11,7 @@ use crate::session::LiveSession;
 use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::endpoint::Row;
 use claviger_domain::error::Code;
-use claviger_domain::id::{OrganizationId, SessionId, UserId};
+use claviger_domain::id::{EnvironmentId, OrganizationId, SessionId, UserId};
 use claviger_domain::key::Class;
 use claviger_domain::limits;
 use claviger_domain::right::{Bound, Creators, Extent, INFERENCE_KEY_PERMISSIONS, Permission, Role, Standing};
@@ -83,6 +83,12 @@ impl Member {
         &self.attribution
     }
 
+    /// The only environment whose objects the caller sees; `None` = all of the organization.
+    #[expect(clippy::unused_self, reason = "keys get a reach next")]
+    pub(crate) const fn seen_from(&self) -> Option<EnvironmentId> {
+        None
+    }
+
     /// How far a permission reaches for this caller, now.
     pub(crate) fn extent(&self, permission: Permission) -> Extent {
         let policy = &self.organization.policy;
@@ -100,7 +106,6 @@ impl Member {
     }
 
     /// Asks for a permission on an object that was found inside the organization. `is_own` = it belongs to the caller.
-    #[expect(dead_code, reason = "keys have owners next")]
     pub(crate) fn require_own(&self, permission: Permission, is_own: bool) -> Result<(), Refusal> {
         match self.extent(permission) {
             Extent::All => Ok(()),

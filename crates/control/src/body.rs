@@ -8,6 +8,7 @@ use crate::serve::Call;
 use axum::body::Body;
 use axum::extract::FromRequest;
 use bytes::Bytes;
+use claviger_domain::address::Cidr;
 use claviger_domain::error::{Code, PublicError};
 use claviger_wire::scan::{Place, Sink, Value as Span, scan_strict};
 use http::{HeaderMap, Request, header};
@@ -92,6 +93,33 @@ impl Fields {
                 texts.collect::<Option<Vec<_>>>().map(Some).ok_or_else(expected)
             }
             Some(_) => Err(expected()),
+        }
+    }
+
+    /// Whether a member is there at all: `null` clears, absence leaves.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Takes a whole number from `least` to `most`.
+    pub(crate) fn count(&mut self, name: &str, least: u32, most: u32) -> Result<Option<u32>, Refusal> {
+        let Some(value) = self.integer(name)? else { return Ok(None) };
+        match u32::try_from(value) {
+            Ok(value) if (least..=most).contains(&value) => Ok(Some(value)),
+            _ => Err(Refusal::invalid(name, format_args!("a whole number from {least} to {most}"))),
+        }
+    }
+
+    /// Takes a list of 1 to 50 networks.
+    pub(crate) fn networks(&mut self, name: &str) -> Result<Option<Vec<Cidr>>, Refusal> {
+        let expected = "a list of 1 to 50 addresses or networks such as '203.0.113.7' or '10.0.0.0/8', or null";
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(items)) if (1..=50).contains(&items.len()) => {
+                let read: Option<Vec<Cidr>> = items.iter().map(|item| item.as_str()?.parse().ok()).collect();
+                read.map(Some).ok_or_else(|| Refusal::invalid(name, expected))
+            }
+            Some(_) => Err(Refusal::invalid(name, expected)),
         }
     }
 

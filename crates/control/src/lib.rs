@@ -5,21 +5,25 @@
 //! and a way to wait until a node knows a change.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod ask;
 mod audit;
 mod authenticate;
 mod authorize;
 mod body;
 mod confirmation;
+mod edited;
 mod environments;
 mod jobs;
 mod keys;
 mod limits;
 mod openapi;
 mod operator;
+mod organization;
 mod page;
 mod password;
 mod ports;
 mod query;
+mod registries;
 mod requests;
 mod respond;
 mod serve;

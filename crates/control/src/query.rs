@@ -58,6 +58,15 @@ impl Query {
         text.parse().map(Some).map_err(|_| Refusal::invalid(name, "a whole number"))
     }
 
+    /// Takes a truth value; absent is false.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<bool, Refusal> {
+        match self.text(name)?.as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Refusal::invalid(name, "true or false")),
+        }
+    }
+
     /// Takes `limit`, `after`, `before` and `order`.
     pub(crate) fn page(&mut self) -> Result<PageRequest, Refusal> {
         let limit = match self.integer("limit")? {

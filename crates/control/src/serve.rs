@@ -7,10 +7,11 @@ use crate::audit::{self, AuditSettings};
 use crate::authenticate::{Caller, authenticate};
 use crate::authorize::{self, Member, Operator, Visitor};
 use crate::jobs::Jobs;
+use crate::operator::organizations;
 use crate::ports::AwaitRights;
 use crate::respond::Refusal;
 use crate::settings::PeopleSettings;
-use crate::{confirmation, environments, keys, limits, operator, requests, usage, wallet};
+use crate::{confirmation, environments, keys, limits, operator, organization, registries, requests, usage, wallet};
 use axum::body::Body;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
@@ -163,44 +164,7 @@ impl Control {
         let caller = authenticate(self, origin, matched.row, request.headers(), request_id, now).await?;
         let call =
             Unauthorized { control: self.clone(), matched, caller, now, is_async: prefers_async(request.headers()) };
-        Ok(match call.matched.row.operation {
-            Operation::CreateKey => call.member(keys::create::handler, request).await?,
-            Operation::ListKeys => call.member(keys::list::handler, request).await?,
-            Operation::GetKey => call.member(keys::get::handler, request).await?,
-            Operation::RevokeKey => call.member(keys::revoke::handler, request).await?,
-            Operation::DisableKey => call.member(keys::disable::handler, request).await?,
-            Operation::EnableKey => call.member(keys::enable::handler, request).await?,
-            Operation::GetConfirmation => call.member(confirmation::handler, request).await?,
-            Operation::ListRateLimits => call.member(limits::rate_limits::list, request).await?,
-            Operation::SetRateLimit => call.member(limits::rate_limits::set, request).await?,
-            Operation::GetModelPermissions => call.member(limits::model_permissions::get, request).await?,
-            Operation::SetModelPermissions => call.member(limits::model_permissions::set, request).await?,
-            Operation::DeleteModelPermissions => call.member(limits::model_permissions::delete, request).await?,
-            Operation::ListEnvironments => call.member(environments::list::handler, request).await?,
-            Operation::GetWallet => call.member(wallet::get::handler, request).await?,
-            Operation::GetUsage => call.member(usage::get::handler, request).await?,
-            Operation::GetRequest => call.member(requests::get::handler, request).await?,
-            Operation::ListRequests => call.member(requests::list::handler, request).await?,
-            Operation::GetReceipt => call.member(requests::receipt::handler, request).await?,
-            Operation::ListAuditLogs => call.member(audit::list::handler, request).await?,
-            Operation::ExportAuditLogs => call.member(audit::export::handler, request).await?,
-            Operation::ListInstanceAudit => call.operator(audit::list::of_instance, request).await?,
-            Operation::ExportInstanceAudit => call.operator(audit::export::of_instance, request).await?,
-            Operation::VerifyAudit => call.operator(audit::verify::handler, request).await?,
-            Operation::ListCheckpoints => call.operator(audit::checkpoints::handler, request).await?,
-            Operation::SetUp => call.operator(operator::set_up::handler, request).await?,
-            Operation::CreateGrant => call.operator(operator::grants::handler, request).await?,
-            Operation::VerifyLedger => call.operator(operator::verify_ledger::handler, request).await?,
-            Operation::ListInDoubt => call.operator(operator::in_doubt::handler, request).await?,
-            Operation::ListJobs => call.operator(operator::jobs::list, request).await?,
-            Operation::RunJob => call.operator(operator::jobs::run, request).await?,
-            // Rows of the data plane never leave the gateway.
-            Operation::ChatCompletions
-            | Operation::ListModels
-            | Operation::GetModel
-            | Operation::GetOwnKey
-            | Operation::GetCredits => return Err(Code::UnknownUrl.into()),
-        })
+        run(call, request).await
     }
 
     /// Signs checkpoints, sends them out of the database and writes what was denied, until `stop` turns true; once more at
@@ -265,6 +229,90 @@ impl Control {
 fn prefers_async(headers: &HeaderMap) -> bool {
     let lines = headers.get_all("prefer").iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
+}
+
+/// One arm per operation: by what `authorize` makes of the caller, and who answers. An operation without an arm does not
+/// compile; those of the data plane never leave the gateway.
+macro_rules! handlers {
+    (here { $($kind:ident { $($operation:ident => $handler:path;)* })* } elsewhere { $($other:ident;)* }) => {
+        async fn run(call: Unauthorized, request: Request<Body>) -> Result<Response, Refusal> {
+            match call.matched.row.operation {
+                $($(Operation::$operation => call.$kind($handler, request).await,)*)*
+                $(Operation::$other)|* => Err(Code::UnknownUrl.into()),
+            }
+        }
+    };
+}
+
+handlers! {
+    here {
+        member {
+            CreateKey => keys::create::handler;
+            ListKeys => keys::list::handler;
+            GetKey => keys::get::handler;
+            RevokeKey => keys::revoke::handler;
+            DisableKey => keys::disable::handler;
+            EnableKey => keys::enable::handler;
+            GetConfirmation => confirmation::handler;
+            ListRateLimits => limits::rate_limits::list;
+            SetRateLimit => limits::rate_limits::set;
+            GetModelPermissions => limits::model_permissions::get;
+            SetModelPermissions => limits::model_permissions::set;
+            DeleteModelPermissions => limits::model_permissions::delete;
+            GetOrganization => organization::get::handler;
+            UpdateOrganization => organization::update::handler;
+            GetPolicy => organization::get_policy::handler;
+            UpdatePolicy => organization::update_policy::handler;
+            CloseOrganization => organization::close::handler;
+            ListEnvironments => environments::list::handler;
+            CreateEnvironment => environments::create::handler;
+            GetEnvironment => environments::get::handler;
+            UpdateEnvironment => environments::update::handler;
+            ArchiveEnvironment => environments::archive::handler;
+            AskEnvironments => environments::ask::handler;
+            ListRegistries => registries::list::handler;
+            CreateRegistry => registries::create::handler;
+            GetRegistry => registries::get::handler;
+            UpdateRegistry => registries::update::handler;
+            DeleteRegistry => registries::delete::handler;
+            AskRegistries => registries::ask::handler;
+            GetWallet => wallet::get::handler;
+            GetUsage => usage::get::handler;
+            GetRequest => requests::get::handler;
+            ListRequests => requests::list::handler;
+            GetReceipt => requests::receipt::handler;
+            ListAuditLogs => audit::list::handler;
+            ExportAuditLogs => audit::export::handler;
+        }
+        operator {
+            ListOrganizations => organizations::list::handler;
+            CreateOrganization => organizations::create::handler;
+            ReadOrganization => organizations::get::handler;
+            BoundOrganization => organizations::update::handler;
+            SuspendOrganization => organizations::state::suspend;
+            ResumeOrganization => organizations::state::resume;
+            EndOrganization => organizations::state::close;
+            OperatorDisableKey => organizations::keys::disable;
+            OperatorRevokeKey => organizations::keys::revoke;
+            ListInstanceAudit => audit::list::of_instance;
+            ExportInstanceAudit => audit::export::of_instance;
+            VerifyAudit => audit::verify::handler;
+            ListCheckpoints => audit::checkpoints::handler;
+            SetUp => operator::set_up::handler;
+            CreateGrant => operator::grants::handler;
+            VerifyLedger => operator::verify_ledger::handler;
+            ListInDoubt => operator::in_doubt::handler;
+            ListJobs => operator::jobs::list;
+            RunJob => operator::jobs::run;
+        }
+    }
+    elsewhere {
+        ChatCompletions;
+        ListModels;
+        GetModel;
+        GetOwnKey;
+        GetCredits;
+    }
 }
 
 /// A call whose caller is known, before anybody asked whether they may.

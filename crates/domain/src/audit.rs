@@ -68,6 +68,34 @@ words! {
         RateLimitUpdated = "rate_limit.updated";
         /// What models an environment may call was changed.
         ModelPermissionsUpdated = "model_permissions.updated";
+        /// An organization was suspended, resumed or closed.
+        OrganizationState = "organization.state_changed";
+        /// An environment was made.
+        ProjectCreated = "project.created";
+        /// An environment was renamed.
+        ProjectUpdated = "project.updated";
+        /// An environment was archived.
+        ProjectArchived = "project.archived";
+        /// An agent was made.
+        ServiceAccountCreated = "service_account.created";
+        /// An agent was changed.
+        ServiceAccountUpdated = "service_account.updated";
+        /// An agent was ended.
+        ServiceAccountDeleted = "service_account.deleted";
+        /// A registry was made.
+        RegistryCreated = "registry.created";
+        /// A registry was changed.
+        RegistryUpdated = "registry.updated";
+        /// A registry was ended.
+        RegistryDeleted = "registry.deleted";
+        /// Machines of an issuer are trusted.
+        TrustCreated = "trust.created";
+        /// They are no longer.
+        TrustDeleted = "trust.deleted";
+        /// A token of a trusted issuer was exchanged for a key.
+        TokenExchanged = "trust.exchanged";
+        /// A token was refused.
+        TokenRefused = "trust.refused";
         /// A person joined.
         UserAdded = "user.added";
         /// A person's role, state or rights changed.

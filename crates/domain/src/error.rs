@@ -116,6 +116,11 @@ catalogue! {
     OrganizationRequired = "organization_required", 400, "invalid_request_error", Caller, Retry::Unsaid, "Name the organization: there are several.";
     KeyLimitReached = "key_limit_reached", 400, "invalid_request_error", Caller, Retry::Unsaid, "This organization has as many API keys as it may have. Revoke one or ask the operator for more.";
     KeyIsRevoked = "key_is_revoked", 400, "invalid_request_error", Caller, Retry::Unsaid, "This key is revoked, and that is final. Create a new one.";
+    EnvironmentInUse = "environment_in_use", 400, "invalid_request_error", Caller, Retry::Unsaid, "This environment has live keys, or new keys go to it by default. Revoke its keys with it by 'revoke_keys': true; the default environment stays.";
+    EnvironmentArchived = "environment_archived", 400, "invalid_request_error", Caller, Retry::Unsaid, "This environment is archived, and that is final.";
+    NameTaken = "name_taken", 400, "invalid_request_error", Caller, Retry::Unsaid, "Another object of this kind has this name.";
+    OrganizationClosed = "organization_closed", 400, "invalid_request_error", Caller, Retry::Unsaid, "The organization's state does not allow this: a closed one stays closed, and only a suspended one can be resumed.";
+    AgentEnded = "agent_ended", 400, "invalid_request_error", Caller, Retry::Unsaid, "This service account is deleted, and that is final.";
     AlreadySetUp = "already_set_up", 400, "invalid_request_error", Caller, Retry::Unsaid, "This instance has an owner already.";
     LastOwner = "last_owner", 400, "invalid_request_error", Caller, Retry::Unsaid, "An organization keeps at least one active owner. Make somebody else an owner first.";
     AlreadyMember = "already_member", 400, "invalid_request_error", Caller, Retry::Unsaid, "This person is a member already.";
@@ -129,6 +134,7 @@ catalogue! {
     KeyDisabled = "key_disabled", 401, "authentication_error", Credential, Retry::Unsaid, "Incorrect API key provided: this key is disabled; an administrator of its organization can enable it.";
     InvalidLogin = "invalid_login", 401, "authentication_error", Credential, Retry::Unsaid, "The e-mail address or the password is wrong.";
     SessionRequired = "session_required", 401, "authentication_error", Credential, Retry::Unsaid, "Sign in: this needs a session, and there is none or it has ended.";
+    InvalidToken = "invalid_token", 401, "authentication_error", Credential, Retry::Unsaid, "This token cannot be exchanged for a key.";
     ModelNotAllowed = "model_not_allowed", 403, "permission_error", Credential, Retry::Unsaid, "This key may not use this model.";
     EndpointNotAllowed = "endpoint_not_allowed", 403, "permission_error", Credential, Retry::Unsaid, "This key may not use this endpoint.";
     TlsRequired = "tls_required", 403, "permission_error", Credential, Retry::Unsaid, "Keys are accepted over TLS only. Use https.";
@@ -151,6 +157,7 @@ catalogue! {
     InviteUsed = "invite_used", 410, "invalid_request_error", Caller, Retry::Unsaid, "Somebody joined by this invite already. Ask for a new one.";
     InviteExpired = "invite_expired", 410, "invalid_request_error", Caller, Retry::Unsaid, "This invite has expired. Ask for a new one.";
     InviteWithdrawn = "invite_withdrawn", 410, "invalid_request_error", Caller, Retry::Unsaid, "This invite was withdrawn. Ask for a new one.";
+    VersionConflict = "version_conflict", 412, "invalid_request_error", Caller, Retry::Unsaid, "Somebody else changed this object since you read it. Read it again.";
     RequestTooLarge = "request_too_large", 413, "invalid_request_error", Caller, Retry::Unsaid, "The body is larger than this endpoint takes.";
     UnsupportedMediaType = "unsupported_media_type", 415, "invalid_request_error", Caller, Retry::Unsaid, "Send 'Content-Type: application/json'.";
     UnsupportedContentEncoding = "unsupported_content_encoding", 415, "invalid_request_error", Caller, Retry::Unsaid, "Send the body without Content-Encoding.";

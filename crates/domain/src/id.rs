@@ -97,6 +97,10 @@ ids! {
     EnvironmentId = "env";
     /// A machine that owns keys.
     AgentId = "agt";
+    /// A source of models.
+    RegistryId = "reg";
+    /// Whom a keyless machine is trusted as.
+    TrustId = "trs";
     /// One credential of a key.
     SecretId = "sec";
     /// One administrative act.

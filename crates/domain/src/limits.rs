@@ -153,6 +153,10 @@ pub const MODEL_LIST_ENTRIES: usize = 100;
 
 /// Keys an organization may have unless the operator says otherwise.
 pub const KEYS_PER_ORGANIZATION: u32 = 100;
+/// The most keys an operator may give an organization: all of them are in every node's memory.
+pub const KEYS_PER_ORGANIZATION_MAX: u32 = 10_000_000;
+/// How long a new lifetime spares the secrets that are older than it, unless its owner says otherwise.
+pub const LIFETIME_GRACE_DAYS: u32 = 14;
 /// Ended keys that memory still knows, so that a refusal can say why.
 pub const REMEMBER_KEYS: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Ended secrets that memory still knows.

@@ -1,7 +1,8 @@
 //! Organizations, environments and the scope that every finder takes.
 
-use crate::id::{EnvironmentId, OrganizationId};
-use crate::right::{Creators, words};
+use crate::address::Cidr;
+use crate::id::{AgentId, EnvironmentId, OrganizationId, RegistryId};
+use crate::right::{Creators, Role, words};
 use crate::time::Timestamp;
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub struct Organization {
     pub reporting_zone: String,
     /// What it asks of its keys.
     pub policy: OrganizationPolicy,
+    /// Counts what people changed of it.
+    pub version: i64,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -73,12 +76,22 @@ pub struct OrganizationPolicy {
     pub suggested_expiry_days: Option<u32>,
     /// Whether every key needs a source tag.
     pub require_source_tag: bool,
+    /// Where its keys may be used from; `None` = anywhere.
+    pub allowed_ips: Option<Vec<Cidr>>,
     /// What happens to a leaked key.
     pub leak_action: LeakAction,
     /// After how many quiet hours a replaced secret ends by itself, unless the rotation says otherwise.
     pub finish_when_quiet_hours: Option<u32>,
     /// Whether developers see everybody's usage and requests.
     pub developers_see_all: bool,
+}
+
+impl OrganizationState {
+    /// Whether an operator may move an organization from this state to the other.
+    pub const fn may_become(self, next: Self) -> bool {
+        use OrganizationState::{Active, Closed, SetUp, Suspended};
+        matches!((self, next), (Active | SetUp, Suspended) | (Suspended, Active) | (Active | SetUp | Suspended, Closed))
+    }
 }
 
 impl Default for OrganizationPolicy {
@@ -88,6 +101,7 @@ impl Default for OrganizationPolicy {
             lifetime: None,
             suggested_expiry_days: Some(90),
             require_source_tag: false,
+            allowed_ips: None,
             leak_action: LeakAction::Revoke,
             finish_when_quiet_hours: None,
             developers_see_all: false,
@@ -125,6 +139,56 @@ pub struct Environment {
     pub created_at: Timestamp,
     /// When it was archived, which is final.
     pub archived_at: Option<Timestamp>,
+    /// Counts changes.
+    pub version: i64,
+}
+
+/// A non-human principal that owns keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Its id.
+    pub id: AgentId,
+    /// Where it lives.
+    pub environment: EnvironmentId,
+    /// 1 to 100 characters.
+    pub name: String,
+    /// What bounds its admin keys; without one it has none.
+    pub role: Option<Role>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was ended, which is final.
+    pub ended_at: Option<Timestamp>,
+    /// Counts changes.
+    pub version: i64,
+}
+
+words! {
+    /// Whether a registry offers its models.
+    RegistryState {
+        /// It does.
+        Active = "active";
+        /// It does not, for now.
+        Disabled = "disabled";
+    }
+}
+
+/// A named source of models: an organization's own deployments, under `<slug>/…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    /// Its id.
+    pub id: RegistryId,
+    /// The only environment that sees it; `None` = all of the organization.
+    pub environment: Option<EnvironmentId>,
+    /// 1 to 100 characters.
+    pub name: String,
+    /// What its model ids begin with, unique in the organization.
+    pub slug: String,
+    /// Whether it is in use.
+    pub state: RegistryState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Counts changes.
+    pub version: i64,
 }
 
 /// Whether a text is a slug: `[a-z0-9]+(-[a-z0-9]+)*`, at most 40 characters.

@@ -1,29 +1,29 @@
-//! Organizations and environments.
+//! Organizations: making and reading them. What people and the operator change of them is `organizations.rs`.
 
 use crate::audit::record;
-use crate::cells::{Cells, known};
+use crate::cells::{Cells, known, parse};
 use crate::door::{Tx, both};
 use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::statements::statements;
 use crate::store::Store;
+use claviger_domain::address::Cidr;
 use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::id::{EnvironmentId, OrganizationId};
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::right::Creators;
-use claviger_domain::tenancy::{
-    Environment, LeakAction, Lifetime, Organization, OrganizationPolicy, OrganizationState, TenantScope,
-};
+use claviger_domain::tenancy::{LeakAction, Lifetime, Organization, OrganizationPolicy, OrganizationState};
 use claviger_domain::time::Timestamp;
 
 /// What every reading of organizations selects.
 macro_rules! organization_columns {
     () => {
         "SELECT id, slug, name, state, state_reason, default_environment, max_keys, key_prefix, reporting_zone, creators, \
-         lifetime_days, lifetime_set_at, lifetime_binds_at, suggested_expiry_days, require_source_tag, leak_action, \
-         finish_when_quiet_hours, developers_see_all, created_at FROM organization"
+         lifetime_days, lifetime_set_at, lifetime_binds_at, suggested_expiry_days, require_source_tag, allowed_ips, \
+         leak_action, finish_when_quiet_hours, developers_see_all, settings_version, created_at FROM organization"
     };
 }
+pub(crate) use organization_columns;
 
 statements! {
     INSERT_ORGANIZATION = "INSERT INTO organization \
@@ -35,8 +35,6 @@ statements! {
     FIND = concat!(organization_columns!(), " WHERE id = $1");
     FIND_BY_SLUG = concat!(organization_columns!(), " WHERE slug = $1");
     LIST = concat!(organization_columns!(), " ORDER BY id");
-    LIST_ENVIRONMENTS = "SELECT id, COALESCE(archived_name, name) AS name, created_at, archived_at \
-        FROM environment WHERE org_id = $1 ORDER BY created_at, id";
 }
 
 /// The name of the environment that every organization begins with.
@@ -107,28 +105,6 @@ impl Store {
     pub async fn list_organizations(&self) -> Result<Vec<Organization>, Error> {
         list(&mut self.reader().await?).await
     }
-
-    /// The environments of an organization, oldest first.
-    ///
-    /// # Errors
-    /// Those of reading.
-    pub async fn list_environments(&self, scope: TenantScope) -> Result<Vec<Environment>, Error> {
-        let mut reader = self.reader().await?;
-        let id = scope.0.to_string();
-        both!(&mut reader, c => {
-            let rows = sqlx::query(LIST_ENVIRONMENTS).bind(&id).fetch_all(c).await?;
-            rows.iter()
-                .map(|row| {
-                    Ok(Environment {
-                        id: row.parsed("id")?,
-                        name: row.text("name")?,
-                        created_at: Timestamp(row.int("created_at")?),
-                        archived_at: row.int_or_none("archived_at")?.map(Timestamp),
-                    })
-                })
-                .collect()
-        })
-    }
 }
 
 pub(crate) async fn find(
@@ -172,7 +148,7 @@ async fn insert(tx: &mut Tx<'_>, new: &NewOrganization) -> Result<(), Error> {
     Ok(())
 }
 
-fn organization<R: Cells>(row: &R) -> Result<Organization, Error> {
+pub(crate) fn organization<R: Cells>(row: &R) -> Result<Organization, Error> {
     let state = row.text("state")?;
     Ok(Organization {
         id: row.parsed("id")?,
@@ -185,8 +161,14 @@ fn organization<R: Cells>(row: &R) -> Result<Organization, Error> {
         key_prefix: row.text_or_none("key_prefix")?,
         reporting_zone: row.text("reporting_zone")?,
         policy: policy(row)?,
+        version: row.int("settings_version")?,
         created_at: Timestamp(row.int("created_at")?),
     })
+}
+
+/// Networks as one text, parted by spaces.
+fn networks(text: &str) -> Result<Vec<Cidr>, Error> {
+    text.split(' ').map(|part| parse("organization.allowed_ips", part)).collect()
 }
 
 fn policy<R: Cells>(row: &R) -> Result<OrganizationPolicy, Error> {
@@ -204,6 +186,7 @@ fn policy<R: Cells>(row: &R) -> Result<OrganizationPolicy, Error> {
         lifetime,
         suggested_expiry_days: row.int_or_none("suggested_expiry_days")?.map(count),
         require_source_tag: row.flag("require_source_tag")?,
+        allowed_ips: row.text_or_none("allowed_ips")?.map(|text| networks(&text)).transpose()?,
         leak_action: known(LeakAction::from_name(&leak_action), "organization.leak_action", &leak_action)?,
         finish_when_quiet_hours: row.int_or_none("finish_when_quiet_hours")?.map(count),
         developers_see_all: row.flag("developers_see_all")?,

@@ -24,6 +24,8 @@ mod notices;
 mod outage;
 #[path = "conformance/people.rs"]
 mod people;
+#[path = "conformance/places.rs"]
+mod places;
 #[path = "conformance/proxy.rs"]
 mod proxy;
 #[path = "conformance/requests.rs"]

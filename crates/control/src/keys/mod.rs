@@ -23,8 +23,8 @@ use serde::Serialize;
 #[derive(Serialize)]
 pub(crate) struct Confirmed {
     #[serde(flatten)]
-    key: KeyObject,
-    confirmation: Confirmation,
+    pub(crate) key: KeyObject,
+    pub(crate) confirmation: Confirmation,
 }
 
 /// The environment that the path fixes, if it names one; it must be the caller's.

@@ -131,6 +131,9 @@ const CREATE: Object = object(
 const REASON: Object =
     object("RevokeKey", &[may("reason", Shape::Word(&["unused", "replaced", "member_left", "compromised", "other"]))]);
 
+/// Why the operator acts, for the organization to read.
+pub(super) const WHY: Object = object("Why", &[must("reason", Shape::Text)]);
+
 const LIST: &[Field] = &[
     may("limit", Shape::Whole),
     may("after", Shape::Text),
@@ -153,6 +156,12 @@ pub(super) fn describe(operation: Operation, method: Method) -> Description {
         (Operation::RevokeKey, Method::Delete) => Description::of("Revoke a key for ever.", Reply::One(&DELETED)),
         (Operation::RevokeKey, _) => {
             Description::of("Revoke a key for ever, with a reason.", Reply::One(&CONFIRMED)).taking(&REASON)
+        }
+        (Operation::OperatorDisableKey, _) => {
+            Description::of("Disable a key of any organization.", Reply::One(&CONFIRMED)).taking(&WHY)
+        }
+        (Operation::OperatorRevokeKey, _) => {
+            Description::of("Revoke a key of any organization.", Reply::One(&CONFIRMED)).taking(&WHY)
         }
         (Operation::DisableKey, _) => Description::of("Disable a key, reversibly.", Reply::One(&CONFIRMED)),
         (Operation::EnableKey, _) => Description::of("Enable a disabled key.", Reply::One(&CONFIRMED)),

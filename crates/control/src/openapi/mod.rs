@@ -13,6 +13,8 @@ mod limits;
 mod money;
 mod nodes;
 mod operator;
+mod organization;
+mod registries;
 mod shape;
 
 #[cfg(test)]
@@ -75,14 +77,39 @@ pub(crate) fn describe(operation: Operation, method: Method) -> Description {
         | Operation::GetKey
         | Operation::RevokeKey
         | Operation::DisableKey
-        | Operation::EnableKey => keys::describe(operation, method),
+        | Operation::EnableKey
+        | Operation::OperatorDisableKey
+        | Operation::OperatorRevokeKey => keys::describe(operation, method),
         Operation::ListRateLimits
         | Operation::SetRateLimit
         | Operation::GetModelPermissions
         | Operation::SetModelPermissions
         | Operation::DeleteModelPermissions => limits::describe(operation),
-        Operation::ListEnvironments => environments::describe(operation),
         Operation::GetConfirmation => nodes::describe(operation),
+        Operation::GetOrganization
+        | Operation::UpdateOrganization
+        | Operation::GetPolicy
+        | Operation::UpdatePolicy
+        | Operation::CloseOrganization
+        | Operation::ListOrganizations
+        | Operation::CreateOrganization
+        | Operation::ReadOrganization
+        | Operation::BoundOrganization
+        | Operation::SuspendOrganization
+        | Operation::ResumeOrganization
+        | Operation::EndOrganization => organization::describe(operation),
+        Operation::ListEnvironments
+        | Operation::CreateEnvironment
+        | Operation::GetEnvironment
+        | Operation::UpdateEnvironment
+        | Operation::ArchiveEnvironment
+        | Operation::AskEnvironments => environments::describe(operation),
+        Operation::ListRegistries
+        | Operation::CreateRegistry
+        | Operation::GetRegistry
+        | Operation::UpdateRegistry
+        | Operation::DeleteRegistry
+        | Operation::AskRegistries => registries::describe(operation),
         Operation::GetWallet
         | Operation::GetUsage
         | Operation::GetRequest

@@ -3,5 +3,6 @@
 pub(crate) mod grants;
 pub(crate) mod in_doubt;
 pub(crate) mod jobs;
+pub(crate) mod organizations;
 pub(crate) mod set_up;
 pub(crate) mod verify_ledger;

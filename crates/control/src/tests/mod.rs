@@ -3,6 +3,7 @@
 mod keys;
 mod limits;
 mod money;
+mod places;
 mod setup;
 mod walls;
 
@@ -177,6 +178,8 @@ fn path_of(row: &claviger_domain::endpoint::Row) -> String {
     row.path
         .replace("{model*}", "acme%2Fchat")
         .replace("{key}", "key_000000000000")
+        .replace("{organization}", "org_0000000000000000000000")
+        .replace("{registry}", "reg_0000000000000000000000")
         .replace("{epoch}", "9000000000")
         .replace("{project}", "env_0000000000000000000000")
         .replace("{job}", "forgetting")

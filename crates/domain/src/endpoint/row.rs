@@ -126,8 +126,58 @@ operations! {
     SetModelPermissions = "model_permissions.set";
     /// Allow all again.
     DeleteModelPermissions = "model_permissions.delete";
+    /// The organization itself.
+    GetOrganization = "organization.get";
+    /// Change its name, slug or reporting zone.
+    UpdateOrganization = "organization.update";
+    /// What it asks of its keys.
+    GetPolicy = "policy.get";
+    /// Change what it asks of its keys.
+    UpdatePolicy = "policy.update";
+    /// End it.
+    CloseOrganization = "organization.close";
     /// List environments.
     ListEnvironments = "environments.list";
+    /// Make an environment.
+    CreateEnvironment = "environments.create";
+    /// Read an environment.
+    GetEnvironment = "environments.get";
+    /// Rename an environment.
+    UpdateEnvironment = "environments.update";
+    /// Archive an environment, for ever.
+    ArchiveEnvironment = "environments.archive";
+    /// Environments, asked by a body, for any key.
+    AskEnvironments = "environments.ask";
+    /// List registries.
+    ListRegistries = "registries.list";
+    /// Make a registry.
+    CreateRegistry = "registries.create";
+    /// Read a registry.
+    GetRegistry = "registries.get";
+    /// Rename a registry, take it in and out of use.
+    UpdateRegistry = "registries.update";
+    /// End a registry.
+    DeleteRegistry = "registries.delete";
+    /// Registries, asked by a body, for any key.
+    AskRegistries = "registries.ask";
+    /// Every organization of the instance.
+    ListOrganizations = "operator.organizations.list";
+    /// Make an organization.
+    CreateOrganization = "operator.organizations.create";
+    /// Read any organization.
+    ReadOrganization = "operator.organizations.get";
+    /// Change an organization's bounds.
+    BoundOrganization = "operator.organizations.update";
+    /// Suspend an organization.
+    SuspendOrganization = "operator.organizations.suspend";
+    /// Resume a suspended organization.
+    ResumeOrganization = "operator.organizations.resume";
+    /// Close an organization, for ever.
+    EndOrganization = "operator.organizations.close";
+    /// Disable a key of any organization.
+    OperatorDisableKey = "operator.keys.disable";
+    /// Revoke a key of any organization.
+    OperatorRevokeKey = "operator.keys.revoke";
     /// The organization's wallet.
     GetWallet = "wallet.get";
     /// Usage, grouped.

@@ -64,6 +64,11 @@ impl Prefixes {
         &self.current
     }
 
+    /// Whether keys with this prefix are read.
+    pub fn is_accepted(&self, prefix: &str) -> bool {
+        self.accepted.iter().any(|accepted| accepted == prefix)
+    }
+
     /// The longest accepted prefix that the text begins with.
     fn of<'a>(&'a self, text: &str) -> Option<&'a str> {
         self.accepted.iter().map(String::as_str).find(|prefix| text.starts_with(prefix))
@@ -76,9 +81,9 @@ fn broken_rule(prefix: &str, all: &[String]) -> Option<&'static str> {
         && prefix.ends_with(['_', '-'])
         && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     // The types of `keys.md` §3, and those of this program's other ids.
-    const IDS: [&str; 15] = [
+    const IDS: [&str; 16] = [
         "key_", "org_", "usr_", "env_", "agt_", "sec_", "inv_", "ses_", "aud_", "bud_", "trs_", "req_", "task_",
-        "grt_", "pv_",
+        "grt_", "pv_", "reg_",
     ];
     if !shape {
         Some("must have 2 to 15 letters, digits, `_` or `-`, begin with a letter and end in `_` or `-`")

@@ -35,7 +35,7 @@ use futures_util::TryStreamExt as _;
 statements! {
     LOCK_ORGANIZATION = "UPDATE organization SET version = version + 1 WHERE id = $1 \
         RETURNING max_keys, default_environment";
-    FIND_ENVIRONMENT = "SELECT id FROM environment WHERE org_id = $1 AND id = $2";
+    FIND_ENVIRONMENT = "SELECT id FROM environment WHERE org_id = $1 AND id = $2 AND archived_at IS NULL";
     COUNT_LIVE = "SELECT CAST(COUNT(*) AS BIGINT) AS live FROM api_key WHERE org_id = $1 AND state <> 'revoked' \
         AND (expires_at IS NULL OR expires_at > $2)";
     COUNT_UNUSED = "SELECT CAST(COUNT(*) AS BIGINT) AS unused FROM api_key WHERE org_id = $1 AND state <> 'revoked' \

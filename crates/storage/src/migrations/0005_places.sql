@@ -1,5 +1,7 @@
 -- Organizations' policies, archived environments, agents, registries, trusts of keyless machines.
 --! both
+-- `version` of an organization is the lock of its row; this counts what people changed.
+ALTER TABLE organization ADD COLUMN settings_version BIGINT NOT NULL DEFAULT 1;
 ALTER TABLE organization ADD COLUMN state_reason TEXT;
 ALTER TABLE organization ADD COLUMN reporting_zone TEXT NOT NULL DEFAULT 'UTC';
 ALTER TABLE organization ADD COLUMN key_prefix TEXT;
@@ -17,6 +19,7 @@ ALTER TABLE organization ADD COLUMN developers_see_all BOOLEAN NOT NULL DEFAULT 
 -- A name is unique among active environments only: an archived one keeps its name here, and its id stands in `name`.
 ALTER TABLE environment ADD COLUMN archived_at BIGINT;
 ALTER TABLE environment ADD COLUMN archived_name TEXT;
+ALTER TABLE environment ADD COLUMN version BIGINT NOT NULL DEFAULT 1;
 
 CREATE INDEX environment_by_creation ON environment (org_id, created_at, id);
 
@@ -30,6 +33,7 @@ CREATE TABLE agent (
     created_at BIGINT NOT NULL,
     created_by TEXT NOT NULL,
     ended_at BIGINT,
+    version BIGINT NOT NULL,
     UNIQUE (org_id, id),
     FOREIGN KEY (org_id, environment_id) REFERENCES environment (org_id, id)
 );
@@ -45,6 +49,7 @@ CREATE TABLE registry (
     slug TEXT NOT NULL,
     state TEXT NOT NULL,
     created_at BIGINT NOT NULL,
+    version BIGINT NOT NULL,
     UNIQUE (org_id, id),
     UNIQUE (org_id, slug),
     FOREIGN KEY (org_id, environment_id) REFERENCES environment (org_id, id)

@@ -7,13 +7,24 @@ mod limits;
 mod money;
 mod nodes;
 mod operator;
+mod organization;
+mod registries;
 
 use super::row::{Authentication, ErrorShape, Method, Operation, Plane, Row};
 use crate::right::Permission;
 
 /// Every area's rows.
-pub(super) const AREAS: &[&[Row]] =
-    &[keys::ROWS, limits::ROWS, environments::ROWS, money::ROWS, audit::ROWS, nodes::ROWS, operator::ROWS];
+pub(super) const AREAS: &[&[Row]] = &[
+    keys::ROWS,
+    limits::ROWS,
+    organization::ROWS,
+    environments::ROWS,
+    registries::ROWS,
+    money::ROWS,
+    audit::ROWS,
+    nodes::ROWS,
+    operator::ROWS,
+];
 
 const fn management(operation: Operation, method: Method, path: &'static str, permission: Permission) -> Row {
     Row {

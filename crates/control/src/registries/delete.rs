@@ -1,0 +1,25 @@
+//! End a registry: owners and admins.
+
+use crate::authorize::Member;
+use crate::query::Query;
+use crate::respond::Refusal;
+use crate::serve::Call;
+use axum::Json;
+use axum::extract::State;
+use claviger_domain::id::RegistryId;
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(crate) struct Deleted {
+    object: &'static str,
+    id: String,
+    deleted: bool,
+}
+
+pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> Result<Json<Deleted>, Refusal> {
+    query.finish()?;
+    let id: RegistryId = call.id("registry")?;
+    let deleted = call.control.store().delete_registry(call.actor.scope(), id, call.actor.attribution()).await;
+    deleted.map_err(Refusal::of_write)?.ok_or_else(Refusal::not_found)?;
+    Ok(Json(Deleted { object: "organization.registry.deleted", id: id.to_string(), deleted: true }))
+}

@@ -1,0 +1,16 @@
+//! Read one registry: every role.
+
+use super::RegistryObject;
+use crate::authorize::Member;
+use crate::query::Query;
+use crate::respond::Refusal;
+use crate::serve::Call;
+use axum::Json;
+use axum::extract::State;
+
+pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> Result<Json<RegistryObject>, Refusal> {
+    query.finish()?;
+    let id = call.id("registry")?;
+    let found = call.control.store().find_registry(call.actor.scope(), id).await?;
+    Ok(Json(RegistryObject::new(&found.ok_or_else(Refusal::not_found)?)))
+}

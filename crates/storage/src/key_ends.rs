@@ -1,0 +1,71 @@
+//! Keys that end with what they belong to: an archived environment, an ended agent. Runs inside the act that ends it.
+
+use crate::audit::record;
+use crate::cells::Cells as _;
+use crate::door::{Tx, both};
+use crate::epochs::publish;
+use crate::error::Error;
+use crate::keys::change;
+use crate::statements::statements;
+use claviger_domain::audit::{Action, Attribution};
+use claviger_domain::id::{EnvironmentId, KeyId};
+use claviger_domain::key::RevocationReason;
+use claviger_domain::revocation::{Change, Epoch};
+use claviger_domain::tenancy::TenantScope;
+
+statements! {
+    OF_ENVIRONMENT = "SELECT id FROM api_key WHERE org_id = $1 AND environment_id = $2 AND state <> 'revoked' ORDER BY id";
+    LIVE_IN_ENVIRONMENT = "SELECT id FROM api_key WHERE org_id = $1 AND environment_id = $2 AND state <> 'revoked' \
+        AND (expires_at IS NULL OR expires_at > $3) LIMIT 1";
+    REVOKE = "UPDATE api_key SET state = 'revoked', state_at = $3, state_reason = $4, \
+        version = version + 1 WHERE org_id = $1 AND id = $2";
+}
+
+/// Whose keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Of {
+    Environment(EnvironmentId),
+}
+
+/// Whether an environment has keys that are neither revoked nor expired.
+pub(crate) async fn has_live(
+    tx: &mut Tx<'_>,
+    scope: TenantScope,
+    environment: EnvironmentId,
+    by: &Attribution,
+) -> Result<bool, Error> {
+    let (organization, environment) = (scope.0.to_string(), environment.to_string());
+    both!(tx, c => {
+        let query = sqlx::query(LIVE_IN_ENVIRONMENT).bind(&organization).bind(&environment).bind(by.at.0);
+        Ok(query.fetch_optional(c).await?.is_some())
+    })
+}
+
+/// Revokes all of them, each with its record and its event. The last epoch, if there was any key.
+pub(crate) async fn revoke(
+    tx: &mut Tx<'_>,
+    scope: TenantScope,
+    of: Of,
+    by: &Attribution,
+) -> Result<Option<Epoch>, Error> {
+    let organization = scope.0.to_string();
+    let (text, object) = match of {
+        Of::Environment(id) => (OF_ENVIRONMENT, id.to_string()),
+    };
+    let keys: Vec<KeyId> = both!(tx, c => {
+        let rows = sqlx::query(text).bind(&organization).bind(&object).fetch_all(c).await?;
+        rows.iter().map(|row| row.parsed("id")).collect::<Result<_, _>>()?
+    });
+    let reason = RevocationReason::Other.name();
+    let mut epoch = None;
+    for key in keys {
+        let id = key.to_string();
+        both!(tx, c => {
+            sqlx::query(REVOKE).bind(&organization).bind(&id).bind(by.at.0).bind(reason).execute(c).await?;
+        });
+        let changes = [change("state", None, Some(format!("revoked ({reason}, with {object})")))];
+        record(tx, scope.0, by, Action::KeyDeleted, &id, &changes).await?;
+        epoch = Some(publish(tx, scope.0, &Change::Key(key), by.at).await?);
+    }
+    Ok(epoch)
+}

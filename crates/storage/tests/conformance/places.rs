@@ -1,0 +1,228 @@
+//! Environments, registries, and what people and the operator change of organizations.
+
+use crate::on_both_engines;
+use crate::world::{World, by};
+use claviger_domain::id::{EnvironmentId, RegistryId};
+use claviger_domain::right::Creators;
+use claviger_domain::tenancy::{Lifetime, OrganizationPolicy, OrganizationState, RegistryState};
+use claviger_storage::{
+    ArchiveOutcome, CreateKeyOutcome, Edited, Engine, Error, KeyFilter, NewRegistry, Order, OrganizationEdit,
+    PageRequest,
+};
+use claviger_testkit::clock::START;
+use std::time::Duration;
+
+on_both_engines! {
+    an_environment_is_made_renamed_and_archived_with_its_keys,
+    an_archived_name_is_free_again,
+    environments_page_without_gap_or_overlap,
+    registries_belong_to_one_organization,
+    an_organization_changes_by_version,
+    only_a_suspended_organization_resumes_and_a_closed_one_stays,
+    live_secrets_come_oldest_first,
+}
+
+fn done<T: std::fmt::Debug>(edited: Edited<T>) -> T {
+    match edited {
+        Edited::Done(object, _) => object,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn an_environment_is_made_renamed_and_archived_with_its_keys(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let (scope, id) = (world.scope, EnvironmentId::from_u128(77));
+    let other = world.neighbour("umbrella").await;
+    let (made, epoch) = world.store().create_environment(scope, id, "staging", &by()).await.unwrap();
+    assert_eq!((made.name.as_str(), made.version), ("staging", 1));
+    let again = world.store().create_environment(scope, id, "staging", &by()).await.unwrap();
+    assert_eq!((again.0, again.1), (made.clone(), epoch), "a repetition changes nothing");
+    let taken = world.store().create_environment(scope, EnvironmentId::from_u128(78), "staging", &by()).await;
+    assert!(matches!(taken, Err(Error::Conflict(_))));
+
+    let store = world.store();
+    assert_eq!(store.rename_environment(other, id, "theirs", None, &by()).await.unwrap(), Edited::Unknown);
+    assert_eq!(store.rename_environment(scope, id, "qa", Some(9), &by()).await.unwrap(), Edited::Stale);
+    let renamed = done(store.rename_environment(scope, id, "qa", Some(1), &by()).await.unwrap());
+    assert_eq!((renamed.name.as_str(), renamed.version), ("qa", 2));
+    assert_eq!(store.find_environment(other, id).await.unwrap(), None);
+
+    let new = claviger_domain::key::NewKey { environment: Some(id), ..world.new_key("in qa") };
+    let CreateKeyOutcome::Created { key, .. } = world.store().create_key(scope, new, &by()).await.unwrap() else {
+        panic!("not created")
+    };
+    let store = world.store();
+    assert_eq!(store.archive_environment(scope, id, false, &by()).await.unwrap(), ArchiveOutcome::InUse);
+    assert_eq!(store.archive_environment(other, id, true, &by()).await.unwrap(), ArchiveOutcome::Unknown);
+    let ArchiveOutcome::Done(archived, _) = store.archive_environment(scope, id, true, &by()).await.unwrap() else {
+        panic!("not archived")
+    };
+    assert_eq!((archived.name.as_str(), archived.archived_at), ("qa", Some(START)));
+    let ended = store.find_key(scope, key.id).await.unwrap().unwrap();
+    assert_eq!(ended.state.at(START, ended.expires_at).name(), "revoked");
+    assert_eq!(store.rename_environment(scope, id, "x", None, &by()).await.unwrap(), Edited::Refused);
+    let new = claviger_domain::key::NewKey { environment: Some(id), ..world.new_key("late") };
+    let late = world.store().create_key(scope, new, &by()).await.unwrap();
+    assert!(matches!(late, CreateKeyOutcome::UnknownEnvironment), "no key in an archived environment");
+
+    let store = world.store();
+    let default = store.find_organization(scope.0).await.unwrap().unwrap().default_environment;
+    assert_eq!(store.archive_environment(scope, default, true, &by()).await.unwrap(), ArchiveOutcome::InUse);
+    assert_eq!(store.verify_audit().await.unwrap().faults, vec![]);
+}
+
+async fn an_archived_name_is_free_again(engine: Engine) {
+    let world = World::new(engine).await;
+    let (store, scope) = (world.store(), world.scope);
+    for number in [81_u128, 82] {
+        let id = EnvironmentId::from_u128(number);
+        store.create_environment(scope, id, "preview", &by()).await.unwrap();
+        let outcome = store.archive_environment(scope, id, false, &by()).await.unwrap();
+        assert!(matches!(outcome, ArchiveOutcome::Done(..)));
+    }
+    let names: Vec<String> =
+        store.list_environments(scope).await.unwrap().into_iter().map(|environment| environment.name).collect();
+    assert_eq!(names.iter().filter(|name| *name == "preview").count(), 2);
+}
+
+async fn environments_page_without_gap_or_overlap(engine: Engine) {
+    let world = World::new(engine).await;
+    let (store, scope) = (world.store(), world.scope);
+    for number in 0..7_u128 {
+        let id = EnvironmentId::from_u128(100 + number);
+        store.create_environment(scope, id, &format!("e{number}"), &by()).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = PageRequest { limit: 3, after: after.take(), before: None, order: Order::Ascending };
+        let page = store.page_environments(scope, false, &page).await.unwrap().unwrap();
+        seen.extend(page.data.iter().map(|row| row.id));
+        if !page.has_more {
+            break;
+        }
+        after = seen.last().map(ToString::to_string);
+    }
+    let mut expected: Vec<_> = store.list_environments(scope).await.unwrap().into_iter().map(|row| row.id).collect();
+    assert_eq!(seen, expected);
+    expected.reverse();
+    let page = PageRequest { limit: 100, ..PageRequest::default() };
+    let all = store.page_environments(scope, false, &page).await.unwrap().unwrap();
+    assert_eq!(all.data.iter().map(|row| row.id).collect::<Vec<_>>(), expected);
+    let unknown = PageRequest { after: Some("env_zzz".to_owned()), ..PageRequest::default() };
+    assert_eq!(store.page_environments(scope, true, &unknown).await.unwrap(), None);
+}
+
+async fn registries_belong_to_one_organization(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let other = world.neighbour("umbrella").await;
+    let (store, scope) = (world.store(), world.scope);
+    let new = |number: u128, slug: &str, environment| NewRegistry {
+        id: RegistryId::from_u128(number),
+        environment,
+        name: slug.to_owned(),
+        slug: slug.to_owned(),
+    };
+    let theirs = store.list_environments(other).await.unwrap()[0].id;
+    assert!(store.create_registry(scope, new(1, "own", Some(theirs)), &by()).await.unwrap().is_none());
+    let staging = EnvironmentId::from_u128(77);
+    store.create_environment(scope, staging, "staging", &by()).await.unwrap();
+    let (made, _) = store.create_registry(scope, new(1, "own", None), &by()).await.unwrap().unwrap();
+    store.create_registry(scope, new(2, "staged", Some(staging)), &by()).await.unwrap().unwrap();
+    assert!(matches!(store.create_registry(scope, new(3, "own", None), &by()).await, Err(Error::Conflict(_))));
+    store.create_registry(other, new(4, "own", None), &by()).await.unwrap().unwrap();
+
+    let all = PageRequest { limit: 100, order: Order::Ascending, ..PageRequest::default() };
+    let slugs = async |seen_from| -> Vec<String> {
+        let page = store.page_registries(scope, seen_from, &all).await.unwrap().unwrap();
+        page.data.into_iter().map(|registry| registry.slug).collect()
+    };
+    assert_eq!(slugs(None).await, ["own", "staged"]);
+    assert_eq!(slugs(Some(staging)).await, ["own", "staged"]);
+    assert_eq!(slugs(Some(theirs)).await, ["own"]);
+
+    assert_eq!(store.find_registry(other, made.id).await.unwrap(), None);
+    let state = Some(RegistryState::Disabled);
+    assert_eq!(
+        store.update_registry(other, made.id, None, state, None, &by()).await.unwrap(),
+        Edited::Unknown,
+        "another's registry is unknown"
+    );
+    assert_eq!(store.update_registry(scope, made.id, None, state, Some(5), &by()).await.unwrap(), Edited::Stale);
+    let updated = done(store.update_registry(scope, made.id, None, state, Some(1), &by()).await.unwrap());
+    assert_eq!((updated.state, updated.version), (RegistryState::Disabled, 2));
+    assert_eq!(store.find_registry(scope, made.id).await.unwrap(), Some(updated));
+    assert_eq!(store.delete_registry(other, made.id, &by()).await.unwrap(), None);
+    assert!(store.delete_registry(scope, made.id, &by()).await.unwrap().is_some());
+    assert_eq!(store.delete_registry(scope, made.id, &by()).await.unwrap(), None);
+}
+
+async fn an_organization_changes_by_version(engine: Engine) {
+    let mut world = World::new(engine).await;
+    world.neighbour("umbrella").await;
+    let (store, id) = (world.store(), world.scope.0);
+    let policy = OrganizationPolicy {
+        creators: Creators::Developers,
+        lifetime: Some(Lifetime { days: 30, set_at: START, binds_at: START.plus(Duration::from_secs(86_400)) }),
+        allowed_ips: Some(vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()]),
+        require_source_tag: true,
+        finish_when_quiet_hours: Some(12),
+        ..OrganizationPolicy::default()
+    };
+    let edit = OrganizationEdit {
+        name: Some("Acme & Söhne".to_owned()),
+        reporting_zone: Some("Asia/Shanghai".to_owned()),
+        policy: Some(policy.clone()),
+        keys_max: Some(7),
+        key_prefix: Some(Some("acme_".to_owned())),
+        ..OrganizationEdit::default()
+    };
+    let changed = done(store.update_organization(id, edit.clone(), Some(1), &by()).await.unwrap());
+    assert_eq!(store.find_organization(id).await.unwrap().unwrap(), changed);
+    assert_eq!((changed.policy, changed.version, changed.keys_max), (policy, 2, 7));
+    assert_eq!(store.update_organization(id, edit.clone(), Some(1), &by()).await.unwrap(), Edited::Stale);
+    let same = done(store.update_organization(id, edit, None, &by()).await.unwrap());
+    assert_eq!(same.version, 2, "what changes nothing is no change");
+    let edit = OrganizationEdit { slug: Some("umbrella".to_owned()), ..OrganizationEdit::default() };
+    assert!(matches!(store.update_organization(id, edit, None, &by()).await, Err(Error::Conflict(_))));
+    let all = PageRequest { limit: 1, order: Order::Ascending, ..PageRequest::default() };
+    let page = store.page_organizations(&all).await.unwrap().unwrap();
+    assert_eq!((page.data.len(), page.has_more), (1, true));
+    let next = PageRequest { after: page.data.first().map(|row| row.id.to_string()), ..all };
+    assert_eq!(store.page_organizations(&next).await.unwrap().unwrap().data.len(), 1);
+    let unknown = PageRequest { after: Some("org_x".to_owned()), ..PageRequest::default() };
+    assert!(store.page_organizations(&unknown).await.unwrap().is_none());
+    assert_eq!(store.verify_audit().await.unwrap().faults, vec![]);
+}
+
+async fn only_a_suspended_organization_resumes_and_a_closed_one_stays(engine: Engine) {
+    let world = World::new(engine).await;
+    let (store, id) = (world.store(), world.scope.0);
+    let move_to = async |state| {
+        let edit = OrganizationEdit { state: Some((state, Some("abuse".to_owned()))), ..OrganizationEdit::default() };
+        store.update_organization(id, edit, None, &by()).await.unwrap()
+    };
+    let suspended = done(move_to(OrganizationState::Suspended).await);
+    assert_eq!((suspended.state, suspended.state_reason.as_deref()), (OrganizationState::Suspended, Some("abuse")));
+    assert_eq!(done(move_to(OrganizationState::Active).await).state, OrganizationState::Active);
+    assert_eq!(done(move_to(OrganizationState::Closed).await).state, OrganizationState::Closed);
+    assert_eq!(move_to(OrganizationState::Active).await, Edited::Refused);
+    assert_eq!(move_to(OrganizationState::Suspended).await, Edited::Refused);
+}
+
+async fn live_secrets_come_oldest_first(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let first = world.key("first").await;
+    let second = world.key("second").await;
+    world
+        .store()
+        .revoke_key(world.scope, second.id, claviger_domain::key::RevocationReason::Unused, &by())
+        .await
+        .unwrap();
+    let live = world.store().live_secrets(world.scope, START, 10).await.unwrap();
+    assert_eq!(live.iter().map(|secret| secret.key).collect::<Vec<_>>(), [first.id]);
+    assert_eq!(world.store().count_live_keys(world.scope, START).await.unwrap(), 1);
+    let filter = KeyFilter { now: START, ..KeyFilter::default() };
+    let page = PageRequest { limit: 10, ..PageRequest::default() };
+    assert_eq!(world.store().list_keys(world.scope, &filter, &page).await.unwrap().unwrap().data.len(), 1);
+}
