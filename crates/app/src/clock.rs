@@ -20,12 +20,17 @@ impl MachineClock {
 }
 
 impl Clock for MachineClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     fn now(&self) -> Now {
+        Now { wall: self.wall(), monotonic: self.monotonic() }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    fn wall(&self) -> Timestamp {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now {
-            wall: Timestamp(i64::try_from(wall.as_micros()).unwrap_or(i64::MAX)),
-            monotonic: Monotonic(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)),
-        }
+        Timestamp(i64::try_from(wall.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        Monotonic(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 }

@@ -6,7 +6,9 @@
 
 use crate::base62;
 use crate::time::{Random, Timestamp};
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::str::FromStr;
 
 /// A text that is not an id of the expected kind. Publicly the same as an unknown object: 404.
@@ -54,9 +56,7 @@ macro_rules! ids {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let symbols = self.symbols();
-                f.write_str(Self::PREFIX)?;
-                f.write_str(std::str::from_utf8(&symbols).unwrap_or_default())
+                write_id::<{ Self::PREFIX.len() + 22 }>(f, Self::PREFIX, &self.symbols())
             }
         }
 
@@ -150,8 +150,7 @@ impl KeyId {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::PREFIX)?;
-        f.write_str(std::str::from_utf8(&self.0).unwrap_or_default())
+        write_id::<{ Self::PREFIX.len() + 12 }>(f, Self::PREFIX, &self.0)
     }
 }
 
@@ -166,6 +165,58 @@ impl FromStr for KeyId {
 
     fn from_str(text: &str) -> Result<Self, MalformedId> {
         text.strip_prefix(Self::PREFIX).and_then(|symbols| Self::from_symbols(symbols.as_bytes())).ok_or(MalformedId)
+    }
+}
+
+/// Prefix and symbols in one piece, so that `to_string` allocates once.
+fn write_id<const N: usize>(f: &mut fmt::Formatter<'_>, prefix: &str, symbols: &[u8]) -> fmt::Result {
+    let mut text = [b'0'; N];
+    let (before, behind) = text.split_at_mut(prefix.len().min(N));
+    before.copy_from_slice(prefix.as_bytes());
+    behind.copy_from_slice(symbols);
+    f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+}
+
+/// A map by ids. Ours are random where they are told apart, and only ids that we made are ever put in; so whoever presents
+/// one he made up cannot choose what it collides with, and a hash against such choices would be paid for nothing.
+pub type IdMap<I, T> = HashMap<I, T, BuildHasherDefault<IdHasher>>;
+
+/// Folds the bytes of an id.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdHasher(u64);
+
+impl IdHasher {
+    /// An odd number without pattern: 2⁶⁴ over the golden ratio.
+    const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+
+    fn fold(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(Self::FACTOR).rotate_left(29);
+    }
+}
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0.wrapping_mul(Self::FACTOR)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            for (slot, byte) in word.iter_mut().zip(chunk) {
+                *slot = *byte;
+            }
+            self.fold(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {
+        // The length of an array says nothing: all ids of a map have the same.
+    }
+
+    fn write_u128(&mut self, bits: u128) {
+        let low = bits & u128::from(u64::MAX);
+        self.fold(u64::try_from(low).unwrap_or(0));
+        self.fold(u64::try_from(bits >> 64).unwrap_or(0));
     }
 }
 
@@ -212,6 +263,26 @@ mod tests {
         }
         assert!("key_0000000000AZ".parse::<KeyId>().is_ok());
         assert!("key_0000000000A".parse::<KeyId>().is_err());
+    }
+
+    #[test]
+    fn ids_spread_over_a_map() {
+        use std::hash::{BuildHasher as _, Hash};
+        fn spread(ids: impl Iterator<Item = impl Hash>) -> (usize, usize) {
+            let build = BuildHasherDefault::<IdHasher>::default();
+            let hashes: Vec<u64> = ids.map(|id| build.hash_one(id)).collect();
+            let distinct = |part: fn(u64) -> u64| {
+                hashes.iter().map(|hash| part(*hash)).collect::<std::collections::HashSet<_>>().len()
+            };
+            // The bits by which a table chooses a bucket, and those by which it tells neighbours apart.
+            (distinct(|hash| hash & 0xFFFF), distinct(|hash| hash >> 57))
+        }
+        // Even ids that differ in one symbol, or follow one another: ours differ in more.
+        let keys = (0..4096_u32).map(|n| KeyId::from_symbols(format!("000000{n:06}").as_bytes()).unwrap());
+        let requests = (0..4096_u128).map(|n| RequestId::from_u128((0x0193_a4c1 << 96) | n));
+        for (low, high) in [spread(keys), spread(requests)] {
+            assert!(low > 3500 && high > 120, "{low} {high}");
+        }
     }
 
     #[test]

@@ -322,7 +322,7 @@ fn output_tokens(meters: &Meters) -> u64 {
 }
 
 fn tokens(meters: &Meters) -> impl Iterator<Item = (Meter, u64)> + '_ {
-    meters.iter().filter(|(meter, _)| meter.name().ends_with("_token"))
+    meters.iter().filter(|(meter, _)| meter.is_token())
 }
 
 /// Takes what exceeds the bound off the tokens of one side, the plain ones first.

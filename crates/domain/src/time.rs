@@ -26,6 +26,16 @@ pub struct Now {
 pub trait Clock: Send + Sync + 'static {
     /// Reads both clocks.
     fn now(&self) -> Now;
+
+    /// Reads the wall's alone, where the other is not asked for.
+    fn wall(&self) -> Timestamp {
+        self.now().wall
+    }
+
+    /// Reads the one that only goes forward alone.
+    fn monotonic(&self) -> Monotonic {
+        self.now().monotonic
+    }
 }
 
 /// The source of randomness, as an argument. Must be cryptographic wherever a secret is drawn.

@@ -124,7 +124,7 @@ impl Admitted {
             None => Err(NotUsable::Suspended),
         };
         usable.map_err(|refused| refused.told(&[], &node.settings.prefixes))?;
-        if !node.snapshot.is_fresh(node.now().monotonic) {
+        if !node.snapshot.is_fresh(node.monotonic()) {
             return Err(Code::AuthorizationStale.into());
         }
         Ok(())

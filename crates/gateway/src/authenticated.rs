@@ -12,8 +12,10 @@ use claviger_domain::id::SecretId;
 use claviger_domain::key::{self, Class, KeyText, Prefixes, mask};
 use claviger_domain::tenancy::OrganizationState;
 use claviger_domain::time::Timestamp;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use std::sync::Arc;
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Who calls.
 #[derive(Clone, Debug)]
@@ -81,8 +83,7 @@ fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Call
     };
     let found = keys.find_presented(id, text, &node.settings.peppers);
     // The clock is read after the look-up: what was found must have been believable then.
-    let now = node.now();
-    if !node.snapshot.is_fresh(now.monotonic) {
+    if !node.snapshot.is_fresh(node.monotonic()) {
         return Err(Code::AuthorizationStale.into());
     }
     let Some(Presented { key, secret }) = found.filter(|found| !found.key.is_canary) else {
@@ -126,7 +127,7 @@ impl NotUsable {
 pub(crate) fn check_state(key: &KeyEntry, secret: SecretId, node: &Node) -> Result<(), NotUsable> {
     let tenant = node.snapshot.find_organization(key.organization());
     let lifetime = tenant.as_ref().and_then(|tenant| tenant.lifetime);
-    key.check(secret, lifetime, node.now().wall).map_err(NotUsable::Key)?;
+    key.check(secret, lifetime, node.wall()).map_err(NotUsable::Key)?;
     match tenant.map(|tenant| tenant.state) {
         Some(OrganizationState::Active | OrganizationState::SetUp) => Ok(()),
         _ => Err(NotUsable::Suspended),
@@ -142,7 +143,7 @@ fn check_class(class: Class, accepted: Authentication) -> Result<(), Refusal> {
 }
 
 fn presented(headers: &HeaderMap) -> credential::Presented<'_> {
-    let mut x_api_key = headers.get_all("x-api-key").iter();
+    let mut x_api_key = headers.get_all(X_API_KEY).iter();
     let mut authorization = headers.get_all(header::AUTHORIZATION).iter();
     credential::Presented {
         x_api_key: x_api_key.next().map(|line| line.as_bytes()),

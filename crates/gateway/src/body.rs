@@ -14,6 +14,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
 
+/// A body up to this is copied out of the buffer it came in.
+const COPIED_BYTES: usize = 4 * 1024;
+
 /// Why a body did not come whole. Each is answered and ends the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
@@ -76,7 +79,10 @@ impl PacedBody {
         }
     }
 
-    /// The whole body, as far as there is room for it; one frame is returned without a copy.
+    /// The whole body, as far as there is room for it.
+    ///
+    /// A small one is copied: it lies in the connection's read buffer, and for as long as it did, every further read
+    /// would need a buffer of its own. A large one that came in one frame is not.
     ///
     /// # Errors
     /// [`BodyError`]: the rest of the body is unread.
@@ -86,7 +92,10 @@ impl PacedBody {
             return Err(BodyError::NoRoom);
         }
         let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
-        let Some(second) = self.next().await? else { return Ok(first) };
+        let second = if self.inner.is_end_stream() { None } else { self.next().await? };
+        let Some(second) = second else {
+            return Ok(if first.len() <= COPIED_BYTES { Bytes::copy_from_slice(&first) } else { first });
+        };
         let mut all = BytesMut::with_capacity(first.len().saturating_add(second.len()).max(announced));
         all.extend_from_slice(&first);
         all.extend_from_slice(&second);

@@ -99,7 +99,7 @@ impl Dispatched {
         let mut failure = Failure::Told(PublicError::new(Code::ServiceUnavailable));
         while let Some((target, may_repeat)) = queue.pop_front() {
             let Some(open) = exchange.open() else { break };
-            let is_late = || open.node.now().monotonic.since(open.trace.arrived.monotonic) > limits::LAST_ATTEMPT;
+            let is_late = || open.node.monotonic().since(open.trace.arrived.monotonic) > limits::LAST_ATTEMPT;
             if open.attempts.len() >= limits::ATTEMPTS || (!open.attempts.is_empty() && is_late()) {
                 break;
             }

@@ -61,7 +61,7 @@ pub(crate) fn own_key(node: &Node, from: &Authenticated) -> Response<Flow> {
         key.id,
         quoted(&key.name),
         quoted(&key.name),
-        key.state(node.now().wall).name(),
+        key.state(node.wall()).name(),
         key.is_test,
         key.environment(),
         key.source_tag().map_or_else(|| "null".to_owned(), quoted),

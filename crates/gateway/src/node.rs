@@ -20,7 +20,7 @@ use claviger_domain::money::Nano;
 use claviger_domain::revocation::Epoch;
 use claviger_domain::secret::Pepper;
 use claviger_domain::settlement::UpstreamCut;
-use claviger_domain::time::{Clock, Now, Random, Timestamp};
+use claviger_domain::time::{Clock, Monotonic, Now, Random, Timestamp};
 use claviger_storage::{Charges, Store};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -220,6 +220,14 @@ impl Gateway {
 impl Node {
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
+    }
+
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.clock.wall()
+    }
+
+    pub(crate) fn monotonic(&self) -> Monotonic {
+        self.clock.monotonic()
     }
 
     pub(crate) fn new_request_id(&self, at: Timestamp) -> RequestId {

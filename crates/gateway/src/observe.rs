@@ -59,7 +59,7 @@ impl Trace {
 
     /// Milliseconds since the request arrived.
     pub(crate) fn elapsed_ms(&self, node: &Node) -> u64 {
-        u64::try_from(node.now().monotonic.since(self.arrived.monotonic).as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(node.monotonic().since(self.arrived.monotonic).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Counts and logs the end of the request: one line, with its id, and nothing of its content.

@@ -11,13 +11,13 @@ use claviger_domain::error::{Code, PublicError};
 use claviger_domain::key::redacted;
 use claviger_wire::content_type;
 use claviger_wire::openai::chat::ChatAsk;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 /// A request whose body is understood.
 pub(crate) struct Parsed {
     pub(crate) caller: Caller,
     pub(crate) ask: Box<ChatAsk>,
-    /// The client's headers; the dialler passes the closed list of W22 on.
+    /// Those of the client's headers that may be passed on (W22).
     pub(crate) headers: HeaderMap,
     /// What the body has taken of the process's memory.
     pub(crate) room: Room,
@@ -37,6 +37,7 @@ impl Parsed {
         {
             return Err(Unparsed { refusal, unread: Some(matched.received) });
         }
+        let headers = forwarded(&matched.received.head.headers);
         let body = PacedBody::new(matched.received.body, matched.found.row.body_bytes_max);
         let mut room = node.memory.room();
         let bytes =
@@ -45,7 +46,7 @@ impl Parsed {
         // A key written into the wrong field must not reach logs and records.
         trace.model = redacted(&ask.model, &node.settings.prefixes).into_owned();
         trace.is_stream = ask.is_stream;
-        Ok(Self { caller, ask, headers: matched.received.head.headers, room, _made_here: () })
+        Ok(Self { caller, ask, headers, room, _made_here: () })
     }
 }
 
@@ -59,6 +60,18 @@ impl Unparsed {
     const fn read(refusal: Refusal) -> Self {
         Self { refusal, unread: None }
     }
+}
+
+/// Copies of the lines that may be passed on. The head they came in goes with this stage, for it lies in the connection's
+/// read buffer.
+fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for (name, value) in headers.iter().filter(|(name, _)| claviger_wire::headers::is_forwardable(name)) {
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            kept.append(name.clone(), value);
+        }
+    }
+    kept
 }
 
 fn check_head(headers: &HeaderMap, length: BodyLength, bytes_max: u64) -> Result<(), Refusal> {

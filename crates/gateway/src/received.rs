@@ -3,7 +3,7 @@
 //! Host, method, framing, `Connection` and `Expect` are judged here and nowhere else; the body is unread.
 
 use crate::observe::Trace;
-use crate::respond::Refusal;
+use crate::respond::{Refusal, X_REQUEST_ID};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::RequestId;
 use claviger_domain::limits;
@@ -142,7 +142,7 @@ fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// The caller's own id of the request, kept if it is plain (W24).
 fn client_request_id(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("x-request-id")?.to_str().ok()?;
+    let text = headers.get(X_REQUEST_ID)?.to_str().ok()?;
     let is_plain = (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     is_plain.then(|| text.to_owned())

@@ -50,7 +50,7 @@ impl Relayed {
 
 async fn whole(mut exchange: Exchange, reply: ChatReply, phase: &Arc<Phase>) -> Result<Relayed, Cut> {
     let open = exchange.open().ok_or(Cut)?;
-    open.first_byte_at = Some(open.node.now().wall);
+    open.first_byte_at = Some(open.node.wall());
     open.note_reply(&reply);
     let Effect::Ended(verdict) = open.settlement.step(Event::UpstreamEnded) else { return Err(Cut) };
     let extra = extra_headers(open);
@@ -92,7 +92,7 @@ fn failed(mut exchange: Exchange, fate: Fate, failure: Failure) -> Result<Relaye
 
 fn stream(mut exchange: Exchange, first: Option<Next>, node: &Arc<Node>, phase: &Arc<Phase>) -> Result<Relayed, Cut> {
     let open = exchange.open().ok_or(Cut)?;
-    open.first_byte_at = Some(node.now().wall);
+    open.first_byte_at = Some(node.wall());
     let extra = extra_headers(open);
     let (id, elapsed) = (open.trace.request_id_text.clone(), open.trace.elapsed_ms(node));
     let (counted, phase) = (StreamCount::new(node), Arc::clone(phase));

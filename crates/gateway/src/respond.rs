@@ -76,6 +76,10 @@ pub(crate) fn refusal(refusal: &Refusal, shape: ErrorShape, trace: &Trace, out_o
     reply
 }
 
+/// A request's id, ours or a caller's own.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const OPENAI_PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+const OPENAI_VERSION: HeaderName = HeaderName::from_static("openai-version");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A whole JSON answer.
@@ -93,8 +97,8 @@ pub(crate) fn close(headers: &mut HeaderMap) {
 /// What every reply says of itself (W24).
 pub(crate) fn common_headers(headers: &mut HeaderMap, request_id: &str, elapsed_ms: u64) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(HeaderName::from_static("x-request-id"), id);
+        headers.insert(X_REQUEST_ID, id);
     }
-    headers.insert(HeaderName::from_static("openai-processing-ms"), HeaderValue::from(elapsed_ms));
-    headers.insert(HeaderName::from_static("openai-version"), HeaderValue::from_static("2020-10-01"));
+    headers.insert(OPENAI_PROCESSING_MS, HeaderValue::from(elapsed_ms));
+    headers.insert(OPENAI_VERSION, HeaderValue::from_static("2020-10-01"));
 }

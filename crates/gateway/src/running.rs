@@ -2,16 +2,15 @@
 //!
 //! Only confirmations ask: what was admitted before a revocation finishes, and whoever revokes is told how much that is.
 
-use claviger_domain::id::KeyId;
+use claviger_domain::id::{IdMap, KeyId};
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 const SHARDS: usize = 16;
 
 /// The counts. A clone is the same counts.
 #[derive(Clone)]
-pub(crate) struct Running(Arc<[Mutex<HashMap<KeyId, u64>>]>);
+pub(crate) struct Running(Arc<[Mutex<IdMap<KeyId, u64>>]>);
 
 /// One admitted request; dropping it ends it.
 pub(crate) struct RunningRequest {
@@ -39,7 +38,7 @@ impl Running {
         self.shard(key).and_then(|shard| shard.lock().get(&key).copied()).unwrap_or(0)
     }
 
-    fn shard(&self, key: KeyId) -> Option<&Mutex<HashMap<KeyId, u64>>> {
+    fn shard(&self, key: KeyId) -> Option<&Mutex<IdMap<KeyId, u64>>> {
         let [.., last] = key.symbols();
         self.0.get(usize::from(*last).checked_rem(SHARDS)?)
     }

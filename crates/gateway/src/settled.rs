@@ -152,7 +152,7 @@ pub(crate) fn blank_record(
         is_test: key.is_test,
         admitted_at: trace.arrived.wall,
         first_byte_at: None,
-        completed_at: node.now().wall,
+        completed_at: node.wall(),
         status: 0,
         outcome: Outcome::Refused,
         error_code: None,

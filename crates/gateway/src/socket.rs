@@ -113,13 +113,14 @@ impl Socket {
         }
     }
 
-    /// Until when the peer must send something. A busy connection may be silent for ever, but its alarm stays armed, so
-    /// that the socket looks again when the answer has left; nothing else would wake it.
-    fn read_deadline(&self) -> Instant {
-        match self.phase.state.load(Ordering::Relaxed) {
-            BUSY => instant_in(limits::IDLE_CONNECTION),
-            IDLE => self.phase.idle_deadline(),
-            _ => self.deadline,
+    /// Ready when the peer should have sent something by now. A busy connection may be silent for ever, but its alarm
+    /// stays armed, so that the socket looks again when the answer has left; nothing else would wake it.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let phase = &self.phase;
+        match phase.state.load(Ordering::Relaxed) {
+            BUSY => self.alarm.poll_receding(context, || instant_in(limits::IDLE_CONNECTION)),
+            IDLE => self.alarm.poll_receding(context, || phase.idle_deadline()),
+            _ => self.alarm.poll(context, self.deadline),
         }
     }
 
@@ -151,8 +152,7 @@ impl AsyncRead for Socket {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                let deadline = self.read_deadline();
-                ready!(self.alarm.poll(context, deadline));
+                ready!(self.poll_silence(context));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }

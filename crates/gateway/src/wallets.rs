@@ -4,15 +4,14 @@
 //! path. On one node the lease is the wallet itself.
 
 use claviger_domain::credit_lease::{CreditLease, Hold, HoldRefused};
-use claviger_domain::id::OrganizationId;
+use claviger_domain::id::{IdMap, OrganizationId};
 use claviger_domain::money::Nano;
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The wallets that this node knows.
 #[derive(Default)]
-pub(crate) struct Wallets(RwLock<HashMap<OrganizationId, Arc<Wallet>>>);
+pub(crate) struct Wallets(RwLock<IdMap<OrganizationId, Arc<Wallet>>>);
 
 /// The credit of one organization on this node.
 pub(crate) struct Wallet(Mutex<CreditLease>);

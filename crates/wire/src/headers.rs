@@ -1,15 +1,15 @@
 //! The closed lists of headers (W21 to W23). Values, and those of credentials above all, are not known here.
 
-use claviger_domain::catalog::Dialect;
 use http::HeaderName;
 
 #[cfg(test)]
 mod tests;
 
-/// Whether a caller's header reaches the upstream. Everything not named here stays with us (W21, W22); the provider's
-/// credential, `accept-encoding: identity` and `x-request-id` are added where the request is sent.
-pub fn forwardable(name: &HeaderName, _dialect: Dialect) -> bool {
-    matches!(name.as_str(), "content-type" | "openai-beta")
+/// Whether a caller's header reaches the upstream. Everything not named here stays with us (W21, W22). What every request
+/// has is added where it is sent: `content-type: application/json`, which alone is accepted, the provider's credential,
+/// `accept-encoding: identity` and `x-request-id`.
+pub fn is_forwardable(name: &HeaderName) -> bool {
+    name.as_str() == "openai-beta"
 }
 
 /// Whether an upstream's header reaches the caller (W23). Hop-by-hop fields named in `Connection` are dropped where

@@ -4,7 +4,7 @@
 //! as many comparisons are made as a key with every secret it may have would need, and a miss compares with dummies.
 //! An entry holds what a request needs; what many keys have in common is held once.
 
-use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
+use claviger_domain::id::{EnvironmentId, IdHasher, KeyId, OrganizationId, SecretId};
 use claviger_domain::key::{
     Class, EndReason, Key, KeyState, Owner, Policy, Recipe, RevocationReason, StoredSecret, StoredState,
 };
@@ -15,7 +15,7 @@ use claviger_storage::SecretUse;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -272,7 +272,7 @@ struct Shared {
 /// The table.
 pub(crate) struct Keys {
     shards: Vec<RwLock<HashTable<Arc<KeyEntry>>>>,
-    hasher: RandomState,
+    hasher: BuildHasherDefault<IdHasher>,
     shared: Shared,
     /// Secrets made elsewhere, by their digest; empty on most instances.
     foreign: RwLock<HashMap<[u8; 32], KeyId>>,
@@ -286,7 +286,7 @@ impl Default for Keys {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            hasher: RandomState::new(),
+            hasher: BuildHasherDefault::default(),
             shared: Shared::default(),
             foreign: RwLock::default(),
             leaks: AtomicU64::new(0),

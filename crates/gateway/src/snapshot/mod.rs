@@ -9,11 +9,10 @@ mod keys;
 pub(crate) use follow::{Follower, load};
 pub(crate) use keys::{KeyEntry, Keys, Presented, Tenant, Unusable};
 
-use claviger_domain::id::OrganizationId;
+use claviger_domain::id::{IdMap, OrganizationId};
 use claviger_domain::revocation::{Epoch, ValidityLease};
 use claviger_domain::time::Monotonic;
 use parking_lot::RwLock;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
@@ -21,7 +20,7 @@ use tokio::sync::watch;
 /// Keys, organizations, and the lease under which they may be believed.
 pub(crate) struct Snapshot {
     pub(crate) keys: Keys,
-    organizations: RwLock<HashMap<OrganizationId, Arc<Tenant>>>,
+    organizations: RwLock<IdMap<OrganizationId, Arc<Tenant>>>,
     applied: watch::Sender<Epoch>,
     /// The end of the validity lease in monotonic nanoseconds; `u64::MAX` on SQLite, where the one process that
     /// writes is the one that reads.

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use claviger_domain::catalog::{Dialect, Provider};
 use claviger_domain::id::RequestId;
 use claviger_domain::secret::Secret;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub(crate) struct Call<'a> {
     pub(crate) path: &'static str,
     pub(crate) request: RequestId,
     pub(crate) request_id: &'a str,
-    /// The client's headers, of which the closed list is passed on.
+    /// Those of the client's headers that are passed on.
     pub(crate) client_headers: &'a HeaderMap,
     pub(crate) body: Vec<Bytes>,
     pub(crate) now_seconds: i64,
@@ -143,9 +143,7 @@ impl Prepared {
             }
         };
         for (name, value) in call.client_headers {
-            if name != header::CONTENT_TYPE && claviger_wire::headers::forwardable(name, call.provider.dialect) {
-                line(name.as_str(), value.as_bytes());
-            }
+            line(name.as_str(), value.as_bytes());
         }
         match call.provider.dialect {
             // llama.cpp's Python server validates the header as a UUID, and so may other servers that are nobody's dialect.

@@ -69,7 +69,9 @@ impl Connection {
 
     /// Adds to what was received; ready with 0 when the other side has ended.
     pub(super) fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.received.capacity().saturating_sub(self.received.len()) < READ_BYTES_MIN {
+        let room = self.received.capacity().saturating_sub(self.received.len());
+        if self.received.is_empty() || room < READ_BYTES_MIN {
+            // An empty buffer begins at its front again; a new one is only made while pieces of the old one are alive.
             self.received.reserve(READ_BYTES);
         }
         match &mut self.stream {

@@ -1,10 +1,13 @@
 //! Cuts the body of a reply out of the bytes that come (RFC 9112 §6, §7.1): told by length, chunked, or until the end.
 //!
-//! Pieces are slices of what was received, as they come; nothing is copied or put together. Chunk extensions and
-//! trailers are read past.
+//! Pieces leave as they come, never put together. Chunk extensions and trailers are read past.
 
 use super::reply::Malformed;
 use bytes::{Buf as _, Bytes, BytesMut};
+
+/// A piece up to this is copied out of the buffer it came in, so that the next read finds the same buffer whole: while a
+/// slice of it is alive, each would need another.
+const COPIED_BYTES: usize = 4 * 1024;
 
 /// The line of a chunk's size with its extensions, and a line of the trailer; servers send a tenth of it.
 const LINE_BYTES: usize = 4096;
@@ -68,7 +71,7 @@ impl Framing {
             Self::Sized(left) => Ok(piece_of(left, received)),
             Self::Chunked(chunks) => chunks.next(received),
             Self::UntilClose if received.is_empty() => Ok(Part::More),
-            Self::UntilClose => Ok(Part::Piece(received.split().freeze())),
+            Self::UntilClose => Ok(Part::Piece(take_piece(received, received.len()))),
         }
     }
 }
@@ -117,7 +120,17 @@ fn piece_of(left: &mut u64, received: &mut BytesMut) -> Part {
     }
     let length = usize::try_from(*left).unwrap_or(usize::MAX).min(received.len());
     *left = left.saturating_sub(u64::try_from(length).unwrap_or(u64::MAX));
-    Part::Piece(received.split_to(length).freeze())
+    Part::Piece(take_piece(received, length))
+}
+
+fn take_piece(received: &mut BytesMut, length: usize) -> Bytes {
+    match received.get(..length).filter(|piece| piece.len() <= COPIED_BYTES).map(Bytes::copy_from_slice) {
+        Some(piece) => {
+            received.advance(length);
+            piece
+        }
+        None => received.split_to(length).freeze(),
+    }
 }
 
 /// The next line without its end, which must be CR LF.

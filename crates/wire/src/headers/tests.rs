@@ -7,49 +7,47 @@ fn name(text: &str) -> HeaderName {
 }
 
 #[test]
-fn nothing_of_the_caller_but_two_headers_reaches_an_upstream() {
-    for dialect in Dialect::ALL {
-        assert!(forwardable(&name("Content-Type"), *dialect));
-        assert!(forwardable(&name("OpenAI-Beta"), *dialect));
-        for header in [
-            "authorization",
-            "x-api-key",
-            "api-key",
-            "x-goog-api-key",
-            "cookie",
-            "connection",
-            "keep-alive",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-            "proxy-authorization",
-            "host",
-            "content-length",
-            "accept-encoding",
-            "openai-organization",
-            "openai-project",
-            "forwarded",
-            "x-forwarded-for",
-            "x-forwarded-host",
-            "x-real-ip",
-            "x-stainless-lang",
-            "x-codex-turn-metadata",
-            "x-claude-code-session-id",
-            "x-session-id",
-            "x-fern-language",
-            "idempotency-key",
-            "user-agent",
-            "accept",
-            "x-request-id",
-            "traceparent",
-            "anthropic-version",
-            "anthropic-beta",
-            "x-claviger-anything",
-            "x-unknown",
-        ] {
-            assert!(!forwardable(&name(header), *dialect), "{header}");
-        }
+fn nothing_of_the_caller_but_one_header_reaches_an_upstream() {
+    assert!(is_forwardable(&name("OpenAI-Beta")));
+    for header in [
+        "content-type",
+        "authorization",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "cookie",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "proxy-authorization",
+        "host",
+        "content-length",
+        "accept-encoding",
+        "openai-organization",
+        "openai-project",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-real-ip",
+        "x-stainless-lang",
+        "x-codex-turn-metadata",
+        "x-claude-code-session-id",
+        "x-session-id",
+        "x-fern-language",
+        "idempotency-key",
+        "user-agent",
+        "accept",
+        "x-request-id",
+        "traceparent",
+        "anthropic-version",
+        "anthropic-beta",
+        "x-claviger-anything",
+        "x-unknown",
+    ] {
+        assert!(!is_forwardable(&name(header)), "{header}");
     }
 }
 
