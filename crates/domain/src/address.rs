@@ -36,6 +36,11 @@ impl Cidr {
         masked(canonical, length).map(|network| Self { network, length }).ok_or(InvalidCidr)
     }
 
+    /// Whether the other network lies in this one, whole.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.length <= other.length && self.contains(other.network)
+    }
+
     /// Whether the address lies in the network.
     pub fn contains(&self, address: IpAddr) -> bool {
         masked(address.to_canonical(), self.length) == Some(self.network)

@@ -38,6 +38,7 @@ pub mod price;
 pub mod request;
 pub mod revocation;
 pub mod right;
+pub mod rights;
 pub mod secret;
 pub mod settlement;
 pub mod tenancy;
