@@ -129,6 +129,10 @@ const fn nanos_of(duration: Duration) -> u64 {
 pub const CHARGE_QUEUE: usize = 16_384;
 /// Charges of one commit.
 pub const CHARGE_GROUP: usize = 1024;
+/// Segments of the journal; new requests are refused while more than half of them hold what the database lacks.
+pub const JOURNAL_SEGMENTS: usize = 4;
+/// Bytes of one segment: with all that may be queued, half of the journal has room for everything that runs.
+pub const JOURNAL_SEGMENT_BYTES: usize = 16 * 1024 * 1024;
 /// Management acts waiting for the writer.
 pub const ACT_QUEUE: usize = 1024;
 /// Rows of one multi-row INSERT: SQLite looks `$n` up linearly, and the statement cache likes one size.

@@ -6,6 +6,8 @@
 
 use crate::error::Error;
 use claviger_domain::audit::AuditKey;
+use claviger_domain::id::OrganizationId;
+use claviger_domain::money::Nano;
 use claviger_domain::revocation::Epoch;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
@@ -42,11 +44,13 @@ pub(crate) struct Tx<'c> {
     pub(crate) audit_key: &'c AuditKey,
     /// The last epoch this transaction made; published once it is committed.
     pub(crate) epoch: Option<Epoch>,
+    /// What this transaction gave to wallets; charges can spend it once it is committed.
+    pub(crate) funded: Vec<(OrganizationId, Nano)>,
 }
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(link: Link<'c>, audit_key: &'c AuditKey) -> Self {
-        Self { link, audit_key, epoch: None }
+        Self { link, audit_key, epoch: None, funded: Vec::new() }
     }
 }
 

@@ -62,7 +62,7 @@ impl Store {
     }
 
     async fn load(&self, ended_after: Timestamp, learn: &mut (dyn FnMut(Key) + Send)) -> Result<Rights, Error> {
-        let mut snapshot = self.snapshot().await?;
+        let mut snapshot = self.level_snapshot().await?;
         let epoch = current_epoch(&mut snapshot).await?;
         let mut balances: HashMap<OrganizationId, Nano> = HashMap::new();
         both!(&mut snapshot, c => {

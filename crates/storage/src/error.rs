@@ -182,6 +182,14 @@ pub enum OpenError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The journal before the database does not read, or is another database's.
+    #[error("the journal in {directory} cannot be used: {what}; nothing was touched")]
+    Journal {
+        /// Where it lies.
+        directory: String,
+        /// What is wrong, with the place.
+        what: String,
+    },
     /// Anything below.
     #[error(transparent)]
     Database(#[from] Error),

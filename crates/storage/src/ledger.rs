@@ -84,7 +84,7 @@ impl Store {
     /// # Errors
     /// Those of reading.
     pub async fn wallet(&self, scope: TenantScope) -> Result<Wallet, Error> {
-        let mut reader = self.reader().await?;
+        let mut reader = self.level_reader().await?;
         let organization = scope.0.to_string();
         both!(&mut reader, c => {
             let row = sqlx::query(FIND_WALLET).bind(&organization).fetch_optional(c).await?;
@@ -99,7 +99,7 @@ impl Store {
     /// # Errors
     /// Those of reading.
     pub async fn list_in_doubt(&self) -> Result<Vec<InDoubt>, Error> {
-        let mut reader = self.reader().await?;
+        let mut reader = self.level_reader().await?;
         both!(&mut reader, c => {
             let rows = sqlx::query(LIST_IN_DOUBT).fetch_all(c).await?;
             rows.iter()
@@ -158,6 +158,7 @@ pub(crate) async fn grant(tx: &mut Tx<'_>, scope: TenantScope, act: &Grant, by: 
             .execute(c)
             .await?;
     });
+    tx.funded.push((scope.0, act.amount));
     let changes =
         [change("amount", None, Some(act.amount.to_string())), change("reason", None, Some(act.reason.clone()))];
     record(tx, scope.0, by, Action::GrantCreated, &reference, &changes).await?;

@@ -24,6 +24,7 @@ mod engine;
 mod environments;
 mod epochs;
 mod error;
+mod journal;
 mod key_ends;
 mod key_policy;
 mod key_row;

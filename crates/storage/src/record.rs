@@ -279,6 +279,6 @@ pub(crate) fn read<R: Cells>(row: &R) -> Result<RequestRecord, Error> {
 }
 
 /// A code of the catalogue by its text; a code that this program no longer has is dropped.
-fn code(text: &str) -> Option<&'static str> {
+pub(crate) fn code(text: &str) -> Option<&'static str> {
     Code::ALL.iter().map(|code| code.text()).find(|known| *known == text)
 }

@@ -37,7 +37,7 @@ impl Store {
     /// # Errors
     /// Those of reading.
     pub async fn find_request(&self, scope: TenantScope, id: RequestId) -> Result<Option<RequestRecord>, Error> {
-        let mut reader = self.reader().await?;
+        let mut reader = self.level_reader().await?;
         let sql = AssertSqlSafe(find_text());
         let (organization, id) = (scope.0.to_string(), id.to_string());
         both!(&mut reader, c => {
@@ -56,7 +56,7 @@ impl Store {
         filter: &RequestFilter,
         page: &PageRequest,
     ) -> Result<Option<Page<RequestRecord>>, Error> {
-        let mut reader = self.reader().await?;
+        let mut reader = self.level_reader().await?;
         let organization = scope.0.to_string();
         if let Some(id) = page.cursor() {
             let is_known = both!(&mut reader, c => {

@@ -6,6 +6,7 @@ use crate::charges::Charges;
 use crate::door::{Job, Link, Linked, Tx, job};
 use crate::engine;
 use crate::error::{Error, OpenError};
+use crate::journal::Journal;
 use claviger_domain::audit::AuditKey;
 use claviger_domain::revocation::Epoch;
 use claviger_domain::time::Now;
@@ -56,6 +57,7 @@ struct Inner {
     readers: Readers,
     acts: mpsc::Sender<Box<dyn Job>>,
     charges: Charges,
+    journal: Option<Arc<Journal>>,
     committed: watch::Receiver<Epoch>,
     audit_key: AuditKey,
     stop: watch::Sender<bool>,
@@ -74,6 +76,8 @@ pub(crate) struct Opened {
     pub(crate) readers: Readers,
     pub(crate) acts: mpsc::Sender<Box<dyn Job>>,
     pub(crate) charges: Charges,
+    /// What stands before the database, if anything does.
+    pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) committed: watch::Receiver<Epoch>,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) holding: watch::Receiver<engine::Holding>,
@@ -82,7 +86,7 @@ pub(crate) struct Opened {
 
 impl Store {
     /// Opens the database: checks the engine's version, makes sure that nobody else uses it, brings the schema level (on
-    /// SQLite behind a backup), and recovers: what was open when the last process died becomes `node_lost`, what was
+    /// SQLite behind a backup), brings what its journal holds into it, and recovers: what was open when the last process died becomes `node_lost`, what was
     /// charged without a delivered mark becomes in doubt.
     ///
     /// # Errors
@@ -94,9 +98,9 @@ impl Store {
             DatabaseUrl::Postgres(_) => Engine::Postgres,
         };
         let opened = engine::open(url.clone(), audit_key.clone(), now).await?;
-        let Opened { readers, acts, charges, committed, stop, holding, ended } = opened;
-        let store =
-            Self(Arc::new(Inner { engine, readers, acts, charges, committed, audit_key, stop, holding, ended }));
+        let Opened { readers, acts, charges, journal, committed, stop, holding, ended } = opened;
+        let inner = Inner { engine, readers, acts, charges, journal, committed, audit_key, stop, holding, ended };
+        let store = Self(Arc::new(inner));
         crate::recovery::recover(&store, now).await?;
         Ok(store)
     }
@@ -213,7 +217,27 @@ impl Store {
         answer.await.map_err(|_| Error::unavailable("the store closed meanwhile"))?
     }
 
-    /// A read-only connection.
+    /// Waits until the database has every charge and record so far. Whoever reads money or records asks for it first.
+    pub(crate) async fn level(&self) -> Result<(), Error> {
+        match &self.0.journal {
+            Some(journal) => journal.backlog.level(journal.shared.has_deferred()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A read-only connection that sees every charge and record so far.
+    pub(crate) async fn level_reader(&self) -> Result<Reader, Error> {
+        self.level().await?;
+        self.reader().await
+    }
+
+    /// A read-only transaction that sees every charge and record so far.
+    pub(crate) async fn level_snapshot(&self) -> Result<Snapshot, Error> {
+        self.level().await?;
+        self.snapshot().await
+    }
+
+    /// A read-only connection; of charges and records it may lack the last moment.
     pub(crate) async fn reader(&self) -> Result<Reader, Error> {
         Ok(match &self.0.readers {
             Readers::Sqlite(pool) => Reader::Sqlite(pool.acquire().await?),
@@ -221,7 +245,8 @@ impl Store {
         })
     }
 
-    /// A read-only transaction that sees one point in time; a report may take longer than a decision.
+    /// A read-only transaction that sees one point in time; a report may take longer than a decision. Of charges and
+    /// records it may lack the last moment.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, Error> {
         Ok(match &self.0.readers {
             Readers::Sqlite(pool) => Snapshot::Sqlite(pool.begin().await?),

@@ -86,7 +86,7 @@ impl Store {
     /// # Errors
     /// Those of reading.
     pub async fn usage(&self, scope: TenantScope, query: &UsageQuery) -> Result<Vec<UsageRow>, Error> {
-        let mut reader = self.reader().await?;
+        let mut reader = self.level_reader().await?;
         let text = text(query);
         let keys: Vec<String> = query.keys.iter().map(ToString::to_string).collect();
         let environments: Vec<String> = query.environments.iter().map(ToString::to_string).collect();

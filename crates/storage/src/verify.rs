@@ -22,6 +22,7 @@ statements! {
     LIST_PRICES = "SELECT id, body FROM price_version";
     LIST_TRANSFERS = "SELECT kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, detail \
         FROM transfer ORDER BY org_id, COALESCE(wallet_seq, CAST(0 AS BIGINT)), ref";
+    REFUSED = "SELECT request_id, charge, reason FROM journal_refused ORDER BY request_id LIMIT CAST(100 AS BIGINT)";
     UNCHARGED_RECORDS = "SELECT r.id FROM request r LEFT JOIN transfer t ON t.kind = 'charge' AND t.ref = r.id \
         WHERE r.charge <> 0 AND (t.ref IS NULL OR t.amount <> r.charge OR t.org_id <> r.org_id) \
         ORDER BY r.id LIMIT CAST(10 AS BIGINT)";
@@ -57,7 +58,7 @@ impl Store {
     /// # Errors
     /// Those of reading; what does not fit is a fault, not an error.
     pub async fn verify_ledger(&self) -> Result<LedgerReport, Error> {
-        let mut snapshot = self.snapshot().await?;
+        let mut snapshot = self.level_snapshot().await?;
         let mut check = Check::default();
         both!(&mut snapshot, c => {
             for row in sqlx::query(LIST_PRICES).fetch_all(c).await? {
@@ -79,6 +80,12 @@ impl Store {
             }
         });
         check.strangers();
+        both!(&mut snapshot, c => {
+            for row in sqlx::query(REFUSED).fetch_all(c).await? {
+                let (request, charge, reason) = (row.text("request_id")?, Nano(row.int("charge")?), row.text("reason")?);
+                check.fault(format!("{request}: {charge} was charged and is not in the ledger: {reason}"));
+            }
+        });
         both!(&mut snapshot, c => {
             for row in sqlx::query(UNCHARGED_RECORDS).fetch_all(c).await? {
                 check.fault(format!("{}: the record's charge is not in the ledger", row.text("id")?));

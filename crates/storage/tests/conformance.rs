@@ -12,6 +12,8 @@ mod charges;
 mod durability;
 #[path = "conformance/engine.rs"]
 mod engine;
+#[path = "conformance/journal.rs"]
+mod journal;
 #[path = "conformance/keys.rs"]
 mod keys;
 #[path = "conformance/ledger.rs"]

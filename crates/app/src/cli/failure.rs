@@ -143,7 +143,8 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<Kind> {
             | OpenError::PostgresTooOld(_)
             | OpenError::SchemaTooNew { .. }
             | OpenError::SchemaDiffers(_)
-            | OpenError::Damaged(_) => Kind::Failed,
+            | OpenError::Damaged(_)
+            | OpenError::Journal { .. } => Kind::Failed,
         });
     }
     error.downcast_ref().map(kind_of_database)

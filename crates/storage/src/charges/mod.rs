@@ -1,36 +1,72 @@
 //! Charges: appended without waiting, durable in groups together with their request records.
 //!
-//! A slot is reserved at admission, so [`ChargeSlot::append`] can neither block nor fail. The engine's writer takes
-//! everything queued, commits once and answers all. Beside the charges two kinds of lazy news ride along with the next
-//! group: intents of requests that are open for long, and which answers were handed over. Both are kept in
-//! [`shared::Shared`]; neither is ever waited for.
+//! A slot is reserved at admission, so [`ChargeSlot::append`] can neither block nor fail. Behind it stands either the
+//! node's journal, whose thread syncs everything queued at once and leaves the database for later, or the database's own
+//! writer, which takes everything queued, commits once and answers all. Beside the charges two kinds of lazy news ride
+//! along with the next group: intents of requests that are open for long, and which answers were handed over. Both are
+//! kept in [`shared::Shared`]; neither is ever waited for.
 
 pub(crate) mod shared;
 
+use crate::journal::Journal;
+use crate::journal::inbox::Entry;
 use crate::record::Rows;
 use claviger_domain::id::{KeyId, OrganizationId, RequestId};
 use claviger_domain::limits;
 use claviger_domain::money::Nano;
 use claviger_domain::request::{Delivery, RequestRecord};
 use claviger_domain::time::Timestamp;
-use shared::Shared;
+use shared::{Place, Shared};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 /// The queue of charges. Cloning shares it.
 #[derive(Clone)]
 pub struct Charges {
-    queue: mpsc::Sender<Queued>,
+    queue: Queue,
     shared: Arc<Shared>,
+}
+
+/// What stands behind the queue.
+#[derive(Clone)]
+enum Queue {
+    /// The database's writer.
+    Database(mpsc::Sender<Queued>),
+    /// The node's journal, and how many slots are taken.
+    Journal(Arc<Journal>, Arc<AtomicUsize>),
 }
 
 /// Room for one charge, taken at admission. Dropping it gives the room back.
 pub struct ChargeSlot {
-    permit: mpsc::OwnedPermit<Queued>,
+    room: Room,
     shared: Arc<Shared>,
 }
 
-/// More charges wait than may wait, or the store is closed: refuse the request, nothing was spent.
+/// A place in the queue.
+pub(crate) enum Room {
+    Database(mpsc::OwnedPermit<Queued>),
+    Journal(Arc<Journal>, Slot),
+}
+
+/// One of the places before a journal; dropping it gives it back.
+pub(crate) struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    fn take(taken: &Arc<AtomicUsize>) -> Option<Self> {
+        let slot = Self(Arc::clone(taken));
+        (taken.fetch_add(1, Ordering::AcqRel) < limits::CHARGE_QUEUE).then_some(slot)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// More charges wait than may wait, the journal has no room or no disk to trust, or the store is closed: refuse the
+/// request, nothing was spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the queue of charges is full")]
 pub struct QueueFull;
@@ -72,16 +108,23 @@ pub enum Lost {
     /// The same request was charged before with other content. Nothing was written.
     #[error("the request was charged before, with other content")]
     Conflict,
-    /// The database does not take it. Nothing was written, or its fate is unknown.
-    #[error("the database is not available")]
+    /// The journal or the database does not take it. Nothing was written, or its fate is unknown.
+    #[error("the ledger is not available")]
     Unavailable,
 }
 
 impl Charges {
+    /// A queue before the database's writer.
     pub(crate) fn new() -> (Self, mpsc::Receiver<Queued>, Arc<Shared>) {
         let (queue, queued) = mpsc::channel(limits::CHARGE_QUEUE);
         let shared = Arc::new(Shared::default());
-        (Self { queue, shared: Arc::clone(&shared) }, queued, shared)
+        (Self { queue: Queue::Database(queue), shared: Arc::clone(&shared) }, queued, shared)
+    }
+
+    /// A queue before a journal.
+    pub(crate) fn before(journal: &Arc<Journal>) -> Self {
+        let queue = Queue::Journal(Arc::clone(journal), Arc::default());
+        Self { queue, shared: Arc::clone(&journal.shared) }
     }
 
     /// Takes room for one charge.
@@ -89,8 +132,14 @@ impl Charges {
     /// # Errors
     /// [`QueueFull`]: refuse the request.
     pub fn try_reserve(&self) -> Result<ChargeSlot, QueueFull> {
-        let permit = self.queue.clone().try_reserve_owned().map_err(|_| QueueFull)?;
-        Ok(ChargeSlot { permit, shared: Arc::clone(&self.shared) })
+        let room = match &self.queue {
+            Queue::Database(queue) => Room::Database(queue.clone().try_reserve_owned().map_err(|_| QueueFull)?),
+            Queue::Journal(journal, taken) => {
+                let slot = Slot::take(taken).filter(|_| journal.is_open()).ok_or(QueueFull)?;
+                Room::Journal(Arc::clone(journal), slot)
+            }
+        };
+        Ok(ChargeSlot { room, shared: Arc::clone(&self.shared) })
     }
 
     /// Says that a request is about to be dispatched. Best effort, not awaited; written only if the request is still
@@ -101,7 +150,7 @@ impl Charges {
 }
 
 impl ChargeSlot {
-    /// Queues a record with its charge: both become durable in one commit. Never blocks, never fails.
+    /// Queues a record with its charge: both become durable together. Never blocks, never fails.
     ///
     /// `record.delivery` says what is expected: `Delivered` when someone waits for the last piece. If the mark never
     /// comes the stored record is corrected, to `not_delivered` or, after a crash, `in_doubt`. `record.meters` must be
@@ -112,13 +161,33 @@ impl ChargeSlot {
         let has_written_intent = self.shared.close(record.id);
         let expects_mark = record.charge > Nano::ZERO && record.delivery == Delivery::Delivered;
         let (reply, answer) = oneshot::channel();
-        let queued = Queued { rows: Rows::of(record), has_written_intent, expects_mark, reply: Some(reply) };
+        let waiting = Waiting { has_written_intent, expects_mark, reply: Some(reply) };
         #[cfg(feature = "bugs")]
-        let queued = acknowledged_early(queued);
-        if expects_mark || queued.rows.record.charge > 0 {
-            self.permit.send(queued);
-        } else if let Some((permit, queued)) = self.shared.defer(self.permit, queued) {
-            permit.send(queued);
+        let waiting = acknowledged_early(waiting);
+        match self.room {
+            Room::Journal(journal, slot) if record.charge > Nano::ZERO => {
+                let Waiting { has_written_intent, expects_mark, reply } = waiting;
+                let entry = Entry {
+                    organization: record.organization,
+                    request: record.id,
+                    charge: record.charge,
+                    end: 0,
+                    has_written_intent,
+                    expects_mark,
+                    reply,
+                    _slot: slot,
+                };
+                journal.inbox.push(&record, entry);
+            }
+            Room::Database(permit) if record.charge > Nano::ZERO => drop(permit.send(Queued::of(record, waiting))),
+            room => match self.shared.defer(room, Queued::of(record, waiting)) {
+                Some((Room::Database(permit), queued)) => drop(permit.send(queued)),
+                Some((Room::Journal(journal, slot), queued)) => {
+                    self.shared.defer_more(Room::Journal(Arc::clone(&journal), slot), queued);
+                    journal.backlog.nudge();
+                }
+                None => {}
+            },
         }
         Durable(answer)
     }
@@ -126,14 +195,14 @@ impl ChargeSlot {
 
 /// The seeded bug "no fsync before the last byte".
 #[cfg(feature = "bugs")]
-fn acknowledged_early(mut queued: Queued) -> Queued {
+fn acknowledged_early(mut waiting: Waiting) -> Waiting {
     if crate::bugs::is_acking_before_commit() {
-        if let Some(reply) = queued.reply.take() {
+        if let Some(reply) = waiting.reply.take() {
             let _ = reply.send(Ok(Delivered { mark: None }));
         }
-        queued.expects_mark = false;
+        waiting.expects_mark = false;
     }
-    queued
+    waiting
 }
 
 impl Durable {
@@ -147,6 +216,11 @@ impl Durable {
 }
 
 impl Delivered {
+    /// A durable charge; `number` is its place among those that wait for a mark.
+    pub(crate) fn awaiting(shared: &Arc<Shared>, number: Option<u64>) -> Self {
+        Self { mark: number.map(|number| (Arc::clone(shared), number)) }
+    }
+
     /// The last piece was handed over. Best effort: it only shortens the list of charges in doubt.
     pub fn mark(mut self) {
         if let Some((shared, number)) = self.mark.take() {
@@ -163,18 +237,37 @@ impl Drop for Delivered {
     }
 }
 
-/// A charge in the queue.
+/// Who waits for a charge, and for what.
+struct Waiting {
+    has_written_intent: bool,
+    expects_mark: bool,
+    reply: Option<oneshot::Sender<Result<Delivered, Lost>>>,
+}
+
+/// A charge on its way to the database.
 pub(crate) struct Queued {
     pub(crate) rows: Rows,
+    pub(crate) place: Place,
     pub(crate) has_written_intent: bool,
     pub(crate) expects_mark: bool,
     reply: Option<oneshot::Sender<Result<Delivered, Lost>>>,
 }
 
 impl Queued {
+    fn of(record: RequestRecord, waiting: Waiting) -> Self {
+        let place = Place { organization: record.organization, request: record.id };
+        let Waiting { has_written_intent, expects_mark, reply } = waiting;
+        Self { rows: Rows::of(record), place, has_written_intent, expects_mark, reply }
+    }
+
+    /// One that is durable in the journal, so nobody waits for it here.
+    pub(crate) fn journaled(record: RequestRecord, has_written_intent: bool) -> Self {
+        Self::of(record, Waiting { has_written_intent, expects_mark: false, reply: None })
+    }
+
     /// Answers that the charge is durable. `number` is its place among those that wait for a mark.
     pub(crate) fn settle(self, shared: &Arc<Shared>, number: Option<u64>) {
-        let delivered = Delivered { mark: number.map(|number| (Arc::clone(shared), number)) };
+        let delivered = Delivered::awaiting(shared, number);
         if let Some(reply) = self.reply {
             // If nobody waits any more, dropping the answer inside the error says "not delivered".
             let _ = reply.send(Ok(delivered));

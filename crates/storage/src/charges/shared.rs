@@ -3,12 +3,12 @@
 //! Both are lazy: they are written with the next group of charges, or by themselves after a tick. Losing them in a crash
 //! makes lists longer or shorter, never a charge wrong.
 
-use super::{Intent, Queued};
-use claviger_domain::id::RequestId;
+use super::{Intent, Queued, Room};
+use crate::journal::item::Mark;
+use claviger_domain::id::{OrganizationId, RequestId};
 use claviger_domain::limits;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
 
 /// Ticks that a request is open before its intent is written: between one and two, so at least one whole tick.
 const INTENT_AGE_TICKS: u64 = 2;
@@ -16,16 +16,13 @@ const INTENT_AGE_TICKS: u64 = 2;
 /// Records that may wait for the next group before one of them wakes the writer.
 const DEFERRED: usize = 256;
 
-/// A place in the queue of charges.
-type QueuePlace = tokio::sync::mpsc::OwnedPermit<Queued>;
-
 /// Shared between callers and the writer.
 #[derive(Default)]
 pub(crate) struct Shared {
     intents: Mutex<Intents>,
     marks: Mutex<Marks>,
     /// Records without a charge, with their places in the queue, which keep them bounded.
-    deferred: Mutex<Vec<(QueuePlace, Queued)>>,
+    deferred: Mutex<Vec<(Room, Queued)>>,
 }
 
 #[derive(Default)]
@@ -41,7 +38,7 @@ struct Open {
 }
 
 #[derive(Default)]
-struct Marks {
+pub(crate) struct Marks {
     next: u64,
     /// Charged, answer not yet handed over; by number, so that the stored list is in order.
     pending: BTreeMap<u64, Place>,
@@ -49,13 +46,15 @@ struct Marks {
     undelivered: Vec<Place>,
     /// Whether the stored list differs.
     is_dirty: bool,
+    /// What the journal has not been told yet; `None` = there is no journal.
+    told: Option<Vec<Mark>>,
 }
 
 /// Where a record lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) organization: Arc<str>,
-    pub(crate) request: Arc<str>,
+    pub(crate) organization: OrganizationId,
+    pub(crate) request: RequestId,
 }
 
 /// Lazy news, taken to be written with a group.
@@ -74,6 +73,13 @@ impl News {
 }
 
 impl Shared {
+    /// Shared with a journal, which is told every mark.
+    pub(crate) fn with_journal() -> Self {
+        let shared = Self::default();
+        shared.marks.lock().told = Some(Vec::new());
+        shared
+    }
+
     pub(super) fn intend(&self, intent: Intent) {
         let mut intents = self.intents.lock();
         if intents.open.len() >= limits::CHARGE_QUEUE {
@@ -90,13 +96,23 @@ impl Shared {
     }
 
     /// Keeps a record for the next group. When many wait, one is given back to be sent: it wakes the writer.
-    pub(super) fn defer(&self, place: QueuePlace, queued: Queued) -> Option<(QueuePlace, Queued)> {
+    pub(super) fn defer(&self, room: Room, queued: Queued) -> Option<(Room, Queued)> {
         let mut deferred = self.deferred.lock();
         if deferred.len() >= DEFERRED {
-            return Some((place, queued));
+            return Some((room, queued));
         }
-        deferred.push((place, queued));
+        deferred.push((room, queued));
         None
+    }
+
+    /// Keeps a record however many wait: their rooms bound them.
+    pub(super) fn defer_more(&self, room: Room, queued: Queued) {
+        self.deferred.lock().push((room, queued));
+    }
+
+    /// Whether records wait for the next group.
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.lock().is_empty()
     }
 
     /// Moves what was kept into a group, as far as it has room.
@@ -109,7 +125,10 @@ impl Shared {
 
     pub(super) fn delivered(&self, number: u64) {
         let mut marks = self.marks.lock();
-        marks.is_dirty |= marks.pending.remove(&number).is_some();
+        if let Some(place) = marks.pending.remove(&number) {
+            marks.is_dirty = true;
+            marks.tell(place, true);
+        }
     }
 
     pub(super) fn not_delivered(&self, number: u64) {
@@ -117,7 +136,23 @@ impl Shared {
         if let Some(place) = marks.pending.remove(&number) {
             marks.undelivered.push(place);
             marks.is_dirty = true;
+            marks.tell(place, false);
         }
+    }
+
+    /// The list of answers that were not yet handed over.
+    pub(crate) fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock()
+    }
+
+    /// Takes the marks that the journal has not been told yet.
+    pub(crate) fn take_told(&self) -> Vec<Mark> {
+        self.marks.lock().told.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Whether there are such marks.
+    pub(crate) fn has_told(&self) -> bool {
+        self.marks.lock().told.as_ref().is_some_and(|told| !told.is_empty())
     }
 
     /// One tick of the writer: requests open for longer than this become worth a row.
@@ -134,7 +169,7 @@ impl Shared {
         let numbers: Vec<Option<u64>> = group.iter().map(|queued| marks.number(queued)).collect();
         if marks.is_dirty {
             marks.is_dirty = false;
-            let ids: Vec<&str> = marks.pending.values().map(|place| &*place.request).collect();
+            let ids: Vec<String> = marks.pending.values().map(|place| place.request.to_string()).collect();
             news.pending = Some(ids.join(","));
         }
         (news, numbers)
@@ -180,17 +215,23 @@ impl Shared {
 }
 
 impl Marks {
-    fn number(&mut self, queued: &Queued) -> Option<u64> {
-        if !queued.expects_mark {
-            return None;
-        }
+    /// Puts a charge on the list; its number is what the mark will name.
+    pub(crate) fn wait_for(&mut self, organization: OrganizationId, request: RequestId) -> u64 {
         let number = self.next;
         self.next = self.next.saturating_add(1);
-        let record = &queued.rows.record;
-        self.pending
-            .insert(number, Place { organization: Arc::clone(&record.organization), request: Arc::clone(&record.id) });
+        self.pending.insert(number, Place { organization, request });
         self.is_dirty = true;
-        Some(number)
+        number
+    }
+
+    fn number(&mut self, queued: &Queued) -> Option<u64> {
+        queued.expects_mark.then(|| self.wait_for(queued.place.organization, queued.place.request))
+    }
+
+    fn tell(&mut self, place: Place, is_delivered: bool) {
+        if let Some(told) = &mut self.told {
+            told.push(Mark { organization: place.organization, request: place.request, is_delivered });
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The two engines: opening, the thread that writes, the readers. The acts know neither.
 //!
 //! Each engine has one thread with a current-thread runtime: futures of acts need not be `Send`, and the thread is the
-//! owner of every task in it. Dialect text, each place named here: the charge group (`sqlite/group.rs` one multi-statement
+//! owner of every task in it. Before SQLite stands the journal, with a thread of its own that only appends. Dialect text, each place named here: the charge group (`sqlite/group.rs` one multi-statement
 //! call, `postgres/group.rs` one statement over arrays), pragmas and VACUUM INTO (`sqlite/open.rs`), session settings and
 //! the advisory lock (`postgres/open.rs`), the triggers of the migrations.
 
@@ -12,13 +12,19 @@ use crate::charges::shared::{News, Shared};
 use crate::charges::{Charges, Queued};
 use crate::door::Job;
 use crate::error::{Error, OpenError};
+use crate::journal::Journal;
+use crate::journal::appender::Appender;
+use crate::journal::disk::Disk;
 use crate::record::{RecordRow, TransferRow};
 use crate::store::{DatabaseUrl, Engine, Opened, Readers};
 use claviger_domain::audit::AuditKey;
+use claviger_domain::id::OrganizationId;
 use claviger_domain::limits;
+use claviger_domain::money::Nano;
 use claviger_domain::revocation::Epoch;
 use claviger_domain::time::Now;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,8 +46,6 @@ pub(crate) enum Holding {
 /// What the thread works on.
 pub(crate) struct Intake {
     pub(crate) acts: mpsc::Receiver<Box<dyn Job>>,
-    pub(crate) charges: mpsc::Receiver<Queued>,
-    pub(crate) shared: Arc<crate::charges::shared::Shared>,
     pub(crate) committed: watch::Sender<Epoch>,
     pub(crate) stop: watch::Receiver<bool>,
     /// Always shown on SQLite: the lock of the directory ends with the process.
@@ -60,6 +64,15 @@ impl Intake {
             });
         }
     }
+}
+
+/// What the acts of a commit have done.
+#[derive(Default)]
+pub(crate) struct Committed {
+    /// The last epoch they made.
+    pub(crate) epoch: Option<Epoch>,
+    /// What they gave to wallets.
+    pub(crate) funded: Vec<(OrganizationId, Nano)>,
 }
 
 /// Fills a group with what waits, and with what is about to: while more keeps coming, the core is given to those who
@@ -82,42 +95,28 @@ pub(crate) fn gather(charges: &mut mpsc::Receiver<Queued>, shared: &Shared, grou
     shared.take_deferred(group);
 }
 
+/// What the thread hands over when the database is open.
+struct Ready {
+    readers: Readers,
+    charges: Charges,
+    journal: Option<Arc<Journal>>,
+}
+
 /// Opens the database on a thread of its own, which then writes until it is stopped.
 pub(crate) async fn open(url: DatabaseUrl, audit_key: AuditKey, now: Now) -> Result<Opened, OpenError> {
-    let (charges, queued, shared) = Charges::new();
     let (acts, queued_acts) = mpsc::channel(claviger_domain::limits::ACT_QUEUE);
     let (committed_sender, committed) = watch::channel(Epoch::default());
     let (stop, stopped) = watch::channel(false);
     let (ended_sender, ended) = watch::channel(false);
-    let (ready_sender, ready) = oneshot::channel::<Result<Readers, OpenError>>();
+    let (ready_sender, ready) = oneshot::channel::<Result<Ready, OpenError>>();
     let (holding_sender, holding) = watch::channel(Holding::Shown);
-    let intake = Intake {
-        acts: queued_acts,
-        charges: queued,
-        shared,
-        committed: committed_sender,
-        stop: stopped,
-        holding: holding_sender,
-        audit_key,
-    };
+    let intake =
+        Intake { acts: queued_acts, committed: committed_sender, stop: stopped, holding: holding_sender, audit_key };
     let work = move || {
         run_here(async move {
             match url {
-                DatabaseUrl::Sqlite(path) => match sqlite::open::open(&path, now).await {
-                    Ok((opened, readers)) => {
-                        // If the opener has gone, the closed queues end the loop at once.
-                        let _ = ready_sender.send(Ok(readers));
-                        sqlite::writer::Writer::new(opened, intake).run().await;
-                    }
-                    Err(error) => drop(ready_sender.send(Err(error))),
-                },
-                DatabaseUrl::Postgres(url) => match postgres::open::open(&url, now).await {
-                    Ok((opened, readers)) => {
-                        let _ = ready_sender.send(Ok(readers));
-                        postgres::writer::run(opened, intake).await;
-                    }
-                    Err(error) => drop(ready_sender.send(Err(error))),
-                },
+                DatabaseUrl::Sqlite(path) => on_sqlite(&path, intake, now, ready_sender).await,
+                DatabaseUrl::Postgres(url) => on_postgres(&url, intake, now, ready_sender).await,
             }
         });
         let _ = ended_sender.send(true);
@@ -130,8 +129,57 @@ pub(crate) async fn open(url: DatabaseUrl, audit_key: AuditKey, now: Now) -> Res
         .name("claviger-store".to_owned())
         .spawn(work)
         .map_err(|error| Error::unavailable(format!("no thread for the store: {error}")))?;
-    let readers = ready.await.map_err(|_| Error::unavailable("the storage thread ended while opening"))??;
-    Ok(Opened { readers, acts, charges, committed, stop, holding, ended })
+    let opened = ready.await.map_err(|_| Error::unavailable("the storage thread ended while opening"))??;
+    let Ready { readers, charges, journal } = opened;
+    Ok(Opened { readers, acts, charges, journal, committed, stop, holding, ended })
+}
+
+/// Opens SQLite and its journal, then writes until the store is stopped.
+async fn on_sqlite(path: &Path, intake: Intake, now: Now, ready: oneshot::Sender<Result<Ready, OpenError>>) {
+    let opened = async {
+        let (mut open, readers) = sqlite::open::open(path, now).await?;
+        let (log, known, unflushed) = sqlite::replay::open_journal(&mut open, path).await?;
+        let journal = Arc::new(Journal::new(Arc::new(Shared::with_journal())));
+        let mut writer = sqlite::writer::Writer::new(open, intake, Arc::clone(&journal));
+        writer.replay(known, &unflushed).await?;
+        let appended = append(Appender::new(log, Arc::clone(&journal)))?;
+        Ok((writer, appended, Ready { readers, charges: Charges::before(&journal), journal: Some(journal) }))
+    };
+    match opened.await {
+        Ok((writer, appended, opened)) => {
+            // If the opener has gone, the closed queues end the loop at once.
+            let _ = ready.send(Ok(opened));
+            writer.run(appended).await;
+        }
+        Err(error) => drop(ready.send(Err(error))),
+    }
+}
+
+/// Starts the journal's thread; the receiver resolves when it has ended.
+fn append<D: Disk + Send + 'static>(appender: Appender<D>) -> Result<oneshot::Receiver<()>, OpenError> {
+    let (ended, appended) = oneshot::channel();
+    let work = move || {
+        appender.run();
+        let _ = ended.send(());
+    };
+    #[expect(clippy::disallowed_methods, reason = "the storage thread owns this one: it closes its queue and waits")]
+    std::thread::Builder::new()
+        .name("claviger-journal".to_owned())
+        .spawn(work)
+        .map_err(|error| Error::unavailable(format!("no thread for the journal: {error}")))?;
+    Ok(appended)
+}
+
+/// Opens Postgres, then writes until the store is stopped.
+async fn on_postgres(url: &str, intake: Intake, now: Now, ready: oneshot::Sender<Result<Ready, OpenError>>) {
+    match postgres::open::open(url, now).await {
+        Ok((open, readers)) => {
+            let (charges, queued, shared) = Charges::new();
+            let _ = ready.send(Ok(Ready { readers, charges, journal: None }));
+            postgres::writer::run(open, intake, queued, shared).await;
+        }
+        Err(error) => drop(ready.send(Err(error))),
+    }
 }
 
 fn run_here(work: impl Future<Output = ()>) {
@@ -144,7 +192,10 @@ fn run_here(work: impl Future<Output = ()>) {
 /// The texts of one engine only, for the test that prepares them.
 pub(crate) fn statements(engine: Engine) -> Vec<(&'static str, String)> {
     match engine {
-        Engine::Sqlite => sqlite::group::statements(),
+        Engine::Sqlite => {
+            let texts = [sqlite::group::statements(), sqlite::writer::statements(), sqlite::replay::statements()];
+            texts.into_iter().flatten().collect()
+        }
         Engine::Postgres => postgres::group::statements(),
     }
 }

@@ -8,6 +8,7 @@ use super::group;
 use super::open::{Open, Reopened};
 use super::patience::{ANSWER, GROUP_ANSWER, answer};
 use crate::cells::Cells as _;
+use crate::charges::shared::Shared;
 use crate::charges::{Lost, Queued};
 use crate::engine::{Batch, Holding, Intake, TICK, gather};
 use crate::error::Error;
@@ -15,6 +16,7 @@ use claviger_domain::limits;
 use std::collections::HashMap;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, Sleep};
@@ -41,15 +43,18 @@ const PROOF_AGE: Duration = Duration::from_secs(2);
 const POOL_CLOSE: Duration = Duration::from_secs(3);
 
 /// Runs until the store is closed or dropped, then ends what runs and commits what is queued.
-pub(crate) async fn run(open: Open, mut intake: Intake) {
+pub(crate) async fn run(
+    open: Open,
+    mut intake: Intake,
+    charges: tokio::sync::mpsc::Receiver<Queued>,
+    shared: Arc<Shared>,
+) {
     let acts_pool = open.acts.clone();
-    let (_, nothing) = tokio::sync::mpsc::channel(1);
-    let charges = std::mem::replace(&mut intake.charges, nothing);
     let (_, nothing) = tokio::sync::mpsc::channel(1);
     let acts = std::mem::replace(&mut intake.acts, nothing);
     let intake = Rc::new(intake);
     let (proofs, shown) = watch::channel(());
-    let charging = Charging { open, intake: Rc::clone(&intake), charges, proofs };
+    let charging = Charging { open, intake: Rc::clone(&intake), charges, shared, proofs };
     let writing = async { tokio::join!(super::acts::run(acts_pool.clone(), acts, Rc::clone(&intake)), charging.run()) };
     tokio::select! {
         _ = writing => {}
@@ -92,6 +97,7 @@ struct Charging {
     open: Open,
     intake: Rc<Intake>,
     charges: tokio::sync::mpsc::Receiver<Queued>,
+    shared: Arc<Shared>,
     /// Told of every proof of the lock.
     proofs: watch::Sender<()>,
 }
@@ -108,11 +114,11 @@ impl Charging {
             let mut is_over = false;
             tokio::select! {
                 count = self.charges.recv_many(&mut group, limits::CHARGE_GROUP) => is_over |= count == 0,
-                _ = ticks.tick() => self.intake.shared.tick(),
+                _ = ticks.tick() => self.shared.tick(),
                 _ = proofs.tick() => self.prove().await,
                 stopped = stop.changed() => is_over |= stopped.is_err() || *stop.borrow(),
             }
-            gather(&mut self.charges, &self.intake.shared, &mut group);
+            gather(&mut self.charges, &self.shared, &mut group);
             self.round(std::mem::take(&mut group)).await;
             if is_over {
                 break;
@@ -120,7 +126,7 @@ impl Charging {
         }
         self.charges.close();
         loop {
-            gather(&mut self.charges, &self.intake.shared, &mut group);
+            gather(&mut self.charges, &self.shared, &mut group);
             let is_last = group.is_empty();
             self.round(std::mem::take(&mut group)).await;
             if is_last {
@@ -189,19 +195,19 @@ impl Charging {
 
     /// One group, answered when it is written and given back when it is not.
     async fn charges(&mut self, group: Vec<Queued>) -> Result<(), (Vec<Queued>, Error)> {
-        let (news, numbers) = self.intake.shared.take(&group);
+        let (news, numbers) = self.shared.take(&group);
         if group.is_empty() && news.is_empty() {
             return Ok(());
         }
         match self.write(&Batch::of(&group, &news)).await {
             Ok(()) => {
                 for (queued, number) in group.into_iter().zip(numbers) {
-                    queued.settle(&self.intake.shared, number);
+                    queued.settle(&self.shared, number);
                 }
                 Ok(())
             }
             Err(error) => {
-                self.intake.shared.give_back(news, &numbers);
+                self.shared.give_back(news, &numbers);
                 Err((group, error))
             }
         }
@@ -289,7 +295,7 @@ impl Charging {
         let mut rest = Vec::new();
         for queued in group {
             match charged.get(&*queued.rows.record.id) {
-                Some(charge) if *charge == queued.rows.record.charge => queued.settle(&self.intake.shared, None),
+                Some(charge) if *charge == queued.rows.record.charge => queued.settle(&self.shared, None),
                 Some(_) => queued.lose(Lost::Conflict),
                 None => rest.push(queued),
             }

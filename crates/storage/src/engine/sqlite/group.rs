@@ -7,6 +7,7 @@
 
 use crate::engine::Batch;
 use crate::error::Error;
+use crate::journal::Position;
 use crate::record::{COLUMNS, RecordRow, TransferRow, meter_columns};
 use claviger_domain::ledger::TransferKind;
 use sqlx::query::Query;
@@ -33,6 +34,8 @@ struct Shape {
     intents: usize,
     undelivered: usize,
     marks: bool,
+    /// Whether the journal's position goes with it.
+    position: bool,
     commits: bool,
 }
 
@@ -46,7 +49,7 @@ impl Texts {
     }
 }
 
-/// Writes a batch, in a transaction of its own or (`is_inside`) in the one that is open.
+/// Writes a batch in a transaction of its own, with how far the journal has come by it.
 ///
 /// # Errors
 /// Of any statement; the transaction may be open or gone, so the connection is to be replaced.
@@ -54,22 +57,24 @@ pub(crate) async fn write(
     connection: &mut SqliteConnection,
     texts: &mut Texts,
     batch: &Batch<'_>,
-    is_inside: bool,
+    position: Option<&Position>,
 ) -> Result<(), Error> {
     let news = batch.news;
-    let calls =
-        [batch.records.len(), batch.transfers.len(), batch.closed.len(), news.intents.len(), news.undelivered.len(), 1];
-    let calls = calls.into_iter().max().unwrap_or(1).div_ceil(ROWS);
+    // What corrects records comes with the last of them or behind.
+    let corrected_from = batch.records.len().div_ceil(ROWS).saturating_sub(1);
+    let corrections = news.undelivered.len().div_ceil(ROWS);
+    let lists = [batch.records.len(), batch.transfers.len(), batch.closed.len(), news.intents.len(), 1];
+    let calls = lists.into_iter().max().unwrap_or(1).div_ceil(ROWS).max(corrected_from.saturating_add(corrections));
     for call in 0..calls {
         let is_last = call.saturating_add(1) == calls;
         let records = part(&batch.records, call);
         let transfers = part(&batch.transfers, call);
         let closed = part(&batch.closed, call);
         let intents = part(&news.intents, call);
-        let undelivered = part(&news.undelivered, call);
+        let undelivered = call.checked_sub(corrected_from).map_or(&[][..], |call| part(&news.undelivered, call));
         let wallets = Wallets::of(transfers)?;
         let shape = Shape {
-            begins: call == 0 && !is_inside,
+            begins: call == 0,
             wallets: padded(wallets.sums.len()),
             transfers: padded(transfers.len()),
             records: padded(records.len()),
@@ -78,7 +83,8 @@ pub(crate) async fn write(
             intents: padded(intents.len()),
             undelivered: padded(undelivered.len()),
             marks: is_last && news.pending.is_some(),
-            commits: is_last && !is_inside,
+            position: is_last && position.is_some(),
+            commits: is_last,
         };
         let mut query = sqlx::query(AssertSqlSafe(texts.of(shape)));
         query = bind_wallets(query, &wallets, shape.wallets);
@@ -100,11 +106,14 @@ pub(crate) async fn write(
         for index in 0..shape.undelivered {
             let place = undelivered.get(index);
             query = query
-                .bind(place.map(|place| Arc::clone(&place.organization)))
-                .bind(place.map(|place| Arc::clone(&place.request)));
+                .bind(place.map(|place| place.organization.to_string()))
+                .bind(place.map(|place| place.request.to_string()));
         }
         if shape.marks {
             query = query.bind(news.pending.as_deref().unwrap_or_default());
+        }
+        if let Some(position) = position.filter(|_| shape.position) {
+            query = query.bind(i64::try_from(position.number).unwrap_or(i64::MAX)).bind(position.chain.to_vec());
         }
         query.execute(&mut *connection).await?;
     }
@@ -282,6 +291,9 @@ fn text(shape: Shape) -> String {
     if shape.marks {
         sql.push_str("UPDATE delivery SET pending = ? WHERE id = 1; ");
     }
+    if shape.position {
+        sql.push_str("UPDATE journal SET number = ?, chain = ? WHERE node = ''; ");
+    }
     if shape.commits {
         sql.push_str("COMMIT; ");
     }
@@ -315,6 +327,7 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         intents: ROWS,
         undelivered: ROWS,
         marks: true,
+        position: true,
         commits: false,
     };
     text(shape).split("; ").map(|sql| ("charge group", sql.to_owned())).collect()

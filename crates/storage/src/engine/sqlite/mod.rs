@@ -2,4 +2,5 @@
 
 pub(crate) mod group;
 pub(crate) mod open;
+pub(crate) mod replay;
 pub(crate) mod writer;

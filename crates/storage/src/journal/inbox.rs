@@ -1,0 +1,119 @@
+//! The queue between requests and the appending thread: one lock, records encoded once, in place.
+//!
+//! Bounded by slots that are taken at admission, so appending can neither block nor fail. The thread is woken only when
+//! it sleeps: while it waits for the disk, charges gather without a system call.
+
+use super::item;
+use crate::charges::{Delivered, Lost, Slot};
+use claviger_domain::id::{OrganizationId, RequestId};
+use claviger_domain::money::Nano;
+use claviger_domain::request::RequestRecord;
+use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::oneshot;
+
+/// A charge on its way to the disk; its record lies in the bytes beside it.
+pub(crate) struct Entry {
+    pub(crate) organization: OrganizationId,
+    pub(crate) request: RequestId,
+    pub(crate) charge: Nano,
+    /// Where its bytes end; they begin where the former's end.
+    pub(crate) end: usize,
+    pub(crate) has_written_intent: bool,
+    pub(crate) expects_mark: bool,
+    pub(crate) reply: Option<oneshot::Sender<Result<Delivered, Lost>>>,
+    /// Given back when the entry is dropped.
+    pub(crate) _slot: Slot,
+}
+
+/// Entries with their bytes.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// What wakes the appending thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// Charges, or marks that nothing else has brought to the disk for a while.
+    Work,
+    /// The journal is closed, and nothing is left.
+    End,
+}
+
+/// The queue.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    wake: Condvar,
+    is_closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    batch: Batch,
+    is_waiting: bool,
+    is_closed: bool,
+    has_marks: bool,
+}
+
+impl Inbox {
+    /// Queues a charge; after the end its reply is dropped, which tells the caller.
+    pub(crate) fn push(&self, record: &RequestRecord, mut entry: Entry) {
+        let mut state = self.state.lock();
+        if state.is_closed {
+            return;
+        }
+        item::put_charge(&mut state.batch.bytes, record);
+        entry.end = state.batch.bytes.len();
+        state.batch.entries.push(entry);
+        self.rouse(&mut state);
+    }
+
+    /// Says that marks should be written even if no charge comes.
+    pub(crate) fn bring_marks(&self) {
+        let mut state = self.state.lock();
+        state.has_marks = true;
+        self.rouse(&mut state);
+    }
+
+    fn rouse(&self, state: &mut State) {
+        if std::mem::take(&mut state.is_waiting) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits for work and takes it, in exchange for an empty batch. While more keeps coming, the core is given to those
+    /// who bring it, up to `most`: no timer, and when nothing else can run one system call.
+    pub(crate) fn take(&self, batch: &mut Batch, most: usize) -> Wake {
+        let mut state = self.state.lock();
+        while state.batch.entries.is_empty() && !state.has_marks {
+            if state.is_closed {
+                return Wake::End;
+            }
+            state.is_waiting = true;
+            self.wake.wait(&mut state);
+        }
+        let mut seen = 0;
+        while state.batch.entries.len() > seen && state.batch.entries.len() < most {
+            seen = state.batch.entries.len();
+            parking_lot::MutexGuard::unlocked(&mut state, std::thread::yield_now);
+        }
+        state.has_marks = false;
+        std::mem::swap(&mut state.batch, batch);
+        Wake::Work
+    }
+
+    /// Takes no more; what is queued is still appended.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        let mut state = self.state.lock();
+        state.is_closed = true;
+        self.rouse(&mut state);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+}
