@@ -12,11 +12,12 @@ use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::endpoint::Row;
 use claviger_domain::error::Code;
 use claviger_domain::id::{EnvironmentId, OrganizationId, SessionId, UserId};
-use claviger_domain::key::Class;
+use claviger_domain::key::{Class, Key, Owner};
 use claviger_domain::limits;
+use claviger_domain::person::UserState;
 use claviger_domain::right::{Bound, Creators, Extent, INFERENCE_KEY_PERMISSIONS, Permission, Role, Standing};
 use claviger_domain::tenancy::{Organization, OrganizationState, TenantScope};
-use claviger_domain::time::Timestamp;
+use claviger_domain::time::{Now, Timestamp};
 use http::HeaderMap;
 
 /// Names the organization a request is about, by slug or id: needed by the local operator when there are several.
@@ -28,19 +29,15 @@ pub(crate) struct Member {
     scope: TenantScope,
     organization: Organization,
     standing: Standing,
-    #[expect(dead_code, reason = "the sign-in rows that use it come next")]
     person: Option<Person>,
     attribution: Attribution,
 }
 
 /// The person behind a session.
 #[derive(Clone, Copy, Debug)]
-#[expect(dead_code, reason = "the sign-in rows that use it come next")]
 pub(crate) struct Person {
     /// Who.
     pub(crate) user: UserId,
-    /// Their session.
-    pub(crate) session: SessionId,
     /// Whether they signed in a moment ago.
     pub(crate) is_fresh: bool,
 }
@@ -48,6 +45,13 @@ pub(crate) struct Person {
 /// Somebody unknown, on a row that asks for no credential.
 #[derive(Clone, Debug)]
 pub(crate) struct Visitor {
+    attribution: Attribution,
+}
+
+/// A signed-in person, wherever they belong.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed {
+    live: LiveSession,
     attribution: Attribution,
 }
 
@@ -76,6 +80,19 @@ impl Member {
     /// The role in messages, and of an admin key made without naming one.
     pub(crate) fn role(&self) -> Role {
         self.standing.role().unwrap_or(Role::Viewer)
+    }
+
+    /// The person, if it is one: a session, not a key.
+    pub(crate) fn user(&self) -> Option<UserId> {
+        self.person.map(|person| person.user)
+    }
+
+    /// Refuses a session whose sign-in is not fresh (`keys.md` §7). Keys and the local operator sign nothing in.
+    pub(crate) fn require_fresh(&self) -> Result<(), Refusal> {
+        match self.person {
+            Some(Person { is_fresh: false, .. }) => Err(Code::ReauthenticationRequired.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Who, for the audit record.
@@ -129,7 +146,39 @@ impl Member {
 
 impl Visitor {
     /// Who, for the audit record.
-    #[expect(dead_code, reason = "the rows that ask for no credential come next")]
+    pub(crate) const fn attribution(&self) -> &Attribution {
+        &self.attribution
+    }
+}
+
+impl Signed {
+    /// The person of a session that was begun a moment ago.
+    pub(crate) async fn new(
+        control: &Control,
+        user: UserId,
+        session: SessionId,
+        by: &Attribution,
+        now: Now,
+    ) -> Result<Self, Refusal> {
+        let user = control.store().find_user(user).await?.ok_or(Code::SessionRequired)?;
+        let sessions = control.store().list_sessions(user.id, now.wall).await?;
+        let session = sessions.into_iter().find(|candidate| candidate.id == session).ok_or(Code::SessionRequired)?;
+        let is_fresh = now.wall < session.fresh_until;
+        Ok(Self { live: LiveSession { session, user, is_fresh }, attribution: by.clone() })
+    }
+
+    /// The session and its user.
+    pub(crate) const fn live(&self) -> &LiveSession {
+        &self.live
+    }
+
+    /// Refuses a sign-in that is not fresh.
+    #[expect(dead_code, reason = "devices and passkeys come next")]
+    pub(crate) fn require_fresh(&self) -> Result<(), Refusal> {
+        if self.live.is_fresh { Ok(()) } else { Err(Code::ReauthenticationRequired.into()) }
+    }
+
+    /// Who, for the audit record.
     pub(crate) const fn attribution(&self) -> &Attribution {
         &self.attribution
     }
@@ -163,14 +212,14 @@ pub(crate) async fn member(
                 return Err(Refusal::not_found());
             }
             let standing = match (key.class, key.role) {
-                (Class::Admin, Some(role)) => Standing::AdminKey { role, owner: Bound::Nobody },
+                (Class::Admin, Some(role)) => Standing::AdminKey { role, owner: bound(control, &key).await? },
                 (Class::Admin, None) => return Err(Code::AdminKeyRequired.into()),
                 (Class::Inference, _) => Standing::InferenceKey(INFERENCE_KEY_PERMISSIONS.to_vec()),
             };
             (*organization, standing, attribution)
         }
         Caller::Session { live, attribution } => {
-            person = Some(Person { user: live.user.id, session: live.session.id, is_fresh: live.is_fresh });
+            person = Some(Person { user: live.user.id, is_fresh: live.is_fresh });
             let (organization, role) = own_organization(control, &live, headers).await?;
             touch(control, &live, Some(organization.id), attribution.at).await;
             (organization, Standing::Member(role), attribution)
@@ -203,6 +252,17 @@ pub(crate) fn operator(caller: Caller, row: &'static Row) -> Result<Operator, Re
     }
 }
 
+/// A signed-in person; nobody else has sessions.
+pub(crate) async fn signed(control: &Control, caller: Caller) -> Result<Signed, Refusal> {
+    match caller {
+        Caller::Session { live, attribution } => {
+            touch(control, &live, None, attribution.at).await;
+            Ok(Signed { live: *live, attribution })
+        }
+        Caller::Nobody { .. } | Caller::LocalOperator { .. } | Caller::Key { .. } => Err(Code::SessionRequired.into()),
+    }
+}
+
 /// Whoever comes, on a row that asks for no credential.
 pub(crate) fn visitor(caller: Caller) -> Visitor {
     match caller {
@@ -230,6 +290,18 @@ fn denied(permission: Permission, standing: &Standing, creators: Creators) -> Re
         Code::PermissionDenied,
         format!("This needs the permission '{}', which {caller} does not have; {who} has it.", permission.name()),
     )
+}
+
+/// Whose role bounds an admin key: its owner's as it is now, whoever gave the key more.
+async fn bound(control: &Control, key: &Key) -> Result<Bound, Refusal> {
+    match key.owner {
+        Some(Owner::User(user)) => {
+            let member = control.store().find_member(TenantScope(key.organization), user).await?;
+            let member = member.filter(|member| member.user.state == UserState::Active);
+            Ok(member.map_or(Bound::Gone, |member| Bound::Role(member.membership.role)))
+        }
+        Some(Owner::Agent(_)) | None => Ok(Bound::Nobody),
+    }
 }
 
 /// The organization a session is about: the one named, or the only one its user belongs to.

@@ -7,15 +7,20 @@
 
 mod ask;
 mod audit;
+mod auth;
 mod authenticate;
 mod authorize;
 mod body;
 mod confirmation;
 mod edited;
 mod environments;
+mod invites;
 mod jobs;
 mod keys;
 mod limits;
+mod mail;
+mod me;
+mod members;
 mod openapi;
 mod operator;
 mod organization;
@@ -37,7 +42,8 @@ mod tests;
 
 pub use audit::{AuditSettings, CheckpointSink};
 pub use jobs::JobStatus;
+pub use mail::Letter;
 pub use openapi::document as openapi_document;
-pub use ports::{AwaitRights, Awaited, NoNodes};
+pub use ports::{AwaitRights, Awaited, DeliverMail, NoNodes, Undelivered};
 pub use serve::{Control, ControlBody, Origin, Settings};
 pub use settings::{PeopleSettings, SignUp};

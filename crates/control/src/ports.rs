@@ -1,5 +1,6 @@
 //! What the management plane asks of the running node.
 
+use crate::mail::Letter;
 use claviger_domain::id::{KeyId, NodeId, OrganizationId};
 use claviger_domain::money::Nano;
 use claviger_domain::revocation::{Epoch, NodeConfirmation};
@@ -53,4 +54,19 @@ impl AwaitRights for NoNodes {
     fn running(&self, _key: KeyId) -> u64 {
         0
     }
+}
+
+/// Brings letters to people: the mail server that the operator named.
+pub trait DeliverMail: Send + Sync + std::fmt::Debug + 'static {
+    /// Resolves when the server has taken the letter, or has not.
+    fn deliver(&self, letter: Letter) -> Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send + '_>>;
+}
+
+/// Why a letter was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// Whether trying again is useless.
+    pub is_final: bool,
+    /// For the operator.
+    pub why: String,
 }

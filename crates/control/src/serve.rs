@@ -5,12 +5,13 @@
 
 use crate::audit::{self, AuditSettings};
 use crate::authenticate::{Caller, authenticate};
-use crate::authorize::{self, Member, Operator, Visitor};
+use crate::authorize::{self, Member, Operator, Signed, Visitor};
 use crate::jobs::Jobs;
 use crate::operator::organizations;
 use crate::ports::AwaitRights;
 use crate::respond::Refusal;
 use crate::settings::PeopleSettings;
+use crate::{auth, invites, me, members, session};
 use crate::{confirmation, environments, keys, limits, operator, organization, registries, requests, usage, wallet};
 use axum::body::Body;
 use axum::handler::Handler;
@@ -20,12 +21,14 @@ use claviger_domain::endpoint::{Match, Method, Operation};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::RequestId;
 use claviger_domain::key::Prefixes;
+use claviger_domain::person::throttle::Throttle;
 use claviger_domain::secret::Pepper;
 use claviger_domain::time::{Clock, Now, Random};
 use claviger_storage::Store;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
+use std::collections::hash_map::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -77,6 +80,8 @@ struct Parts {
     random: Mutex<Box<dyn Random>>,
     settings: Settings,
     jobs: Jobs,
+    guesses: Mutex<Throttle>,
+    guess_hash: RandomState,
 }
 
 /// What one call carries: axum's state. `A` is what `authorize` has made of the caller.
@@ -111,7 +116,21 @@ impl Control {
         random: Box<dyn Random>,
         settings: Settings,
     ) -> Self {
-        Self(Arc::new(Parts { store, rights, clock, random: Mutex::new(random), settings, jobs: Jobs::default() }))
+        let guesses = Throttle::new(
+            claviger_domain::limits::SIGN_IN_TRIES,
+            claviger_domain::limits::SIGN_IN_WINDOW,
+            claviger_domain::limits::SIGN_IN_SUBJECTS,
+        );
+        Self(Arc::new(Parts {
+            store,
+            rights,
+            clock,
+            random: Mutex::new(random),
+            settings,
+            guesses: Mutex::new(guesses),
+            guess_hash: RandomState::new(),
+            jobs: Jobs::default(),
+        }))
     }
 
     /// Answers one request of a management row. Never fails: a refusal is an answer.
@@ -213,6 +232,16 @@ impl Control {
         self.0.clock.as_ref()
     }
 
+    /// The brake on guessing.
+    pub(crate) fn throttle(&self) -> &Mutex<Throttle> {
+        &self.0.guesses
+    }
+
+    /// What makes a number of a subject of the brake; another in every process.
+    pub(crate) fn throttle_hash(&self) -> &RandomState {
+        &self.0.guess_hash
+    }
+
     /// Draws with the one source of chance; never across an await.
     pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut dyn Random) -> T) -> T {
         draw(self.0.random.lock().as_mut())
@@ -283,6 +312,36 @@ handlers! {
             GetReceipt => requests::receipt::handler;
             ListAuditLogs => audit::list::handler;
             ExportAuditLogs => audit::export::handler;
+            ListMembers => members::list::handler;
+            GetMember => members::get::handler;
+            UpdateMember => members::update::handler;
+            RemoveMember => members::remove::handler;
+            ListInvites => invites::list::handler;
+            CreateInvite => invites::create::handler;
+            GetInvite => invites::get::handler;
+            DeleteInvite => invites::delete::handler;
+            ResendInvite => invites::resend::handler;
+            CreateHandover => invites::handover::create;
+        }
+        visitor {
+            AuthOptions => auth::options::handler;
+            SignIn => auth::sign_in::handler;
+            SignUp => auth::sign_up::handler;
+            ForgotPassword => auth::forgot::handler;
+            ResetPassword => auth::reset::handler;
+            VerifyEmail => auth::verify::handler;
+            AcceptInvite => invites::accept::handler;
+        }
+        signed {
+            SignOut => auth::sign_out::handler;
+            Reauthenticate => auth::reauthenticate::handler;
+            ListSessions => auth::sessions::list;
+            EndSession => auth::sessions::end;
+            EndOtherSessions => auth::sessions::end_others;
+            GetMe => me::get::handler;
+            UpdateMe => me::update::handler;
+            SendVerification => me::verification::handler;
+            TakeHandover => invites::handover::take;
         }
         operator {
             ListOrganizations => organizations::list::handler;
@@ -335,13 +394,23 @@ impl Unauthorized {
         Ok(handler.call(request, Call { control, matched, actor, now, is_async }).await)
     }
 
-    #[expect(dead_code, reason = "the rows that ask for no credential come next")]
     async fn visitor<T, H>(self, handler: H, request: Request<Body>) -> Result<Response, Refusal>
     where
         T: 'static,
         H: Handler<T, Call<Visitor>>,
     {
+        session::check_open_origin(&self.control, self.matched.row.method, request.headers())?;
         let actor = authorize::visitor(self.caller);
+        let Self { control, matched, now, is_async, .. } = self;
+        Ok(handler.call(request, Call { control, matched, actor, now, is_async }).await)
+    }
+
+    async fn signed<T, H>(self, handler: H, request: Request<Body>) -> Result<Response, Refusal>
+    where
+        T: 'static,
+        H: Handler<T, Call<Signed>>,
+    {
+        let actor = authorize::signed(&self.control, self.caller).await?;
         let Self { control, matched, now, is_async, .. } = self;
         Ok(handler.call(request, Call { control, matched, actor, now, is_async }).await)
     }

@@ -66,11 +66,11 @@ pub(crate) fn check_origin(control: &Control, method: Method, headers: &HeaderMa
     if is_typed && is_own_page(control, headers) { Ok(()) } else { Err(Code::CrossSiteRequest.into()) }
 }
 
-#[expect(dead_code, reason = "the sign-in rows that use it come next")]
 /// Refuses a request of a page of another site; a program that says nothing about pages passes. For what is open to
 /// everybody, where there is no session to abuse but one to plant.
-pub(crate) fn check_open_origin(control: &Control, headers: &HeaderMap) -> Result<(), Refusal> {
-    let says_nothing = !headers.contains_key(header::ORIGIN) && !headers.contains_key("sec-fetch-site");
+pub(crate) fn check_open_origin(control: &Control, method: Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    let says_nothing =
+        method == Method::Get || !headers.contains_key(header::ORIGIN) && !headers.contains_key("sec-fetch-site");
     if says_nothing || is_own_page(control, headers) { Ok(()) } else { Err(Code::CrossSiteRequest.into()) }
 }
 
@@ -96,7 +96,6 @@ fn origin_of(url: &str) -> Option<String> {
     Some(format!("{}://{}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase()))
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the sign-in rows that use it come next"))]
 /// The header that gives a browser its session.
 pub(crate) fn set(public_url: &str, token: &Token, rules: &SessionRules) -> Option<HeaderValue> {
     let (name, secure) = (name(public_url), if is_tls(public_url) { " Secure;" } else { "" });
@@ -107,7 +106,6 @@ pub(crate) fn set(public_url: &str, token: &Token, rules: &SessionRules) -> Opti
     Some(value)
 }
 
-#[expect(dead_code, reason = "the sign-in rows that use it come next")]
 /// The header that takes it away.
 pub(crate) fn clear(public_url: &str) -> Option<HeaderValue> {
     let (name, secure) = (name(public_url), if is_tls(public_url) { " Secure;" } else { "" });

@@ -1,7 +1,9 @@
 //! What the operator decided about people: who may sign up, how long sessions live, whether mail goes out.
 
+use crate::ports::DeliverMail;
 use claviger_domain::limits;
 use claviger_domain::person::session::SessionRules;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Who may sign up.
@@ -28,6 +30,8 @@ pub struct PeopleSettings {
     pub allowed_domains: Vec<String>,
     /// Whether live keys need a verified address, where mail goes out.
     pub must_verify_email: bool,
+    /// Keys that an organization may have which somebody brings along.
+    pub keys_max: u32,
     /// Whether passwords sign in.
     pub has_passwords: bool,
     /// Whether passkeys sign in.
@@ -38,8 +42,15 @@ pub struct PeopleSettings {
     pub invite_ttl: Duration,
     /// How long a link to a new password works.
     pub reset_ttl: Duration,
-    /// Whether mail goes out; if not, links are shown to be copied.
-    pub has_mail: bool,
+    /// Where mail goes out; without, links are shown to be copied.
+    pub mail: Option<Arc<dyn DeliverMail>>,
+}
+
+impl PeopleSettings {
+    /// Whether mail goes out.
+    pub fn has_mail(&self) -> bool {
+        self.mail.is_some()
+    }
 }
 
 impl Default for PeopleSettings {
@@ -50,12 +61,13 @@ impl Default for PeopleSettings {
             sign_up: SignUp::Invite,
             allowed_domains: Vec::new(),
             must_verify_email: true,
+            keys_max: limits::KEYS_PER_ORGANIZATION,
             has_passwords: true,
             has_passkeys: true,
             password_characters_min: limits::PASSWORD_CHARACTERS_MIN,
             invite_ttl: limits::INVITE_TTL,
             reset_ttl: limits::RESET_TTL,
-            has_mail: false,
+            mail: None,
         }
     }
 }

@@ -197,8 +197,14 @@ pub const CLIENT_CHARACTERS: usize = 40;
 
 // People (`keys.md` §7).
 
+/// The body of a request that needs no credential: a password and some names.
+pub const OPEN_BODY_BYTES: u64 = 16 * 1024;
 /// A session between two requests, unless the operator says otherwise.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// Sessions and one-time tokens that are over, so that a later question can be answered.
+pub const REMEMBER_SESSIONS: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Mails that were delivered or given up.
+pub const REMEMBER_MAILS: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A session from sign-in to its end, unless the operator says otherwise.
 pub const SESSION_MAX: Duration = Duration::from_secs(12 * 3600);
 /// How late the last use of a session may be written: never a write per request.

@@ -1,7 +1,8 @@
-//! People, memberships and sessions as rows: their columns, and reading them back.
+//! People, memberships, sessions and invites as rows: their columns, and reading them back.
 
-use crate::cells::{Cells, known};
+use crate::cells::{Cells, corrupt, known};
 use crate::error::Error;
+use claviger_domain::person::invite::Invite;
 use claviger_domain::person::session::Session;
 use claviger_domain::person::{Locale, Membership, User, UserState};
 use claviger_domain::right::Role;
@@ -33,6 +34,15 @@ macro_rules! session_columns {
     };
 }
 pub(crate) use session_columns;
+
+/// What every reading of invites selects.
+macro_rules! invite_columns {
+    () => {
+        "SELECT i.org_id, i.id, i.email, i.role, i.invited_by, i.created_at, i.expires_at, i.accepted_at, \
+         i.accepted_by, i.withdrawn_at FROM invite i"
+    };
+}
+pub(crate) use invite_columns;
 
 pub(crate) fn user<R: Cells>(row: &R) -> Result<User, Error> {
     let state = row.text("user_state")?;
@@ -71,6 +81,22 @@ pub(crate) fn session<R: Cells>(row: &R) -> Result<Session, Error> {
         address: row.text("address")?,
         agent: row.text("agent")?,
         ended_at: row.int_or_none("ended_at")?.map(Timestamp),
+    })
+}
+
+pub(crate) fn invite<R: Cells>(row: &R) -> Result<Invite, Error> {
+    let accepted_by = row.text_or_none("accepted_by")?;
+    Ok(Invite {
+        id: row.parsed("id")?,
+        organization: row.parsed("org_id")?,
+        email: row.parsed("email")?,
+        role: role(row, "role")?,
+        invited_by: row.text("invited_by")?,
+        created_at: Timestamp(row.int("created_at")?),
+        expires_at: Timestamp(row.int("expires_at")?),
+        accepted_at: row.int_or_none("accepted_at")?.map(Timestamp),
+        accepted_by: accepted_by.map(|id| id.parse().map_err(|_| corrupt("invite.accepted_by", &id))).transpose()?,
+        withdrawn_at: row.int_or_none("withdrawn_at")?.map(Timestamp),
     })
 }
 

@@ -121,7 +121,7 @@ pub(crate) async fn list(linked: &mut impl crate::door::Linked) -> Result<Vec<Or
     both!(linked, c => sqlx::query(LIST).fetch_all(c).await?.iter().map(organization).collect())
 }
 
-async fn insert(tx: &mut Tx<'_>, new: &NewOrganization) -> Result<(), Error> {
+pub(crate) async fn insert(tx: &mut Tx<'_>, new: &NewOrganization) -> Result<(), Error> {
     let (id, environment) = (new.id.to_string(), new.environment.to_string());
     both!(tx, c => {
         sqlx::query(INSERT_ORGANIZATION)

@@ -20,6 +20,8 @@ mod keys;
 mod ledger;
 #[path = "conformance/limits.rs"]
 mod limits;
+#[path = "conformance/members.rs"]
+mod members;
 #[path = "conformance/notices.rs"]
 mod notices;
 #[path = "conformance/outage.rs"]

@@ -51,7 +51,12 @@ macro_rules! jobs {
 
 jobs! {
     forgetting,
+    notices,
+    sessions,
 }
+
+/// The job that empties the outbox.
+pub(crate) const NOTICES: &str = notices::NAME;
 
 /// What is known of the jobs of this process.
 pub(crate) struct Jobs(Vec<Seat>);
@@ -100,7 +105,6 @@ impl Control {
     }
 
     /// Wakes a job before its time.
-    #[expect(dead_code, reason = "acts that leave work to a job come next")]
     pub(crate) fn wake(&self, name: &str) {
         for (seat, _) in self.jobs().0.iter().zip(JOBS).filter(|(_, job)| job.name == name) {
             seat.wake.notify_one();

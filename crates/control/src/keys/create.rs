@@ -12,7 +12,7 @@ use axum::extract::State;
 use claviger_domain::audit::Attribution;
 use claviger_domain::error::Code;
 use claviger_domain::id::{EnvironmentId, KeyId, SecretId};
-use claviger_domain::key::{Class, Key, MintedKey, Name, NewKey, SourceTag, StoredSecret};
+use claviger_domain::key::{Class, Key, MintedKey, Name, NewKey, Owner, SourceTag, StoredSecret};
 use claviger_domain::limits;
 use claviger_domain::revocation::Confirmation;
 use claviger_domain::right::{Role, Standing};
@@ -51,6 +51,8 @@ pub(crate) struct Ask {
     pub(crate) class: Class,
     pub(crate) role: Option<Role>,
     pub(crate) is_test: bool,
+    /// Whose it is: whoever made it in person.
+    pub(crate) owner: Option<Owner>,
 }
 
 /// A key and its text.
@@ -76,6 +78,7 @@ pub(crate) async fn handler(
     query.finish()?;
     let fixed = fixed_environment(&call).await?;
     let mut ask = read(fields, &call.actor, call.now)?;
+    ask.owner = call.actor.user().map(Owner::User);
     if let Some(fixed) = fixed {
         if ask.environment.is_some_and(|named| named != fixed) {
             return Err(Refusal::invalid("environment_id", "the environment of the path, or nothing"));
@@ -131,6 +134,7 @@ pub(crate) fn mint(control: &Control, ask: &Ask, now: Now) -> Result<(MintedKey,
         is_test: ask.is_test,
         source_tag: ask.source_tag.clone(),
         role: ask.role,
+        owner: ask.owner,
         expires_at: ask.expires_at,
         ..NewKey::new(minted.id, ask.name.clone(), stored)
     };
@@ -157,7 +161,7 @@ fn read(mut fields: Fields, actor: &Member, now: Now) -> Result<Ask, Refusal> {
         return Err(Refusal::invalid("test", "false for an admin key"));
     }
     fields.finish(READ_ONLY)?;
-    Ok(Ask { name, environment, source_tag, expires_at, class, role, is_test })
+    Ok(Ask { name, environment, source_tag, expires_at, class, role, is_test, owner: None })
 }
 
 /// `expires_at` in seconds since 1970, or `expires_in_seconds`; not both.

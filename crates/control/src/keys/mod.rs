@@ -51,7 +51,10 @@ async fn find(call: &Call<Member>) -> Result<Key, Refusal> {
 /// Admin keys need a permission of their own, whatever is done to them.
 fn require_for(actor: &Member, class: Class) -> Result<(), Refusal> {
     match class {
-        Class::Admin => actor.require(Permission::AdminKeysManage),
+        Class::Admin => {
+            actor.require(Permission::AdminKeysManage)?;
+            actor.require_fresh()
+        }
         Class::Inference => Ok(()),
     }
 }

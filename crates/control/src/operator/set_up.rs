@@ -74,6 +74,7 @@ pub(crate) async fn handler(
     query.finish()?;
     let typed = read(fields)?;
     let first = unfinished(&call.control).await?;
+    password::check_choice(&call.control, &typed.password, &typed.email)?;
     let password_hash = password::hash(&call.control, typed.password).await?;
     let slug = slug_of(typed.organization.as_str());
     let (admin_text, admin_key) = mint(&call.control, &Name::parse("setup")?, Class::Admin, call.now)?;
@@ -147,8 +148,16 @@ async fn unfinished(control: &Control) -> Result<Organization, Refusal> {
 
 fn mint(control: &Control, name: &Name, class: Class, now: Now) -> Result<(MintedKey, NewKey), Refusal> {
     let role = (class == Class::Admin).then_some(Role::Owner);
-    let ask =
-        Ask { name: name.clone(), environment: None, source_tag: None, expires_at: None, class, role, is_test: false };
+    let ask = Ask {
+        name: name.clone(),
+        environment: None,
+        source_tag: None,
+        expires_at: None,
+        class,
+        role,
+        is_test: false,
+        owner: None,
+    };
     create::mint(control, &ask, now)
 }
 

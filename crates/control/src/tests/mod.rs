@@ -3,6 +3,7 @@
 mod keys;
 mod limits;
 mod money;
+mod people;
 mod places;
 mod setup;
 mod walls;
@@ -172,6 +173,11 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// The program itself.
+fn by_system() -> Attribution {
+    Attribution::local(Actor::System, "", claviger_testkit::clock::START)
+}
+
 /// A path of every row, with ids that exist nowhere.
 fn path_of(row: &claviger_domain::endpoint::Row) -> String {
     let operation = row.operation;
@@ -180,6 +186,10 @@ fn path_of(row: &claviger_domain::endpoint::Row) -> String {
         .replace("{key}", "key_000000000000")
         .replace("{organization}", "org_0000000000000000000000")
         .replace("{registry}", "reg_0000000000000000000000")
+        .replace("{user}", "usr_0000000000000000000000")
+        .replace("{invite}", "inv_0000000000000000000000")
+        .replace("{session}", "ses_0000000000000000000000")
+        .replace("{handover}", "hnd_0000000000000000000000")
         .replace("{epoch}", "9000000000")
         .replace("{project}", "env_0000000000000000000000")
         .replace("{job}", "forgetting")

@@ -15,6 +15,21 @@ async fn every_row_refuses_the_wrong_caller_before_it_looks_at_anything() {
     for row in EndpointTable::rows().filter(|row| row.plane == Plane::Management) {
         rows += 1;
         let (method, path) = (row.method.name(), path_of(row));
+        match row.authentication {
+            // Whoever comes; what they bring decides, and is tested with each of them.
+            Authentication::Public | Authentication::Signature | Authentication::Possession => continue,
+            Authentication::Session => {
+                for answer in [
+                    world.network(method, &path, &[], &Value::Null).await,
+                    world.with(&admin, method, &path, &Value::Null).await,
+                    world.operator(method, &path, &Value::Null).await,
+                ] {
+                    assert_eq!(answer.refusal(), (401, "session_required"), "{method} {path}");
+                }
+                continue;
+            }
+            _ => {}
+        }
         let nobody = world.network(method, &path, &[], &Value::Null).await;
         assert_eq!(nobody.refusal(), (401, "missing_api_key"), "{method} {path}");
         assert_eq!(nobody.headers["www-authenticate"], "Bearer realm=\"api\"");

@@ -200,6 +200,58 @@ operations! {
     VerifyAudit = "audit.verify";
     /// Signed checkpoints.
     ListCheckpoints = "audit.checkpoints";
+    /// What the sign-in page may offer.
+    AuthOptions = "auth.options";
+    /// Sign in with a password.
+    SignIn = "auth.sign_in";
+    /// Sign up, where it is open.
+    SignUp = "auth.sign_up";
+    /// Ask for a link to a new password.
+    ForgotPassword = "auth.password.forgot";
+    /// Set a new password by a link.
+    ResetPassword = "auth.password.reset";
+    /// Prove an address by a link.
+    VerifyEmail = "auth.email.verify";
+    /// End one's session.
+    SignOut = "auth.sign_out";
+    /// Sign in once more.
+    Reauthenticate = "auth.reauthenticate";
+    /// List one's sessions.
+    ListSessions = "auth.sessions.list";
+    /// End one of one's sessions.
+    EndSession = "auth.sessions.end";
+    /// End one's other sessions.
+    EndOtherSessions = "auth.sessions.end_others";
+    /// Who is signed in.
+    GetMe = "me.get";
+    /// Change one's name, language or password.
+    UpdateMe = "me.update";
+    /// Ask for another mail that proves one's address.
+    SendVerification = "me.email.verification";
+    /// Take a sealed text.
+    TakeHandover = "me.handovers.take";
+    /// Leave a sealed text for a member.
+    CreateHandover = "handovers.create";
+    /// List members.
+    ListMembers = "users.list";
+    /// Read one member.
+    GetMember = "users.get";
+    /// Give a member another role.
+    UpdateMember = "users.update";
+    /// Remove a member.
+    RemoveMember = "users.remove";
+    /// List invites.
+    ListInvites = "invites.list";
+    /// Invite somebody.
+    CreateInvite = "invites.create";
+    /// Read one invite.
+    GetInvite = "invites.get";
+    /// Take an invite back.
+    DeleteInvite = "invites.delete";
+    /// Send an invite again.
+    ResendInvite = "invites.resend";
+    /// Join by an invite's link.
+    AcceptInvite = "invites.accept";
     /// Set an organization up with its owner.
     SetUp = "setup";
     /// Fund a wallet.

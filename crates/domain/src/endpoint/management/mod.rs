@@ -8,6 +8,7 @@ mod money;
 mod nodes;
 mod operator;
 mod organization;
+mod people;
 mod registries;
 
 use super::row::{Authentication, ErrorShape, Method, Operation, Plane, Row};
@@ -22,6 +23,7 @@ pub(super) const AREAS: &[&[Row]] = &[
     registries::ROWS,
     money::ROWS,
     audit::ROWS,
+    people::ROWS,
     nodes::ROWS,
     operator::ROWS,
 ];

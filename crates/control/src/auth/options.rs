@@ -1,0 +1,39 @@
+//! What the sign-in page may offer: anybody may know.
+
+use crate::authorize::Visitor;
+use crate::query::Query;
+use crate::respond::Refusal;
+use crate::serve::Call;
+use crate::settings::SignUp;
+use axum::Json;
+use axum::extract::State;
+use claviger_domain::tenancy::OrganizationState;
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(crate) struct Options {
+    object: &'static str,
+    password: bool,
+    passkey: bool,
+    mail: bool,
+    sign_up: &'static str,
+    needs_setup: bool,
+}
+
+pub(crate) async fn handler(State(call): State<Call<Visitor>>, query: Query) -> Result<Json<Options>, Refusal> {
+    query.finish()?;
+    let people = &call.control.settings().people;
+    let organizations = call.control.store().list_organizations().await?;
+    Ok(Json(Options {
+        object: "auth.options",
+        password: people.has_passwords,
+        passkey: people.has_passkeys,
+        mail: people.has_mail(),
+        sign_up: match people.sign_up {
+            SignUp::Invite => "invite",
+            SignUp::Open => "open",
+            SignUp::Closed => "closed",
+        },
+        needs_setup: organizations.iter().any(|organization| organization.state == OrganizationState::SetUp),
+    }))
+}

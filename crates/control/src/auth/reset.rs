@@ -1,0 +1,44 @@
+//! Set a new password with the token of a link, once. Every session ends; mail to the address is proved by the way.
+
+use super::{Done, Tries};
+use crate::authorize::Visitor;
+use crate::body::Fields;
+use crate::password;
+use crate::query::Query;
+use crate::respond::Refusal;
+use crate::serve::Call;
+use axum::Json;
+use axum::extract::State;
+use claviger_domain::audit::{Actor, Attribution};
+use claviger_domain::error::Code;
+use claviger_domain::person::UserState;
+use claviger_domain::person::token::{Token, TokenKind};
+use claviger_domain::secret::Secret;
+
+pub(crate) async fn handler(
+    State(call): State<Call<Visitor>>,
+    query: Query,
+    mut fields: Fields,
+) -> Result<Json<Done>, Refusal> {
+    query.finish()?;
+    let token = Token::parse(&fields.required_text("token")?).ok_or(Code::InvalidLink)?;
+    let password = Secret::new(fields.required_text("password")?);
+    fields.finish(&[])?;
+    let tries = Tries::take(&call.control, call.actor.attribution(), &[], call.now)?;
+    let store = call.control.store();
+    // Looked at first: a password that is refused must not use the link up.
+    let found = store.find_token(TokenKind::Reset, &token.digest(), call.now.wall).await?.ok_or(Code::InvalidLink)?;
+    let user = store.find_user(found.user.ok_or(Code::InvalidLink)?).await?;
+    let user = user.filter(|user| user.state == UserState::Active).ok_or(Code::InvalidLink)?;
+    tries.give_back(&call.control);
+    password::check_choice(&call.control, &password, &user.email)?;
+    let hash = password::hash(&call.control, password).await?;
+    let taken = store.take_token(TokenKind::Reset, token.digest(), call.now.wall).await?;
+    taken.filter(|taken| taken.user == Some(user.id)).ok_or(Code::InvalidLink)?;
+    let by = Attribution { actor: Actor::User(user.id.to_string()), ..call.actor.attribution().clone() };
+    store.set_password(user.id, hash, None, &by).await.map_err(Refusal::of_write)?;
+    if found.detail.contains("\"mailed\":true") {
+        store.verify_email(user.id, &by).await.map_err(Refusal::of_write)?;
+    }
+    Ok(Json(Done::new("password", "changed")))
+}

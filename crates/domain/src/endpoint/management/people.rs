@@ -1,0 +1,55 @@
+//! People: signing in, one's own sessions, members, invites.
+
+use super::super::row::{Authentication, Method, Operation, Row};
+use super::management;
+use crate::limits;
+use crate::right::Permission;
+
+/// Nobody has to be known.
+const fn open(operation: Operation, method: Method, path: &'static str) -> Row {
+    Row {
+        authentication: Authentication::Public,
+        permission: None,
+        body_bytes_max: limits::OPEN_BODY_BYTES,
+        ..management(operation, method, path, Permission::MembersRead)
+    }
+}
+
+/// What belongs to a signed-in person.
+const fn own(operation: Operation, method: Method, path: &'static str) -> Row {
+    Row { authentication: Authentication::Session, ..open(operation, method, path) }
+}
+
+pub(super) const ROWS: &[Row] = &[
+    open(Operation::AuthOptions, Method::Get, "/api/auth/options"),
+    open(Operation::SignIn, Method::Post, "/api/auth/sign_in"),
+    open(Operation::SignUp, Method::Post, "/api/auth/sign_up"),
+    open(Operation::ForgotPassword, Method::Post, "/api/auth/password/forgot"),
+    open(Operation::ResetPassword, Method::Post, "/api/auth/password/reset"),
+    open(Operation::VerifyEmail, Method::Post, "/api/auth/email/verify"),
+    open(Operation::AcceptInvite, Method::Post, "/api/invites/accept"),
+    own(Operation::SignOut, Method::Post, "/api/auth/sign_out"),
+    own(Operation::Reauthenticate, Method::Post, "/api/auth/reauthenticate"),
+    own(Operation::ListSessions, Method::Get, "/api/auth/sessions"),
+    own(Operation::EndOtherSessions, Method::Delete, "/api/auth/sessions"),
+    own(Operation::EndSession, Method::Delete, "/api/auth/sessions/{session}"),
+    own(Operation::GetMe, Method::Get, "/api/me"),
+    own(Operation::UpdateMe, Method::Post, "/api/me"),
+    own(Operation::SendVerification, Method::Post, "/api/me/email/verification"),
+    own(Operation::TakeHandover, Method::Get, "/api/me/handovers/{handover}"),
+    management(Operation::CreateHandover, Method::Post, "/v1/organization/handovers", Permission::KeysCreate),
+    management(Operation::ListMembers, Method::Get, "/v1/organization/users", Permission::MembersRead),
+    management(Operation::GetMember, Method::Get, "/v1/organization/users/{user}", Permission::MembersRead),
+    management(Operation::UpdateMember, Method::Post, "/v1/organization/users/{user}", Permission::MembersManage),
+    management(Operation::RemoveMember, Method::Delete, "/v1/organization/users/{user}", Permission::MembersManage),
+    management(Operation::ListInvites, Method::Get, "/v1/organization/invites", Permission::MembersManage),
+    management(Operation::CreateInvite, Method::Post, "/v1/organization/invites", Permission::MembersManage),
+    management(Operation::GetInvite, Method::Get, "/v1/organization/invites/{invite}", Permission::MembersManage),
+    management(Operation::DeleteInvite, Method::Delete, "/v1/organization/invites/{invite}", Permission::MembersManage),
+    management(
+        Operation::ResendInvite,
+        Method::Post,
+        "/v1/organization/invites/{invite}/resend",
+        Permission::MembersManage,
+    ),
+];

@@ -1,0 +1,466 @@
+//! Invites: sent, sent again, taken back, accepted; and sealed texts left for a member.
+//!
+//! An invite is accepted under the lock of its organization's row, where the inviter's role of that very moment is read:
+//! who lost the right to give the role gives nothing by a mail that is still on its way.
+
+use crate::audit::record;
+use crate::cells::Cells as _;
+use crate::door::{Linked, Tx, both};
+use crate::epochs::publish;
+use crate::error::Error;
+use crate::keys;
+use crate::members::{self, lock, unchanged};
+use crate::notices::{self, NewMail};
+use crate::page::{Page, PageRequest};
+use crate::people::{self, NewUser};
+use crate::person_row::{bytes, invite, invite_columns};
+use crate::statements::statements;
+use crate::store::Store;
+use crate::tenancy;
+use claviger_domain::audit::{Action, Attribution};
+use claviger_domain::error::Code;
+use claviger_domain::id::{HandoverId, InviteId, KeyId, UserId};
+use claviger_domain::key::KeyState;
+use claviger_domain::notice::{MailKind, Notice, NoticeKind};
+use claviger_domain::person::invite::Invite;
+use claviger_domain::person::{User, UserState};
+use claviger_domain::revocation::Change;
+use claviger_domain::right::Role;
+use claviger_domain::secret::Digest;
+use claviger_domain::tenancy::{Organization, TenantScope};
+use claviger_domain::time::Timestamp;
+use sqlx::AssertSqlSafe;
+
+statements! {
+    INSERT = "INSERT INTO invite (org_id, id, email, role, token_hash, invited_by, created_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    REPLACE = "UPDATE invite SET withdrawn_at = $3 WHERE org_id = $1 AND email = $2 \
+        AND accepted_at IS NULL AND withdrawn_at IS NULL";
+    FIND = concat!(invite_columns!(), " WHERE i.org_id = $1 AND i.id = $2");
+    FIND_BY_TOKEN = concat!(invite_columns!(), " WHERE i.token_hash = $1");
+    IS_MEMBER = "SELECT m.user_id FROM membership m JOIN users u ON u.id = m.user_id WHERE m.org_id = $1 AND u.email = $2";
+    RENEW = "UPDATE invite SET token_hash = $3, expires_at = $4 WHERE org_id = $1 AND id = $2 \
+        AND accepted_at IS NULL AND withdrawn_at IS NULL";
+    GIVE_TOKEN = "UPDATE invite SET token_hash = $2 WHERE id = $1 AND accepted_at IS NULL AND withdrawn_at IS NULL \
+        AND expires_at > $3";
+    WITHDRAW = "UPDATE invite SET withdrawn_at = $3 WHERE org_id = $1 AND id = $2 AND accepted_at IS NULL \
+        AND withdrawn_at IS NULL";
+    ACCEPT = "UPDATE invite SET accepted_at = $3, accepted_by = $4 WHERE org_id = $1 AND id = $2 \
+        AND accepted_at IS NULL AND withdrawn_at IS NULL";
+    INSERT_HANDOVER = "INSERT INTO handover (org_id, id, ciphertext, created_by, created_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    TAKE_HANDOVER = "DELETE FROM handover WHERE id = $1 AND expires_at > $2 AND EXISTS (SELECT 1 FROM membership m \
+        WHERE m.org_id = handover.org_id AND m.user_id = $3) RETURNING org_id, ciphertext";
+    FORGET_HANDOVERS = "DELETE FROM handover WHERE expires_at <= $1";
+}
+
+/// An invite to be stored.
+#[derive(Clone, Debug)]
+pub struct NewInvite {
+    /// The invite; not accepted, not withdrawn.
+    pub invite: Invite,
+    /// The digest of its token; `None` = the mail's delivery draws it.
+    pub digest: Option<Digest>,
+}
+
+/// How an invite was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AcceptOutcome {
+    /// They are a member.
+    Joined {
+        /// Who.
+        user: User,
+        /// Where.
+        organization: Organization,
+    },
+    /// By the rules of `reliability.md` §4, row 70.
+    Refused(Code),
+}
+
+impl Store {
+    /// Stores an invite and, with `has_mail`, puts its mail into the outbox. A pending invite of the same address is
+    /// withdrawn. `false` = whoever has the address is a member already.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown`: repeat with the same id.
+    pub async fn create_invite(&self, new: NewInvite, has_mail: bool, by: &Attribution) -> Result<bool, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            let scope = TenantScope(new.invite.organization);
+            lock(tx, scope).await?;
+            let (organization, email) = (scope.0.to_string(), new.invite.email.as_str());
+            if find(tx, scope, new.invite.id).await?.is_some() {
+                return unchanged(tx, scope, true).await;
+            }
+            let member = both!(tx, c => {
+                sqlx::query(IS_MEMBER).bind(&organization).bind(email).fetch_optional(c).await?.is_some()
+            });
+            if member {
+                return unchanged(tx, scope, false).await;
+            }
+            both!(tx, c => {
+                sqlx::query(REPLACE).bind(&organization).bind(email).bind(by.at.0).execute(c).await?;
+            });
+            insert(tx, &new).await?;
+            if has_mail {
+                notices::post(tx, &mail(&new.invite, by.at)).await?;
+            }
+            record(tx, scope.0, &by, Action::InviteSent, &new.invite.id.to_string(), &[]).await?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// The invites of an organization, newest first unless asked otherwise. `None` = unknown cursor.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn list_invites(&self, scope: TenantScope, page: &PageRequest) -> Result<Option<Page<Invite>>, Error> {
+        let mut reader = self.reader().await?;
+        if let Some(text) = page.cursor() {
+            let known = match text.parse() {
+                Ok(id) => find(&mut reader, scope, id).await?.is_some(),
+                Err(_) => false,
+            };
+            if !known {
+                return Ok(None);
+            }
+        }
+        let walk = page.walk();
+        let sql = AssertSqlSafe(list_text(walk.is_ascending));
+        let (organization, cursor) = (scope.0.to_string(), page.cursor().map(str::to_owned));
+        let rows = both!(&mut reader, c => {
+            let rows = sqlx::query(sql).bind(&organization).bind(cursor).bind(walk.rows()).fetch_all(c).await?;
+            rows.iter().map(invite).collect::<Result<Vec<_>, Error>>()?
+        });
+        Ok(Some(walk.page(rows)))
+    }
+
+    /// One invite.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn find_invite(&self, scope: TenantScope, id: InviteId) -> Result<Option<Invite>, Error> {
+        find(&mut self.reader().await?, scope, id).await
+    }
+
+    /// The invite of a token, used and withdrawn ones included as long as they have one. Not scoped: for whoever opens
+    /// the link.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn find_invite_by_token(&self, digest: &Digest) -> Result<Option<Invite>, Error> {
+        find_by_token(&mut self.reader().await?, digest).await
+    }
+
+    /// Gives a pending invite a new token, or none until its mail is delivered, and a new time; the old link is dead.
+    /// `None` = it is not pending, or not here.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown`: repeat.
+    pub async fn resend_invite(
+        &self,
+        scope: TenantScope,
+        id: InviteId,
+        digest: Option<Digest>,
+        expires_at: Timestamp,
+        has_mail: bool,
+        by: &Attribution,
+    ) -> Result<Option<Invite>, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            let (organization, text) = (scope.0.to_string(), id.to_string());
+            let rows = both!(tx, c => {
+                sqlx::query(RENEW)
+                    .bind(&organization)
+                    .bind(&text)
+                    .bind(digest.as_ref().map(bytes))
+                    .bind(expires_at.0)
+                    .execute(c)
+                    .await?
+                    .rows_affected()
+            });
+            if rows == 0 {
+                return Ok(None);
+            }
+            let found = find(tx, scope, id).await?;
+            if let Some(found) = found.as_ref().filter(|_| has_mail) {
+                notices::post(tx, &mail(found, by.at)).await?;
+            }
+            record(tx, scope.0, &by, Action::InviteSent, &text, &[]).await?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Gives a pending invite the token that its mail is about to carry. `false` = it is not pending any more.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown`: draw another token.
+    pub async fn give_invite_token(&self, id: InviteId, digest: Digest, now: Timestamp) -> Result<bool, Error> {
+        self.act(async move |tx: &mut Tx<'_>| {
+            let (id, digest) = (id.to_string(), bytes(&digest));
+            let rows = both!(tx, c => {
+                sqlx::query(GIVE_TOKEN).bind(&id).bind(&digest).bind(now.0).execute(c).await?.rows_affected()
+            });
+            Ok(rows > 0)
+        })
+        .await
+    }
+
+    /// Takes an invite back. `None` = no such invite here; one that is not pending stays as it is.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown`: repeating is safe.
+    pub async fn withdraw_invite(
+        &self,
+        scope: TenantScope,
+        id: InviteId,
+        by: &Attribution,
+    ) -> Result<Option<Invite>, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            let (organization, text) = (scope.0.to_string(), id.to_string());
+            let rows = both!(tx, c => {
+                let query = sqlx::query(WITHDRAW).bind(&organization).bind(&text).bind(by.at.0);
+                query.execute(c).await?.rows_affected()
+            });
+            if rows > 0 {
+                record(tx, scope.0, &by, Action::InviteDeleted, &text, &[]).await?;
+            }
+            find(tx, scope, id).await
+        })
+        .await
+    }
+
+    /// Joins by an invite: an existing person, or `new` if they are not known yet. `None` = no invite has this token.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown`: the invite may be used; look.
+    pub async fn accept_invite(
+        &self,
+        digest: Digest,
+        who: Joining,
+        asked: Option<Role>,
+        by: &Attribution,
+    ) -> Result<Option<AcceptOutcome>, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| accept(tx, &digest, &who, asked, &by).await).await
+    }
+
+    /// Leaves a sealed text for a member.
+    ///
+    /// # Errors
+    /// `Conflict`: the id exists.
+    pub async fn create_handover(
+        &self,
+        scope: TenantScope,
+        id: HandoverId,
+        ciphertext: String,
+        expires_at: Timestamp,
+        by: &Attribution,
+    ) -> Result<(), Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            let text = id.to_string();
+            both!(tx, c => {
+                sqlx::query(INSERT_HANDOVER)
+                    .bind(scope.0.to_string())
+                    .bind(&text)
+                    .bind(&ciphertext)
+                    .bind(by.actor.parts().1)
+                    .bind(by.at.0)
+                    .bind(expires_at.0)
+                    .execute(c)
+                    .await?;
+            });
+            record(tx, scope.0, &by, Action::HandoverCreated, &text, &[]).await
+        })
+        .await
+    }
+
+    /// Takes a sealed text, once, if the person is a member of its organization. `None` = there is none for them.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown`: the text may be gone.
+    pub async fn take_handover(&self, id: HandoverId, user: UserId, by: &Attribution) -> Result<Option<String>, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            let (text, user) = (id.to_string(), user.to_string());
+            let taken = both!(tx, c => {
+                let row = sqlx::query(TAKE_HANDOVER).bind(&text).bind(by.at.0).bind(&user).fetch_optional(c).await?;
+                row.map(|row| Ok::<_, Error>((row.parsed("org_id")?, row.text("ciphertext")?))).transpose()?
+            });
+            let Some((organization, ciphertext)) = taken else { return Ok(None) };
+            record(tx, organization, &by, Action::HandoverTaken, &text, &[]).await?;
+            Ok(Some(ciphertext))
+        })
+        .await
+    }
+
+    /// Forgets sealed texts whose time is over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_handovers(&self, now: Timestamp) -> Result<u64, Error> {
+        self.act(async move |tx: &mut Tx<'_>| {
+            Ok(both!(tx, c => sqlx::query(FORGET_HANDOVERS).bind(now.0).execute(c).await?.rows_affected()))
+        })
+        .await
+    }
+}
+
+/// Who joins.
+#[derive(Clone, Debug)]
+pub enum Joining {
+    /// Somebody who is signed in.
+    Known(UserId),
+    /// Somebody new, made by the same act.
+    New(NewUser),
+}
+
+async fn accept(
+    tx: &mut Tx<'_>,
+    digest: &Digest,
+    who: &Joining,
+    asked: Option<Role>,
+    by: &Attribution,
+) -> Result<Option<AcceptOutcome>, Error> {
+    let Some(found) = find_by_token(tx, digest).await? else { return Ok(None) };
+    let scope = TenantScope(found.organization);
+    lock(tx, scope).await?;
+    // Read again under the lock: somebody else may have been first.
+    let Some(found) = find(tx, scope, found.id).await? else { return unchanged(tx, scope, None).await };
+    let Some(organization) = tenancy::find(tx, scope.0).await? else { return unchanged(tx, scope, None).await };
+    let email = match who {
+        Joining::New(new) => Some(new.email.clone()),
+        Joining::Known(id) => {
+            let user = people::find(tx, *id).await?.filter(|user| user.state == UserState::Active);
+            user.map(|user| user.email)
+        }
+    };
+    let Some(email) = email else {
+        return unchanged(tx, scope, Some(AcceptOutcome::Refused(Code::InvalidLogin))).await;
+    };
+    let inviter = inviter_role(tx, scope, &found.invited_by, by.at).await?;
+    if let Err(code) = found.accept(&email, asked, inviter, organization.policy.creators, by.at) {
+        return unchanged(tx, scope, Some(AcceptOutcome::Refused(code))).await;
+    }
+    let user = match who {
+        Joining::Known(id) => *id,
+        Joining::New(new) => {
+            if people::find_by_email(tx, &new.email).await?.is_some() {
+                return unchanged(tx, scope, Some(AcceptOutcome::Refused(Code::InvalidLogin))).await;
+            }
+            people::insert(tx, new, by.at).await?;
+            new.id
+        }
+    };
+    join(tx, &found, user, by).await?;
+    let user = people::find(tx, user).await?;
+    Ok(user.map(|user| AcceptOutcome::Joined { user, organization }))
+}
+
+async fn join(tx: &mut Tx<'_>, invite: &Invite, user: UserId, by: &Attribution) -> Result<(), Error> {
+    let organization = invite.organization;
+    let (organization_text, id, user_text) = (organization.to_string(), invite.id.to_string(), user.to_string());
+    both!(tx, c => {
+        let query = sqlx::query(ACCEPT).bind(&organization_text).bind(&id).bind(by.at.0).bind(&user_text);
+        query.execute(c).await?;
+    });
+    if members::find(tx, TenantScope(organization), user).await?.is_none() {
+        members::insert(tx, organization, user, invite.role, Some(&invite.invited_by), by.at).await?;
+    }
+    record(tx, organization, by, Action::InviteAccepted, &id, &[]).await?;
+    record(tx, organization, by, Action::UserAdded, &user_text, &[]).await?;
+    let notice = Notice {
+        kind: NoticeKind::MemberJoined,
+        organization,
+        also: None,
+        object: user_text,
+        detail: serde_json::json!({ "email": invite.email.as_str(), "role": invite.role.name() }).to_string(),
+        at: by.at,
+    };
+    notices::notify(tx, &notice).await?;
+    publish(tx, organization, &Change::Organization, by.at).await.map(drop)
+}
+
+/// The role by which the inviter gives others a role, at this moment; `None` = they have none left.
+async fn inviter_role(
+    tx: &mut Tx<'_>,
+    scope: TenantScope,
+    invited_by: &str,
+    now: Timestamp,
+) -> Result<Option<Role>, Error> {
+    if let Ok(user) = invited_by.parse::<UserId>() {
+        let member = members::find(tx, scope, user).await?;
+        let member = member.filter(|member| member.user.state == UserState::Active);
+        return Ok(member.map(|member| member.membership.role));
+    }
+    if let Ok(id) = invited_by.parse::<KeyId>() {
+        let key = keys::find_anywhere(tx, id).await?.filter(|key| key.organization == scope.0);
+        let key = key.filter(|key| key.state.at(now, key.expires_at) == KeyState::Active);
+        return Ok(key.and_then(|key| key.role));
+    }
+    // The operator at this machine may always.
+    Ok((invited_by == "operator").then_some(Role::Owner))
+}
+
+/// The mail that carries an invite; its token is drawn when it is delivered.
+fn mail(invite: &Invite, at: Timestamp) -> NewMail {
+    NewMail {
+        id: format!("{}:{}", invite.id, at.0),
+        kind: MailKind::Invite,
+        recipient: invite.email.clone(),
+        user: None,
+        organization: Some(invite.organization),
+        object: invite.id.to_string(),
+        detail: serde_json::json!({ "role": invite.role.name() }).to_string(),
+        at,
+    }
+}
+
+async fn insert(tx: &mut Tx<'_>, new: &NewInvite) -> Result<(), Error> {
+    both!(tx, c => {
+        sqlx::query(INSERT)
+            .bind(new.invite.organization.to_string())
+            .bind(new.invite.id.to_string())
+            .bind(new.invite.email.as_str())
+            .bind(new.invite.role.name())
+            .bind(new.digest.as_ref().map(bytes))
+            .bind(&new.invite.invited_by)
+            .bind(new.invite.created_at.0)
+            .bind(new.invite.expires_at.0)
+            .execute(c)
+            .await?;
+    });
+    Ok(())
+}
+
+async fn find(linked: &mut impl Linked, scope: TenantScope, id: InviteId) -> Result<Option<Invite>, Error> {
+    let (organization, id) = (scope.0.to_string(), id.to_string());
+    both!(linked, c => {
+        sqlx::query(FIND).bind(&organization).bind(&id).fetch_optional(c).await?.map(|row| invite(&row)).transpose()
+    })
+}
+
+async fn find_by_token(linked: &mut impl Linked, digest: &Digest) -> Result<Option<Invite>, Error> {
+    let digest = bytes(digest);
+    both!(linked, c => {
+        sqlx::query(FIND_BY_TOKEN).bind(&digest).fetch_optional(c).await?.map(|row| invite(&row)).transpose()
+    })
+}
+
+/// The texts that are made at run time.
+pub(crate) fn built() -> Vec<(&'static str, String)> {
+    vec![("invite list ascending", list_text(true)), ("invite list descending", list_text(false))]
+}
+
+fn list_text(is_ascending: bool) -> String {
+    let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
+    format!(
+        "{} WHERE i.org_id = $1 AND (CAST($2 AS TEXT) IS NULL OR i.id {than} CAST($2 AS TEXT)) \
+         ORDER BY i.id {order} LIMIT CAST($3 AS BIGINT)",
+        invite_columns!()
+    )
+}

@@ -1,0 +1,338 @@
+//! Members of an organization: listed, given a role, removed; people who bring an organization of their own.
+//!
+//! The organization's row is locked first, so that two owners who remove each other at once see each other: exactly one
+//! succeeds.
+
+use crate::audit::record;
+use crate::cells::Cells as _;
+use crate::door::{Linked, Tx, both};
+use crate::epochs::{current_epoch, publish};
+use crate::error::Error;
+use crate::keys::change;
+use crate::notices::{self, NewMail};
+use crate::page::{Page, PageRequest};
+use crate::people::{self, NewUser};
+use crate::person_row::{member_columns, membership, user, user_columns};
+use crate::sessions;
+use crate::statements::statements;
+use crate::store::Store;
+use crate::tenancy::{self, NewOrganization};
+use claviger_domain::audit::{Action, Attribution};
+use claviger_domain::id::{OrganizationId, UserId};
+use claviger_domain::notice::{MailKind, Notice, NoticeKind};
+use claviger_domain::person::ownership::{Fate, keeps_an_owner};
+use claviger_domain::person::session::SessionEnd;
+use claviger_domain::person::{Membership, User, UserState};
+use claviger_domain::revocation::{Change, Epoch};
+use claviger_domain::right::Role;
+use claviger_domain::tenancy::TenantScope;
+use claviger_domain::time::Timestamp;
+use sqlx::AssertSqlSafe;
+
+statements! {
+    LOCK = "UPDATE organization SET version = version + 1 WHERE id = $1";
+    LOCK_NOTHING_CHANGED = "UPDATE organization SET version = version - 1 WHERE id = $1";
+    INSERT = "INSERT INTO membership (org_id, user_id, role, created_at, invited_by) VALUES ($1, $2, $3, $4, $5)";
+    FIND = concat!("SELECT ", user_columns!(), ", ", member_columns!(), " FROM membership m \
+        JOIN users u ON u.id = m.user_id WHERE m.org_id = $1 AND m.user_id = $2");
+    OWNERS = "SELECT m.user_id, u.state FROM membership m JOIN users u ON u.id = m.user_id \
+        WHERE m.org_id = $1 AND m.role = 'owner'";
+    SET_ROLE = "UPDATE membership SET role = $3 WHERE org_id = $1 AND user_id = $2";
+    DELETE = "DELETE FROM membership WHERE org_id = $1 AND user_id = $2";
+    WITHDRAW_INVITES = "UPDATE invite SET withdrawn_at = $3 WHERE org_id = $1 AND invited_by = $2 \
+        AND accepted_at IS NULL AND withdrawn_at IS NULL";
+}
+
+/// A member with the person behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub user: User,
+    /// As what.
+    pub membership: Membership,
+}
+
+/// How changing a member ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberOutcome {
+    /// It is so now, by this call or before it.
+    Done {
+        /// The member as it is, or was before it went.
+        member: Member,
+        /// The epoch that brings it into force.
+        epoch: Epoch,
+    },
+    /// No active owner would be left; nothing was changed.
+    LastOwner,
+}
+
+impl Store {
+    /// Makes a person and an organization of their own, whose owner they are. `None` = the address is taken: nothing is
+    /// made, and with `has_mail` whoever has the address is told that somebody tried.
+    ///
+    /// # Errors
+    /// `Conflict` when the slug or an id is taken. `OutcomeUnknown`: repeat with the same ids.
+    pub async fn sign_up(
+        &self,
+        new: NewUser,
+        organization: NewOrganization,
+        has_mail: bool,
+        by: &Attribution,
+    ) -> Result<Option<User>, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            let existing = people::find_by_email(tx, &new.email).await?.map(|(user, _)| user);
+            let is_repeated = existing.as_ref().is_some_and(|user| user.id == new.id);
+            if !is_repeated && existing.is_none() {
+                tenancy::insert(tx, &organization).await?;
+                people::insert(tx, &new, by.at).await?;
+                insert(tx, organization.id, new.id, Role::Owner, None, by.at).await?;
+                let (id, user) = (organization.id.to_string(), new.id.to_string());
+                record(tx, organization.id, &by, Action::OrganizationCreated, &id, &[]).await?;
+                record(tx, organization.id, &by, Action::UserAdded, &user, &[]).await?;
+                publish(tx, organization.id, &Change::Organization, by.at).await?;
+            }
+            if has_mail {
+                let kind = if existing.is_none() || is_repeated { MailKind::Verify } else { MailKind::AlreadyKnown };
+                let user = existing.as_ref().map_or(new.id, |user| user.id);
+                notices::post(tx, &welcome(kind, &new, user, by.at)).await?;
+            }
+            if existing.is_none() || is_repeated { people::find(tx, new.id).await } else { Ok(None) }
+        })
+        .await
+    }
+
+    /// The members of an organization, oldest person first unless asked otherwise. `None` = unknown cursor.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn list_members(&self, scope: TenantScope, page: &PageRequest) -> Result<Option<Page<Member>>, Error> {
+        let mut reader = self.reader().await?;
+        if let Some(text) = page.cursor() {
+            let known = match text.parse() {
+                Ok(id) => find(&mut reader, scope, id).await?.is_some(),
+                Err(_) => false,
+            };
+            if !known {
+                return Ok(None);
+            }
+        }
+        let walk = page.walk();
+        let sql = AssertSqlSafe(list_text(walk.is_ascending));
+        let (organization, cursor) = (scope.0.to_string(), page.cursor().map(str::to_owned));
+        let rows = both!(&mut reader, c => {
+            let rows = sqlx::query(sql).bind(&organization).bind(cursor).bind(walk.rows()).fetch_all(c).await?;
+            rows.iter().map(member).collect::<Result<Vec<_>, Error>>()?
+        });
+        Ok(Some(walk.page(rows)))
+    }
+
+    /// One member.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn find_member(&self, scope: TenantScope, id: UserId) -> Result<Option<Member>, Error> {
+        find(&mut self.reader().await?, scope, id).await
+    }
+
+    /// Gives a member a role; their sessions end, since they were signed in as something else. `None` = no such member.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown`: repeating is safe.
+    pub async fn change_role(
+        &self,
+        scope: TenantScope,
+        id: UserId,
+        role: Role,
+        by: &Attribution,
+    ) -> Result<Option<MemberOutcome>, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            lock(tx, scope).await?;
+            let Some(former) = find(tx, scope, id).await? else { return unchanged(tx, scope, None).await };
+            if former.membership.role == role {
+                let epoch = current_epoch(tx).await?;
+                return unchanged(tx, scope, Some(MemberOutcome::Done { member: former, epoch })).await;
+            }
+            if keeps_an_owner(&owners(tx, scope).await?, id, Fate::Role(role)).is_err() {
+                return unchanged(tx, scope, Some(MemberOutcome::LastOwner)).await;
+            }
+            let (organization, user) = (scope.0.to_string(), id.to_string());
+            both!(tx, c => {
+                sqlx::query(SET_ROLE).bind(&organization).bind(&user).bind(role.name()).execute(c).await?;
+            });
+            sessions::end_all(tx, id, None, SessionEnd::RightsChanged, by.at).await?;
+            let changes =
+                [change("role", Some(former.membership.role.name().to_owned()), Some(role.name().to_owned()))];
+            record(tx, scope.0, &by, Action::UserUpdated, &user, &changes).await?;
+            let epoch = publish(tx, scope.0, &Change::Organization, by.at).await?;
+            let membership = Membership { role, ..former.membership };
+            Ok(Some(MemberOutcome::Done { member: Member { membership, ..former }, epoch }))
+        })
+        .await
+    }
+
+    /// Removes a member: their sessions end, the invites they sent are withdrawn, owners are told. `None` = no such member.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown`: repeating is safe.
+    pub async fn remove_member(
+        &self,
+        scope: TenantScope,
+        id: UserId,
+        by: &Attribution,
+    ) -> Result<Option<MemberOutcome>, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            lock(tx, scope).await?;
+            let Some(member) = find(tx, scope, id).await? else { return unchanged(tx, scope, None).await };
+            if keeps_an_owner(&owners(tx, scope).await?, id, Fate::Gone).is_err() {
+                return unchanged(tx, scope, Some(MemberOutcome::LastOwner)).await;
+            }
+            let (organization, user) = (scope.0.to_string(), id.to_string());
+            both!(tx, c => { sqlx::query(DELETE).bind(&organization).bind(&user).execute(c).await?; });
+            both!(tx, c => {
+                sqlx::query(WITHDRAW_INVITES).bind(&organization).bind(&user).bind(by.at.0).execute(c).await?;
+            });
+            sessions::end_all(tx, id, None, SessionEnd::RightsChanged, by.at).await?;
+            record(tx, scope.0, &by, Action::UserDeleted, &user, &[]).await?;
+            notices::notify(tx, &left(scope, &member, by.at)).await?;
+            let epoch = publish(tx, scope.0, &Change::Organization, by.at).await?;
+            Ok(Some(MemberOutcome::Done { member, epoch }))
+        })
+        .await
+    }
+
+    /// Makes a person an owner of an organization, whoever they were there. For the operator at this machine.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown`: repeating is safe.
+    pub async fn make_owner(&self, scope: TenantScope, id: UserId, by: &Attribution) -> Result<Epoch, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            lock(tx, scope).await?;
+            let user = id.to_string();
+            let former = find(tx, scope, id).await?;
+            let from = former.as_ref().map(|member| member.membership.role.name().to_owned());
+            if former.is_some() {
+                let organization = scope.0.to_string();
+                both!(tx, c => {
+                    sqlx::query(SET_ROLE).bind(&organization).bind(&user).bind(Role::Owner.name()).execute(c).await?;
+                });
+            } else {
+                insert(tx, scope.0, id, Role::Owner, Some("operator"), by.at).await?;
+            }
+            sessions::end_all(tx, id, None, SessionEnd::RightsChanged, by.at).await?;
+            let action = if former.is_some() { Action::UserUpdated } else { Action::UserAdded };
+            let changes = [change("role", from, Some(Role::Owner.name().to_owned()))];
+            record(tx, scope.0, &by, action, &user, &changes).await?;
+            publish(tx, scope.0, &Change::Organization, by.at).await
+        })
+        .await
+    }
+}
+
+/// What owners are told of a removal.
+fn left(scope: TenantScope, member: &Member, at: Timestamp) -> Notice {
+    let detail = serde_json::json!({
+        "email": member.user.email.as_str(),
+        "role": member.membership.role.name(),
+    });
+    Notice {
+        kind: NoticeKind::MemberRemoved,
+        organization: scope.0,
+        also: None,
+        object: member.user.id.to_string(),
+        detail: detail.to_string(),
+        at,
+    }
+}
+
+/// The mail that answers a sign-up.
+fn welcome(kind: MailKind, new: &NewUser, user: UserId, at: Timestamp) -> NewMail {
+    NewMail {
+        id: format!("sign_up_{}", new.id),
+        kind,
+        recipient: new.email.clone(),
+        user: Some(user),
+        organization: None,
+        object: String::new(),
+        detail: "{}".to_owned(),
+        at,
+    }
+}
+
+/// Locks the organization's row to the end of the transaction.
+pub(crate) async fn lock(tx: &mut Tx<'_>, scope: TenantScope) -> Result<(), Error> {
+    let id = scope.0.to_string();
+    both!(tx, c => { sqlx::query(LOCK).bind(&id).execute(c).await?; });
+    Ok(())
+}
+
+/// Takes the lock's version back: nothing changed.
+pub(crate) async fn unchanged<T>(tx: &mut Tx<'_>, scope: TenantScope, answer: T) -> Result<T, Error> {
+    let id = scope.0.to_string();
+    both!(tx, c => { sqlx::query(LOCK_NOTHING_CHANGED).bind(&id).execute(c).await?; });
+    Ok(answer)
+}
+
+pub(crate) async fn insert(
+    tx: &mut Tx<'_>,
+    organization: OrganizationId,
+    user: UserId,
+    role: Role,
+    invited_by: Option<&str>,
+    at: Timestamp,
+) -> Result<(), Error> {
+    both!(tx, c => {
+        sqlx::query(INSERT)
+            .bind(organization.to_string())
+            .bind(user.to_string())
+            .bind(role.name())
+            .bind(at.0)
+            .bind(invited_by)
+            .execute(c)
+            .await?;
+    });
+    Ok(())
+}
+
+pub(crate) async fn find(linked: &mut impl Linked, scope: TenantScope, id: UserId) -> Result<Option<Member>, Error> {
+    let (organization, id) = (scope.0.to_string(), id.to_string());
+    both!(linked, c => {
+        sqlx::query(FIND).bind(&organization).bind(&id).fetch_optional(c).await?.map(|row| member(&row)).transpose()
+    })
+}
+
+pub(crate) async fn owners(tx: &mut Tx<'_>, scope: TenantScope) -> Result<Vec<(UserId, UserState)>, Error> {
+    let organization = scope.0.to_string();
+    both!(tx, c => {
+        let rows = sqlx::query(OWNERS).bind(&organization).fetch_all(c).await?;
+        rows.iter()
+            .map(|row| {
+                let state = UserState::from_name(&row.text("state")?).unwrap_or(UserState::Disabled);
+                Ok((row.parsed("user_id")?, state))
+            })
+            .collect()
+    })
+}
+
+fn member<R: crate::cells::Cells>(row: &R) -> Result<Member, Error> {
+    Ok(Member { user: user(row)?, membership: membership(row)? })
+}
+
+/// The texts that are made at run time.
+pub(crate) fn built() -> Vec<(&'static str, String)> {
+    vec![("member list ascending", list_text(true)), ("member list descending", list_text(false))]
+}
+
+fn list_text(is_ascending: bool) -> String {
+    let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
+    format!(
+        "SELECT {}, {} FROM membership m JOIN users u ON u.id = m.user_id WHERE m.org_id = $1 \
+         AND (CAST($2 AS TEXT) IS NULL OR m.user_id {than} CAST($2 AS TEXT)) \
+         ORDER BY m.user_id {order} LIMIT CAST($3 AS BIGINT)",
+        user_columns!(),
+        member_columns!()
+    )
+}
