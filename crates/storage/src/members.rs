@@ -54,6 +54,7 @@ pub struct Member {
 
 /// How changing a member ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "made once an act; a box would only make it awkward to match")]
 pub enum MemberOutcome {
     /// It is so now, by this call or before it.
     Done {
