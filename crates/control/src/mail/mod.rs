@@ -93,7 +93,7 @@ async fn letter(control: &Control, mail: &NewMail, now: Now) -> Result<Option<Le
             if !store.give_invite_token(id, token.digest(), now.wall).await? {
                 return Ok(None);
             }
-            let role = detail["role"].as_str().unwrap_or_default();
+            let role = detail.get("role").and_then(Value::as_str).unwrap_or_default();
             words.invite(&organization, role, &link(control, "invite", &token))
         }
         MailKind::Reset => {
