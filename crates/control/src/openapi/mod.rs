@@ -128,32 +128,7 @@ pub(crate) fn describe(operation: Operation, method: Method) -> Description {
         | Operation::ListInDoubt
         | Operation::ListJobs
         | Operation::RunJob => operator::describe(operation),
-        Operation::AuthOptions
-        | Operation::SignIn
-        | Operation::SignUp
-        | Operation::ForgotPassword
-        | Operation::ResetPassword
-        | Operation::VerifyEmail
-        | Operation::SignOut
-        | Operation::Reauthenticate
-        | Operation::ListSessions
-        | Operation::EndSession
-        | Operation::EndOtherSessions
-        | Operation::GetMe
-        | Operation::UpdateMe
-        | Operation::SendVerification
-        | Operation::TakeHandover
-        | Operation::CreateHandover
-        | Operation::ListMembers
-        | Operation::GetMember
-        | Operation::UpdateMember
-        | Operation::RemoveMember
-        | Operation::ListInvites
-        | Operation::CreateInvite
-        | Operation::GetInvite
-        | Operation::DeleteInvite
-        | Operation::ResendInvite
-        | Operation::AcceptInvite => people::describe(operation),
+        people::operations!() => people::describe(operation),
     }
 }
 

@@ -5,6 +5,39 @@ use super::shape::{Field, Object, Shape, may, must, object};
 use super::{Description, Reply};
 use claviger_domain::endpoint::Operation;
 
+/// The operations of this file, as a pattern.
+macro_rules! operations {
+    () => {
+        Operation::AuthOptions
+            | Operation::SignIn
+            | Operation::SignUp
+            | Operation::ForgotPassword
+            | Operation::ResetPassword
+            | Operation::VerifyEmail
+            | Operation::SignOut
+            | Operation::Reauthenticate
+            | Operation::ListSessions
+            | Operation::EndSession
+            | Operation::EndOtherSessions
+            | Operation::GetMe
+            | Operation::UpdateMe
+            | Operation::SendVerification
+            | Operation::TakeHandover
+            | Operation::CreateHandover
+            | Operation::ListMembers
+            | Operation::GetMember
+            | Operation::UpdateMember
+            | Operation::RemoveMember
+            | Operation::ListInvites
+            | Operation::CreateInvite
+            | Operation::GetInvite
+            | Operation::DeleteInvite
+            | Operation::ResendInvite
+            | Operation::AcceptInvite
+    };
+}
+pub(super) use operations;
+
 const PAGE: &[Field] = &[
     may("limit", Shape::Whole),
     may("after", Shape::Text),

@@ -3,7 +3,7 @@
 //! Hashing happens off the async threads, two at once; thirty-two wait, more are refused. An unknown person costs the same
 //! work as a known one.
 
-mod common;
+mod guessable;
 
 use crate::respond::Refusal;
 use crate::serve::Control;
@@ -48,8 +48,8 @@ pub(crate) fn check_choice(control: &Control, password: &Secret<String>, email: 
         return Err(Refusal::invalid("password", format_args!("{least} to {most} characters")));
     }
     let lower = text.to_lowercase();
-    let is_address = lower.contains(email.as_str()) || common::stem(&lower) == common::stem(email.local_part());
-    if is_address || common::is_common(&lower) {
+    let is_address = lower.contains(email.as_str()) || guessable::stem(&lower) == guessable::stem(email.local_part());
+    if is_address || guessable::is_common(&lower) {
         return Err(Refusal::invalid("password", "something that is not on every list of common passwords"));
     }
     Ok(())

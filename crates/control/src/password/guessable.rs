@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-const LIST: &str = include_str!("common.txt");
+const LIST: &str = include_str!("guessable.txt");
 
 static COMMON: LazyLock<HashSet<&str>> =
     LazyLock::new(|| LIST.lines().filter(|line| !line.starts_with("# ")).collect());
