@@ -4,8 +4,9 @@
 
 use crate::config::Config;
 use anyhow::{Context as _, bail};
+use claviger_domain::id::SeatId;
 use claviger_domain::secret::Pepper;
-use claviger_domain::time::Random;
+use claviger_domain::time::{Random, Timestamp};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -105,6 +106,17 @@ impl DataDirectory {
     /// Keeps a new key of the audit chain.
     pub(crate) fn save_audit_key(&self, key: &[u8; 32]) -> anyhow::Result<()> {
         write_private(&self.audit_key_file(), &format!("{}\n", hex(key)))
+    }
+
+    /// The identity of this directory among the nodes of a database; made at the first start. A copy of the directory must
+    /// not take it along.
+    pub(crate) fn seat(&self, at: Timestamp, random: &mut dyn Random) -> anyhow::Result<SeatId> {
+        let file = self.path.join("seat");
+        if !file.exists() {
+            write_private(&file, &format!("{}\n", SeatId::generate(at, random)))?;
+        }
+        let text = read_private(&file)?;
+        text.trim().parse().map_err(|_| anyhow::anyhow!("{}: expected a seat's id", file.display()))
     }
 
     /// Where the key of the audit chain lies.

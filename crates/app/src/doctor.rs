@@ -100,7 +100,12 @@ async fn storage(findings: &mut Findings, config: &ServeConfig) {
             return findings.repair("audit key", format_args!("{error:#}"), "restore the file from its backup");
         }
     };
-    match Store::open(&config.config.database, key, MachineClock::new().now()).await {
+    let now = MachineClock::new().now();
+    let seat = match directory.seat(now.wall, &mut SystemRandom) {
+        Ok(seat) => seat,
+        Err(error) => return findings.repair("seat", format_args!("{error:#}"), "restore the file from its backup"),
+    };
+    match Store::open_as(&config.config.database, seat, key, now).await {
         Err(error) => findings.repair("database", error, "claviger help exit-codes; the line above names the reason"),
         Ok(store) => {
             findings.ok("database", format_args!("{}, no server running", store.engine().name()));

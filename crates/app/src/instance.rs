@@ -9,7 +9,7 @@ use crate::random::SystemRandom;
 use anyhow::{Context as _, bail};
 use claviger_control::{AwaitRights, Control, Settings};
 use claviger_domain::audit::{Actor, Attribution, AuditKey};
-use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
+use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, SeatId, SecretId};
 use claviger_domain::key::{MintedKey, Name, NewKey, StoredSecret};
 use claviger_domain::limits;
 use claviger_domain::secret::{Pepper, Secret};
@@ -131,7 +131,8 @@ async fn open_audited(
     let bytes = found.unwrap_or_else(|| draw(&mut SystemRandom));
     let key = AuditKey::new(bytes, draw(&mut SystemRandom));
     let check = key.check();
-    let store = open_store(&config.database, key, clock, patience).await?;
+    let seat = directory.seat(clock.now().wall, &mut SystemRandom)?;
+    let store = open_store(&config.database, seat, key, clock, patience).await?;
     let file = directory.audit_key_file();
     match (store.audit_key_check().await?, found) {
         (Some(known), Some(_)) if known == check => {}
@@ -162,6 +163,7 @@ async fn open_audited(
 /// Opens the database, again and again while its server cannot be reached and the patience lasts.
 async fn open_store(
     database: &DatabaseUrl,
+    seat: SeatId,
     audit_key: AuditKey,
     clock: &dyn Clock,
     patience: Duration,
@@ -169,7 +171,7 @@ async fn open_store(
     let begun = clock.now().monotonic;
     let mut said: Option<Monotonic> = None;
     loop {
-        let error = match Store::open(database, audit_key.clone(), clock.now()).await {
+        let error = match Store::open_as(database, seat, audit_key.clone(), clock.now()).await {
             Err(OpenError::Database(error))
                 if error.is_unreachable() && matches!(database, DatabaseUrl::Postgres(_)) =>
             {

@@ -13,10 +13,10 @@ use claviger_control::{AwaitRights, Awaited, Control, ControlBody, Origin};
 use claviger_domain::endpoint::Match;
 use claviger_domain::id::{KeyId, OrganizationId};
 use claviger_domain::money::Nano;
-use claviger_domain::revocation::{Epoch, How, NodeConfirmation};
+use claviger_domain::revocation::Epoch;
 use claviger_domain::secret::Secret;
 use claviger_domain::time::Monotonic;
-use claviger_gateway::{BodyError, Gateway, PacedBody, RequestContext};
+use claviger_gateway::{BodyError, Gateway, PacedBody, RequestContext, Waited, Watchtower};
 use claviger_storage::Store;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
@@ -121,7 +121,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     if store.is_taken() {
-        let what = "another node has taken the database over: one node at a time serves it";
+        let what = "another process has taken this node's place in the database: each data directory serves once";
         return Err(Failure::new(Kind::Conflict, what).into());
     }
     if gateway.has_lost_ledger() {
@@ -264,22 +264,45 @@ impl Signals {
     }
 }
 
+fn awaited(waited: Waited) -> Awaited {
+    match waited {
+        Waited::Confirmed(nodes) => Awaited::Confirmed(nodes),
+        Waited::Pending(nodes) => Awaited::Pending(nodes),
+        Waited::Lost => Awaited::Lost,
+    }
+}
+
+/// The nodes of a database, seen by a command that serves nothing itself: on Postgres others may run elsewhere.
+pub(crate) struct OtherNodes(pub(crate) Watchtower);
+
+impl AwaitRights for OtherNodes {
+    fn confirmed(&self, epoch: Epoch, patience: Duration) -> Pin<Box<dyn Future<Output = Awaited> + Send + '_>> {
+        Box::pin(async move { awaited(self.0.confirmed(epoch, patience).await) })
+    }
+
+    fn patience(&self) -> Duration {
+        self.0.patience()
+    }
+
+    fn held(&self, _organization: OrganizationId) -> Option<Nano> {
+        None
+    }
+
+    fn running(&self, _key: KeyId) -> u64 {
+        0
+    }
+}
+
 /// The node of this process, as the other rooms see it.
 struct ThisNode(Gateway);
 
 impl AwaitRights for ThisNode {
     fn confirmed(&self, epoch: Epoch, patience: Duration) -> Pin<Box<dyn Future<Output = Awaited> + Send + '_>> {
-        Box::pin(async move {
-            let id = self.0.id();
-            match tokio::time::timeout(patience, self.0.applied(epoch)).await {
-                Ok(()) => Awaited::Confirmed(vec![NodeConfirmation { id, how: How::Acknowledged, ms: 0 }]),
-                Err(_elapsed) => Awaited::Pending(vec![id]),
-            }
-        })
+        Box::pin(async move { awaited(self.0.confirmed(epoch, patience).await) })
     }
 
     fn patience(&self) -> Duration {
-        claviger_domain::limits::EPOCH_APPLIED
+        self.0.patience()
     }
 
     fn held(&self, organization: OrganizationId) -> Option<Nano> {
@@ -309,6 +332,7 @@ fn wake_bug(variables: &Variables) -> Result<(), Failure> {
         "no_fsync_before_last_byte" => claviger_storage::bugs::ack_before_commit(true),
         "hold_not_released_on_cancel" => claviger_gateway::bugs::plant_hold_not_released_on_cancel(),
         "charge_on_retry" => claviger_gateway::bugs::plant_charge_on_retry(),
+        other if claviger_gateway::bugs::plant_revocation(other) => {}
         other => return Err(Failure::new(Kind::Usage, format!("there is no seeded bug `{other}`"))),
     }
     Ok(())

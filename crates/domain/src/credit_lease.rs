@@ -1,10 +1,13 @@
-//! Credit a node may spend: hold, settle, release. On one node the lease is the wallet itself.
+//! Credit a node may spend: granted, hold, settle, release, returned. On one node the lease is the wallet itself.
 //!
 //! Pure: the driver feeds events and performs nothing itself, since every effect is the returned value. The disk is not
 //! known here. Invariants, checked in release builds: free credit is never below zero, a settlement never exceeds its
 //! hold. A broken one freezes the lease: every later hold is refused until the process restarts.
 
 use crate::money::Nano;
+
+/// The time whose spending a lease is for.
+pub const LEASE_SPEND: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// Credit to spend, and what of it is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +132,13 @@ impl CreditLease {
         }
     }
 
+    /// Takes free credit out, to give it back to the wallet: at most `amount`, never what is held.
+    pub fn shrink(&mut self, amount: Nano) -> Nano {
+        let taken = if self.is_frozen { Nano::ZERO } else { amount.min(self.free()).max(Nano::ZERO) };
+        self.balance = self.balance.saturating_sub(taken);
+        taken
+    }
+
     /// Refuses every later hold: what this lease says and what the ledger says do not agree.
     pub const fn stop(&mut self) {
         self.is_frozen = true;
@@ -138,6 +148,50 @@ impl CreditLease {
         self.stop();
         Err(Broken(reason))
     }
+}
+
+/// What a node asks a wallet for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrantAsk {
+    /// The least that is of use.
+    pub need: Nano,
+    /// What this node spent of the wallet in [`LEASE_SPEND`], as far as it knows.
+    pub spent: Nano,
+    /// Whether less than the need is of use too: the rest of the wallet, to clamp an answer to.
+    pub takes_rest: bool,
+}
+
+/// What there is of a wallet, under its lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Nobody's yet.
+    pub wallet: Nano,
+    /// What other nodes may still spend or hold.
+    pub others: Nano,
+    /// Nodes that are registered.
+    pub nodes: u32,
+}
+
+/// What is granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// How much.
+    pub amount: Nano,
+    /// Whether it is less than the need.
+    pub is_short: bool,
+}
+
+/// How much a node is granted: three seconds of its spending, at least the need, and beyond the need at most half of its
+/// share of the wallet, so that no node drains what the others will need next.
+pub fn grant_of(pool: Pool, ask: GrantAsk) -> Granted {
+    let need = ask.need.max(Nano::ZERO);
+    if pool.wallet < need {
+        let amount = if ask.takes_rest { pool.wallet.max(Nano::ZERO) } else { Nano::ZERO };
+        return Granted { amount, is_short: true };
+    }
+    let shares = i64::from(pool.nodes.max(1)).saturating_mul(2);
+    let share = Nano(pool.wallet.0.checked_div(shares).unwrap_or(0));
+    Granted { amount: need.max(ask.spent.min(share)), is_short: false }
 }
 
 #[cfg(test)]
@@ -153,6 +207,34 @@ mod tests {
         assert_eq!(lease.hold(Nano(101)), Err(HoldRefused::Insufficient { balance: Nano(100), free: Nano(40) }));
         lease.settle(hold, Nano(10)).unwrap();
         assert_eq!((lease.balance(), lease.held(), lease.free()), (Nano(90), Nano(0), Nano(90)));
+    }
+
+    #[test]
+    fn only_free_credit_is_given_back() {
+        let mut lease = CreditLease::new(Nano(100));
+        let hold = lease.hold(Nano(60)).unwrap();
+        assert_eq!(lease.shrink(Nano(100)), Nano(40));
+        assert_eq!((lease.balance(), lease.free()), (Nano(60), Nano(0)));
+        lease.settle(hold, Nano(10)).unwrap();
+        assert_eq!(lease.shrink(Nano(20)), Nano(20));
+        assert_eq!(lease.shrink(Nano(-5)), Nano(0));
+    }
+
+    #[test]
+    fn a_grant_is_three_seconds_of_spending_within_half_a_share() {
+        let pool = Pool { wallet: Nano(800), others: Nano(0), nodes: 4 };
+        let ask = |need, spent| GrantAsk { need: Nano(need), spent: Nano(spent), takes_rest: false };
+        assert_eq!(grant_of(pool, ask(10, 0)).amount, Nano(10));
+        assert_eq!(grant_of(pool, ask(10, 50)).amount, Nano(50));
+        assert_eq!(grant_of(pool, ask(10, 1_000)).amount, Nano(100));
+        assert_eq!(
+            grant_of(pool, ask(300, 1_000)).amount,
+            Nano(300),
+            "the need itself is granted as long as it is there"
+        );
+        assert_eq!(grant_of(pool, ask(900, 0)), Granted { amount: Nano(0), is_short: true });
+        let rest = GrantAsk { takes_rest: true, ..ask(900, 0) };
+        assert_eq!(grant_of(pool, rest), Granted { amount: Nano(800), is_short: true });
     }
 
     #[test]

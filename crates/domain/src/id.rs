@@ -111,8 +111,10 @@ ids! {
     GrantId = "grt";
     /// One immutable price version of one model.
     PriceVersionId = "pv";
-    /// One node: a data directory that serves.
+    /// One start of a node.
     NodeId = "nod";
+    /// A data directory that nodes start in: what one leaves behind belongs to the next.
+    SeatId = "seat";
 }
 
 /// A key: `key_` and the 12 public characters that also stand in the key's text.

@@ -15,6 +15,8 @@ words! {
         Wallet = "wallet";
         /// Where operators' grants come from.
         FundingGrant = "funding:grant";
+        /// Credit that a node may spend: one account for each node and organization, `lease:<seat>`.
+        Lease = "lease";
         /// What was sold.
         Revenue = "revenue";
         /// What upstreams used above a hold.
@@ -27,7 +29,7 @@ words! {
 impl Account {
     /// Whether the account belongs to the platform and may be negative (L2).
     pub const fn is_platform(self) -> bool {
-        !matches!(self, Self::Wallet)
+        !matches!(self, Self::Wallet | Self::Lease)
     }
 }
 
@@ -36,7 +38,11 @@ words! {
     TransferKind {
         /// An operator funds a wallet.
         Grant = "grant";
-        /// A request is paid.
+        /// A node is given credit to spend.
+        Lease = "lease";
+        /// A node gives back what it has not spent.
+        LeaseReturn = "lease_return";
+        /// A request is paid: from a lease, or where one node is alone from the wallet itself.
         Charge = "charge";
         /// An upstream used more than was held.
         Absorb = "absorb";
@@ -54,6 +60,8 @@ impl TransferKind {
     pub const fn accounts(self) -> (Account, Account) {
         match self {
             Self::Grant => (Account::FundingGrant, Account::Wallet),
+            Self::Lease => (Account::Wallet, Account::Lease),
+            Self::LeaseReturn => (Account::Lease, Account::Wallet),
             Self::Charge => (Account::Wallet, Account::Revenue),
             Self::Absorb => (Account::Absorbed, Account::Revenue),
             Self::Refund => (Account::Revenue, Account::Wallet),
@@ -62,7 +70,12 @@ impl TransferKind {
         }
     }
 
-    /// What one unit of this kind does to the wallet: +1, −1 or 0.
+    /// Whether credit comes in from outside by it: what a wallet was funded with is the sum of these.
+    pub const fn is_funding(self) -> bool {
+        self.wallet_sign() > 0 && !matches!(self, Self::LeaseReturn)
+    }
+
+    /// What one unit of this kind does to the wallet: +1, −1 or 0. A charge from a lease does nothing to it.
     pub const fn wallet_sign(self) -> i64 {
         match self.accounts() {
             (_, Account::Wallet) => 1,

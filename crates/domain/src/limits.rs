@@ -94,6 +94,8 @@ pub const EPOCH_APPLIED: Duration = Duration::from_secs(1);
 
 // Nodes (`keys.md` §6).
 
+/// The longest S that can be set.
+pub const VALIDITY_MAX: Duration = Duration::from_secs(60);
 /// How often a node polls without being woken.
 pub const POLL: Duration = Duration::from_millis(200);
 /// Rights events of one poll's answer; more come with the next.

@@ -4,6 +4,7 @@
 //! read once more. A refusal gives the hold back by dropping it, so it never burns credit.
 
 use crate::authenticated::{Caller, NotUsable, check_state};
+use crate::credit::{CLAMP_FLOOR, set_aside};
 use crate::drain::DrainPermit;
 use crate::local;
 use crate::memory::Room;
@@ -14,7 +15,6 @@ use crate::respond::Refusal;
 use crate::running::RunningRequest;
 use crate::wallets::WalletHold;
 use claviger_domain::catalog::{Model, Pricing};
-use claviger_domain::credit_lease::HoldRefused;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::Meter;
@@ -24,9 +24,6 @@ use claviger_storage::ChargeSlot;
 use claviger_wire::openai::chat::{ChatAsk, ModelLimits};
 use http::HeaderMap;
 use std::sync::Arc;
-
-/// Below this many output tokens (or what was asked, if less) an answer is not worth starting (`money.md` §5).
-const CLAMP_FLOOR: u64 = 16;
 
 /// How often a limit that we inserted is halved when the upstream finds it too long for its context.
 const HALVINGS: u8 = 4;
@@ -64,7 +61,7 @@ impl Admitted {
     ///
     /// # Errors
     /// 400 unpriced, unserved; 401, 403 gone meanwhile; 403, 404 model; 429 credit; 503 when a charge could not be kept.
-    pub(crate) fn hold(from: Parsed, node: &Node, trace: &mut Trace) -> Result<Box<Self>, Refusal> {
+    pub(crate) async fn hold(from: Parsed, node: &Node, trace: &mut Trace) -> Result<Box<Self>, Refusal> {
         let Parsed { caller, ask, headers, room, .. } = from;
         let model = find_model(node, &caller, &ask.model)?;
         if model.id != ask.model {
@@ -102,7 +99,7 @@ impl Admitted {
             _made_here: (),
         });
         if let Some(sheet) = admitted.sheet.clone() {
-            let (hold, bound) = set_aside(node, &admitted.caller, &sheet, &bound)?;
+            let (hold, bound) = set_aside(node, &admitted.caller, &sheet, &bound).await?;
             admitted.is_clamped = bound.output_per_choice < admitted.bound.output_per_choice;
             if admitted.is_clamped {
                 output_limit = Some(bound.output_per_choice);
@@ -213,43 +210,4 @@ fn bound_of(ask: &ChatAsk, model: &Model, sheet: Option<&PriceSheet>) -> Result<
     let is_told = ask.output_limit.is_some_and(|asked| asked <= bound.output_per_choice);
     let output_limit = (sheet.is_some() && !is_told).then_some(bound.output_per_choice);
     Ok(Priced { bound, output_limit })
-}
-
-/// Holds the bound, or what the free credit pays of it (the clamp).
-fn set_aside(node: &Node, caller: &Caller, sheet: &PriceSheet, bound: &Bound) -> Result<(WalletHold, Bound), Refusal> {
-    let whole = sheet.upper_bound(bound).ok_or_else(|| PublicError::new(Code::AmountOverflow).about("max_tokens"))?;
-    let wallet = node.wallets.find(caller.key.organization()).ok_or(Code::LedgerUnavailable)?;
-    let fitting = |credit: Nano| -> Option<(Nano, Bound)> {
-        if whole <= credit {
-            return Some((whole, *bound));
-        }
-        let tokens = sheet.clamp(bound, credit)?;
-        let floor = CLAMP_FLOOR.min(bound.output_per_choice);
-        let clamped = Bound { output_per_choice: tokens, ..*bound };
-        (tokens >= floor).then(|| sheet.upper_bound(&clamped).map(|amount| (amount, clamped))).flatten()
-    };
-    // Without a fit the whole bound is asked for, so that the lease says which kind of refusal it is.
-    wallet.hold(|free| fitting(free).unwrap_or((whole, *bound))).map_err(|refused| match refused {
-        HoldRefused::OnHold { .. } => on_hold(),
-        HoldRefused::Insufficient { balance, .. } if fitting(balance).is_some() => on_hold(),
-        HoldRefused::Insufficient { balance, free } => insufficient(balance, free, whole),
-        HoldRefused::Frozen => Code::LedgerUnavailable.into(),
-    })
-}
-
-fn on_hold() -> Refusal {
-    let mut error = PublicError::new(Code::CreditOnHold);
-    error.limit = Some("wallet");
-    error.into()
-}
-
-fn insufficient(balance: Nano, free: Nano, needed: Nano) -> Refusal {
-    let held = balance.saturating_sub(free);
-    let message = format!(
-        "{} Wallet: {balance} left, {held} held by running requests, {needed} needed for this request. Ask an owner of your organization to add credit.",
-        Code::InsufficientQuota.summary()
-    );
-    let mut error = PublicError::with_message(Code::InsufficientQuota, message);
-    error.limit = Some("wallet");
-    error.into()
 }

@@ -6,7 +6,11 @@ use crate::exchange::Open;
 use crate::wallets::WalletHold;
 use claviger_domain::id::RequestId;
 use claviger_domain::request::Outcome;
-use std::sync::atomic::{AtomicBool, Ordering};
+use claviger_domain::revocation::{Epoch, Standing};
+use claviger_domain::time::Monotonic;
+use claviger_storage::Polled;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
 
 static HOLD_NOT_RELEASED_ON_CANCEL: AtomicBool = AtomicBool::new(false);
 static CHARGE_ON_RETRY: AtomicBool = AtomicBool::new(false);
@@ -19,6 +23,45 @@ pub fn plant_hold_not_released_on_cancel() {
 /// Every failed attempt is charged as if it had answered.
 pub fn plant_charge_on_retry() {
     CHARGE_ON_RETRY.store(true, Ordering::Relaxed);
+}
+
+/// How long a node that joins late lies between its snapshot and its registration.
+pub(crate) const JOIN_LAG: Duration = Duration::from_secs(3);
+
+static REVOCATION: AtomicU8 = AtomicU8::new(0);
+const LEASE_FROM_REPLY: u8 = 1;
+const JOINS_LATE: u8 = 2;
+const REFUSAL_IGNORED: u8 = 3;
+
+/// Takes one rule of the revocation protocol away, by its name; `false` when there is none of that name.
+pub fn plant_revocation(name: &str) -> bool {
+    let bug = match name {
+        "lease_from_reply" => LEASE_FROM_REPLY,
+        "joins_after_snapshot" => JOINS_LATE,
+        "refused_renewal_ignored" => REFUSAL_IGNORED,
+        _ => return false,
+    };
+    REVOCATION.store(bug, Ordering::Relaxed);
+    true
+}
+
+fn is_planted(bug: u8) -> bool {
+    REVOCATION.load(Ordering::Relaxed) == bug
+}
+
+pub(crate) fn joins_late() -> bool {
+    is_planted(JOINS_LATE)
+}
+
+/// What a node makes of a poll that was sent and answered then.
+pub(crate) fn misread(sent_at: Monotonic, answered_at: Monotonic, mut polled: Polled) -> (Monotonic, Polled) {
+    if is_planted(REFUSAL_IGNORED) && polled.answer.standing == Standing::Refused {
+        polled.answer.standing = Standing::Renewed;
+        let first = polled.answer.events.first().map_or(polled.answer.epoch.0, |event| event.epoch.0.saturating_sub(1));
+        polled.answer.epoch = Epoch(first);
+        polled.answer.events.clear();
+    }
+    (if is_planted(LEASE_FROM_REPLY) { answered_at } else { sent_at }, polled)
 }
 
 pub(crate) fn hold_not_released_on_cancel(hold: WalletHold, outcome: Outcome) -> Option<WalletHold> {

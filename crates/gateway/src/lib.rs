@@ -21,6 +21,7 @@ mod authenticated;
 mod body;
 #[cfg(feature = "bugs")]
 pub mod bugs;
+mod credit;
 mod dispatched;
 mod drain;
 mod exchange;
@@ -43,6 +44,7 @@ mod settled;
 mod snapshot;
 mod socket;
 mod tasks;
+mod treasury;
 mod upstream;
 mod wallets;
 
@@ -51,3 +53,4 @@ pub use flow::Flow;
 pub use listener::serve;
 pub use node::{Gateway, Settings, StartError};
 pub use received::RequestContext;
+pub use snapshot::{Waited, Watchtower};

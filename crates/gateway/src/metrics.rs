@@ -66,12 +66,17 @@ impl Metrics {
                 let _ = writeln!(text, "claviger_refusals_total{{reason=\"{}\"}} {count}", code.text());
             }
         }
+        // A day stands for ever: where nothing has to be renewed.
+        let fresh = node.snapshot.fresh_for(node.now().monotonic).min(std::time::Duration::from_secs(24 * 3600));
+        let fresh_ms = i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX);
         let gauges = [
             ("claviger_requests_in_flight", self.in_flight.load(Ordering::Relaxed)),
             ("claviger_streams_open", self.streams_open.load(Ordering::Relaxed)),
             ("claviger_connections", self.connections.load(Ordering::Relaxed)),
             ("claviger_holds_open", self.holds_open.load(Ordering::Relaxed)),
             ("claviger_holds_nanos", node.wallets.held().0),
+            ("claviger_leased_nanos", node.wallets.leased().0),
+            ("claviger_rights_fresh_milliseconds", fresh_ms),
             ("claviger_epoch", node.snapshot.epoch().0),
             ("claviger_keys", i64::try_from(node.snapshot.keys.count()).unwrap_or(i64::MAX)),
         ];

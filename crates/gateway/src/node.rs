@@ -5,7 +5,7 @@ use crate::drain::Drains;
 use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
 use crate::running::Running;
-use crate::snapshot::{Follower, Snapshot, load};
+use crate::snapshot::{Follower, Neighbours, Snapshot, Waited, Watchtower};
 use crate::tasks::Tasks;
 use crate::upstream::Upstreams;
 use crate::wallets::Wallets;
@@ -17,11 +17,11 @@ use claviger_domain::id::{KeyId, NodeId, OrganizationId, RequestId};
 use claviger_domain::key::Prefixes;
 use claviger_domain::limits;
 use claviger_domain::money::Nano;
-use claviger_domain::revocation::Epoch;
+use claviger_domain::revocation::{Epoch, How, NodeConfirmation};
 use claviger_domain::secret::Pepper;
 use claviger_domain::settlement::UpstreamCut;
 use claviger_domain::time::{Clock, Monotonic, Now, Random, Timestamp};
-use claviger_storage::{Charges, Store};
+use claviger_storage::{Charges, Engine, Store};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,6 +95,7 @@ pub(crate) struct Node {
     id: NodeId,
     /// A secret was used that never was before.
     first_use: Notify,
+    watchtower: Watchtower,
     /// Set when a charge could not be made durable: nothing is admitted any more.
     lost_ledger: watch::Sender<bool>,
     /// Set when the time for running answers is over: they are ended and settled.
@@ -121,16 +122,12 @@ impl Gateway {
         }
         let mut random = random;
         let id = NodeId::generate(clock.now().wall, &mut *random);
-        let wallets = Arc::new(Wallets::default());
-        let snapshot = Arc::new(load(&store, &wallets, clock.now().wall).await?);
-        let follower = Follower {
-            store: store.clone(),
-            snapshot: Arc::clone(&snapshot),
-            wallets: Arc::clone(&wallets),
-            clock: Arc::clone(&clock),
-            validity: settings.validity_lease,
-        };
-        follower.poll().await?;
+        let validity = settings.validity_lease;
+        let wallets = Arc::new(Wallets::new(store.engine() == Engine::Postgres));
+        let mut follower = Follower::new(store.clone(), Arc::clone(&wallets), Arc::clone(&clock), id, validity);
+        follower.join().await?;
+        let snapshot = Arc::clone(&follower.snapshot);
+        let watchtower = Watchtower::new(store.clone(), Arc::clone(&clock), validity);
         let (drains, abandoned) = Drains::new();
         let node = Arc::new(Node {
             charges: store.charges(),
@@ -150,12 +147,19 @@ impl Gateway {
             random: Mutex::new(random),
             id,
             first_use: Notify::new(),
+            watchtower,
             lost_ledger: watch::Sender::new(false),
             cutting: watch::Sender::new(false),
             is_draining: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         });
         node.tasks.spawn(follower.run(node.stop.subscribe()));
+        if node.store.engine() == Engine::Postgres {
+            let neighbours = Neighbours { store: node.store.clone(), clock: Arc::clone(&node.clock), id, validity };
+            node.tasks.spawn(neighbours.run(node.stop.subscribe()));
+            let wallets = Arc::clone(&node.wallets);
+            node.tasks.spawn(wallets.run(node.store.clone(), Arc::clone(&node.clock), node.stop.subscribe()));
+        }
         node.tasks.spawn(crate::drain::run(Arc::downgrade(&node), abandoned, node.stop.subscribe()));
         node.tasks.spawn(Node::write_last_uses(Arc::clone(&node)));
         node.tasks.spawn(Node::sweep_upstreams(Arc::clone(&node)));
@@ -168,9 +172,25 @@ impl Gateway {
         self.0.upstreams.forget();
     }
 
-    /// Resolves when this node has applied `epoch`; the caller bounds the wait.
-    pub async fn applied(&self, epoch: Epoch) {
-        self.0.snapshot.applied(epoch).await;
+    /// Waits, `patience` at most, until no node admits by rights older than `epoch`. Asked after the commit.
+    pub async fn confirmed(&self, epoch: Epoch, patience: Duration) -> Waited {
+        if self.0.store.engine() == Engine::Postgres {
+            return self.0.watchtower.confirmed(epoch, patience).await;
+        }
+        // The one process that writes is the one that reads.
+        let begun = self.0.now().monotonic;
+        match tokio::time::timeout(patience, self.0.snapshot.applied(epoch)).await {
+            Ok(()) => {
+                let ms = u64::try_from(self.0.now().monotonic.since(begun).as_millis()).unwrap_or(u64::MAX);
+                Waited::Confirmed(vec![NodeConfirmation { id: self.0.id, how: How::Acknowledged, ms }])
+            }
+            Err(_elapsed) => Waited::Pending(vec![self.0.id]),
+        }
+    }
+
+    /// How long a confirmation can take while nodes and database do what they should.
+    pub fn patience(&self) -> Duration {
+        self.0.watchtower.patience()
     }
 
     /// This start of this node.
@@ -210,14 +230,24 @@ impl Gateway {
         self.0.metrics.text(&self.0)
     }
 
-    /// Ends the node's own tasks; call after [`crate::serve`] has returned. Last uses are written once more.
+    /// Ends the node's own tasks; call after [`crate::serve`] has returned. Last uses are written once more, credit goes
+    /// back, and whoever waits for a revocation does not wait for this node any more.
     pub async fn stop(&self) {
         self.0.stop.send_replace(true);
         self.0.tasks.ended().await;
+        let node = &self.0;
+        node.wallets.return_all(&node.store, node.clock.as_ref()).await;
+        if let Err(error) = node.store.deregister_node(node.id).await {
+            tracing::warn!(%error, "this node could not deregister: a revocation waits for its silence");
+        }
     }
 }
 
 impl Node {
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
     }

@@ -132,8 +132,8 @@ impl Walk<'_> {
             Ok(parsed) => parsed,
             Err(Unparsed { refusal, unread }) => return self.refuse(refusal, trace, unread).await,
         };
-        let planned =
-            Admitted::hold(parsed, self.node, &mut trace).and_then(|admitted| Planned::order(admitted, self.node));
+        let admitted = Admitted::hold(parsed, self.node, &mut trace).await;
+        let planned = admitted.and_then(|admitted| Planned::order(admitted, self.node));
         let planned = match planned {
             Ok(planned) => planned,
             Err(refusal) => return self.refuse(refusal, trace, None).await,

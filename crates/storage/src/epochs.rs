@@ -3,7 +3,7 @@
 //! The epoch row is locked to the end of the transaction that changes it, so numbers become visible in commit order (a
 //! sequence would not do). It is the last lock an act takes.
 
-use crate::cells::{Cells, known};
+use crate::cells::{Cells, known, parse};
 use crate::door::{Linked, Tx, both};
 use crate::error::Error;
 use crate::keys;
@@ -15,7 +15,7 @@ use claviger_domain::id::OrganizationId;
 use claviger_domain::key::Key;
 use claviger_domain::money::Nano;
 use claviger_domain::place::TenantRules;
-use claviger_domain::revocation::{Change, Epoch, EventKind, RightsEvent};
+use claviger_domain::revocation::{Change, Epoch, EventKind, Position, RightsEvent};
 use claviger_domain::tenancy::{Organization, TenantScope};
 use claviger_domain::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
@@ -25,7 +25,8 @@ statements! {
     BUMP = "UPDATE epoch SET value = value + 1 WHERE id = 1 RETURNING value";
     CURRENT = "SELECT value FROM epoch WHERE id = 1";
     INSERT_EVENT = "INSERT INTO rights_event (epoch, org_id, kind, object, amount, at) VALUES ($1, $2, $3, $4, $5, $6)";
-    SINCE = "SELECT epoch, org_id, kind, object, amount, at FROM rights_event WHERE epoch > $1 ORDER BY epoch";
+    SINCE = "SELECT epoch, org_id, kind, object, amount, mark FROM rights_event WHERE epoch > $1 ORDER BY epoch";
+    FIND_MARK = "SELECT mark FROM rights_event WHERE epoch = $1";
     FIND_EVENT = "SELECT epoch FROM rights_event WHERE epoch = $1 AND org_id = $2";
     BALANCES = "SELECT org_id, balance FROM wallet";
 }
@@ -40,7 +41,7 @@ const LOAD: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub struct Rights {
     /// The point: events above it are still to be followed.
-    pub epoch: Epoch,
+    pub position: Position,
     /// Every organization and its wallet's balance.
     pub organizations: Vec<(Organization, Nano)>,
     /// What organizations and environments restrict, where they do.
@@ -64,6 +65,10 @@ impl Store {
     async fn load(&self, ended_after: Timestamp, learn: &mut (dyn FnMut(Key) + Send)) -> Result<Rights, Error> {
         let mut snapshot = self.level_snapshot().await?;
         let epoch = current_epoch(&mut snapshot).await?;
+        let mark = both!(&mut snapshot, c => {
+            let row = sqlx::query(FIND_MARK).bind(epoch.0).fetch_optional(c).await?;
+            row.map_or(Ok::<_, Error>(0), |row| row.int("mark"))?
+        });
         let mut balances: HashMap<OrganizationId, Nano> = HashMap::new();
         both!(&mut snapshot, c => {
             for row in sqlx::query(BALANCES).fetch_all(c).await? {
@@ -80,7 +85,7 @@ impl Store {
                 (organization, balance)
             })
             .collect();
-        Ok(Rights { epoch, organizations, rules })
+        Ok(Rights { position: Position { epoch, mark }, organizations, rules })
     }
 
     /// The events after an epoch, in commit order. An answer also says that this process still held the database, as
@@ -152,16 +157,17 @@ pub(crate) async fn publish(
 }
 
 fn event<R: Cells>(row: &R) -> Result<RightsEvent, Error> {
-    let kind = row.text("kind")?;
-    let change = match known(EventKind::from_name(&kind), "rights_event.kind", &kind)? {
-        EventKind::Key => Change::Key(row.parsed("object")?),
+    let (kind, object) = (row.text("kind")?, row.text_or_none("object")?);
+    let change = change_of(&kind, object.as_deref(), row.int_or_none("amount")?)?;
+    let (epoch, mark) = (Epoch(row.int("epoch")?), row.int("mark")?);
+    Ok(RightsEvent { epoch, mark, organization: row.parsed("org_id")?, change })
+}
+
+/// The change of a stored event.
+pub(crate) fn change_of(kind: &str, object: Option<&str>, amount: Option<i64>) -> Result<Change, Error> {
+    Ok(match known(EventKind::from_name(kind), "rights_event.kind", kind)? {
+        EventKind::Key => Change::Key(parse("rights_event.object", object.unwrap_or_default())?),
         EventKind::Organization => Change::Organization,
-        EventKind::Funding => Change::Funding(Nano(row.int("amount")?)),
-    };
-    Ok(RightsEvent {
-        epoch: Epoch(row.int("epoch")?),
-        mark: row.int("at")?,
-        organization: row.parsed("org_id")?,
-        change,
+        EventKind::Funding => Change::Funding(Nano(known(amount, "rights_event.amount", kind)?)),
     })
 }

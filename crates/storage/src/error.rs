@@ -69,6 +69,11 @@ impl Error {
         Self::Unavailable(Cause::text(text))
     }
 
+    /// The database did not answer in time.
+    pub fn unanswered() -> Self {
+        Self::unavailable("the database does not answer in time")
+    }
+
     /// The same failure, seen at COMMIT.
     pub(crate) fn at_commit(self) -> Self {
         match self {
@@ -148,8 +153,10 @@ pub enum OpenError {
         /// ` (process 123)`, if it is known.
         holder: String,
     },
-    /// Another node uses this Postgres database.
-    #[error("another claviger node is using this database: several nodes on one database are not supported yet")]
+    /// Another process serves as this node.
+    #[error(
+        "another process uses this database as the same node: nodes of one database need a data directory each, with a `seat` file of its own"
+    )]
     DatabaseInUse,
     /// The SQLite library is older than 3.51.3 and may corrupt a database in WAL mode.
     #[error("SQLite {0} is linked, but 3.51.3 or later is needed (the WAL-reset bug of older ones corrupts databases)")]

@@ -27,7 +27,8 @@ statements! {
     INSERT_TRANSFER = "INSERT INTO transfer \
         (kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, at, detail) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8, $9, $10)";
-    FIND_WALLET = "SELECT balance, funded FROM wallet WHERE org_id = $1";
+    FIND_WALLET = "SELECT balance, funded, CAST(COALESCE((SELECT SUM(granted - settled - returned) FROM credit_lease \
+        WHERE credit_lease.org_id = wallet.org_id), 0) AS BIGINT) AS leased FROM wallet WHERE org_id = $1";
     LIST_IN_DOUBT = "SELECT request_id, org_id, charge, at FROM in_doubt ORDER BY request_id";
 }
 
@@ -47,8 +48,10 @@ pub struct Grant {
 /// An organization's wallet as it stands in the database; holds are in the node's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wallet {
-    /// What is left.
+    /// What is left, whoever may spend it.
     pub balance: Nano,
+    /// What of it nodes may spend or hold.
+    pub leased: Nano,
     /// What ever came in.
     pub funded: Nano,
     /// What was charged.
@@ -89,8 +92,9 @@ impl Store {
         both!(&mut reader, c => {
             let row = sqlx::query(FIND_WALLET).bind(&organization).fetch_optional(c).await?;
             let Some(row) = row else { return Ok(Wallet::default()) };
-            let (balance, funded) = (Nano(row.int("balance")?), Nano(row.int("funded")?));
-            Ok(Wallet { balance, funded, charged: funded.saturating_sub(balance) })
+            let (funded, leased) = (Nano(row.int("funded")?), Nano(row.int("leased")?));
+            let balance = Nano(row.int("balance")?.saturating_add(leased.0));
+            Ok(Wallet { balance, leased, funded, charged: funded.saturating_sub(balance) })
         })
     }
 

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (4, include_str!("migrations/0004_people.sql")),
     (5, include_str!("migrations/0005_places.sql")),
     (6, include_str!("migrations/0006_audit.sql")),
+    (7, include_str!("migrations/0007_nodes.sql")),
     (8, include_str!("migrations/0008_journal.sql")),
 ];
 

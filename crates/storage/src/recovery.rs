@@ -1,12 +1,14 @@
 //! What is done before the first admission: requests that were lost, charges that are in doubt.
 //!
 //! One act, safe to repeat. A left-over intent is a request whose charge never became durable: it becomes a record
-//! `node_lost` with charge 0 (D2). A charge on the list of answers not yet handed over is in doubt (D3).
+//! `node_lost` with charge 0 (D2). A charge on the list of answers not yet handed over is in doubt (D3). What was leased
+//! and not spent goes back to the wallets. All of it is about this seat: other nodes are running.
 
 use crate::cells::{Cells as _, parse};
 use crate::door::{Tx, both};
 use crate::error::Error;
 use crate::keys::find_anywhere;
+use crate::leases::return_left;
 use crate::record::{COLUMNS, RecordRow, Rows};
 use crate::statements::statements;
 use crate::store::Store;
@@ -19,21 +21,27 @@ use claviger_domain::time::{Now, Timestamp};
 use sqlx::AssertSqlSafe;
 
 statements! {
-    LOAD_PENDING = "SELECT pending FROM delivery WHERE id = 1";
+    LOAD_PENDING = "SELECT pending FROM delivery WHERE id = 1 AND pending <> '' \
+        UNION ALL SELECT pending FROM seat_delivery WHERE seat = $1 AND pending <> ''";
     CLEAR_PENDING = "UPDATE delivery SET pending = '' WHERE id = 1";
+    CLEAR_SEAT = "DELETE FROM seat_delivery WHERE seat = $1";
     FIND_CHARGE = "SELECT org_id, amount, at FROM transfer WHERE kind = 'charge' AND ref = $1";
     DOUBT = "INSERT INTO in_doubt (request_id, org_id, charge, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
     MARK = "UPDATE request SET delivery = 'in_doubt' WHERE org_id = $1 AND id = $2";
-    LIST_INTENTS = "SELECT request_id, org_id, key_id, model, hold, at FROM intent ORDER BY request_id";
-    CLEAR_INTENTS = "DELETE FROM intent";
+    LIST_INTENTS = "SELECT request_id, org_id, key_id, model, hold, at FROM intent WHERE seat = $1 OR seat = '' \
+        ORDER BY request_id";
+    CLEAR_INTENTS = "DELETE FROM intent WHERE seat = $1 OR seat = ''";
 }
 
 /// Runs the recovery.
 pub(crate) async fn recover(store: &Store, now: Now) -> Result<(), Error> {
+    let seat = store.seat();
     let (lost, doubted) = store
         .act(async move |tx: &mut Tx<'_>| {
-            let doubted = doubt(tx).await?;
-            let lost = lose(tx, now).await?;
+            let doubted = doubt(tx, &seat.to_string()).await?;
+            let lost = lose(tx, &seat.to_string(), now).await?;
+            // Last: every charge that was durable is counted by now, so the rest is nobody's.
+            return_left(tx, seat, now.wall).await?;
             Ok((lost, doubted))
         })
         .await?;
@@ -47,13 +55,18 @@ pub(crate) async fn recover(store: &Store, now: Now) -> Result<(), Error> {
     Ok(())
 }
 
-async fn doubt(tx: &mut Tx<'_>) -> Result<u64, Error> {
-    let pending = both!(tx, c => sqlx::query(LOAD_PENDING).fetch_one(c).await?.text("pending")?);
+async fn doubt(tx: &mut Tx<'_>, seat: &str) -> Result<u64, Error> {
+    let mut pending: Vec<String> = Vec::new();
+    both!(tx, c => {
+        for row in sqlx::query(LOAD_PENDING).bind(seat).fetch_all(c).await? {
+            pending.push(row.text("pending")?);
+        }
+    });
     if pending.is_empty() {
         return Ok(0);
     }
     let mut doubted = 0_u64;
-    for id in pending.split(',') {
+    for id in pending.iter().flat_map(|list| list.split(',')) {
         let charge = both!(tx, c => {
             let row = sqlx::query(FIND_CHARGE).bind(id).fetch_optional(c).await?;
             row.map(|row| Ok::<_, Error>((row.text("org_id")?, row.int("amount")?, row.int("at")?))).transpose()?
@@ -66,6 +79,7 @@ async fn doubt(tx: &mut Tx<'_>) -> Result<u64, Error> {
         doubted = doubted.saturating_add(1);
     }
     both!(tx, c => { sqlx::query(CLEAR_PENDING).execute(c).await?; });
+    both!(tx, c => { sqlx::query(CLEAR_SEAT).bind(seat).execute(c).await?; });
     Ok(doubted)
 }
 
@@ -78,10 +92,10 @@ struct Left {
     at: i64,
 }
 
-async fn lose(tx: &mut Tx<'_>, now: Now) -> Result<u64, Error> {
+async fn lose(tx: &mut Tx<'_>, seat: &str, now: Now) -> Result<u64, Error> {
     let left: Vec<Left> = both!(tx, c => {
         let mut left = Vec::new();
-        for row in sqlx::query(LIST_INTENTS).fetch_all(c).await? {
+        for row in sqlx::query(LIST_INTENTS).bind(seat).fetch_all(c).await? {
             left.push(Left {
                 request: parse("intent.request_id", &row.text("request_id")?)?,
                 organization: row.parsed("org_id")?,
@@ -140,7 +154,7 @@ async fn lose(tx: &mut Tx<'_>, now: Now) -> Result<u64, Error> {
         lost = lost.saturating_add(1);
     }
     if lost > 0 {
-        both!(tx, c => { sqlx::query(CLEAR_INTENTS).execute(c).await?; });
+        both!(tx, c => { sqlx::query(CLEAR_INTENTS).bind(seat).execute(c).await?; });
     }
     Ok(lost)
 }

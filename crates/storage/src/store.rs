@@ -8,6 +8,7 @@ use crate::engine;
 use crate::error::{Error, OpenError};
 use crate::journal::Journal;
 use claviger_domain::audit::AuditKey;
+use claviger_domain::id::SeatId;
 use claviger_domain::revocation::Epoch;
 use claviger_domain::time::Now;
 use sqlx::pool::PoolConnection;
@@ -54,7 +55,10 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
+    seat: SeatId,
     readers: Readers,
+    renewals: Option<PgPool>,
+    heard: watch::Receiver<u64>,
     acts: mpsc::Sender<Box<dyn Job>>,
     charges: Charges,
     journal: Option<Arc<Journal>>,
@@ -74,6 +78,10 @@ pub(crate) enum Readers {
 /// What an engine hands over when it is open and its thread runs.
 pub(crate) struct Opened {
     pub(crate) readers: Readers,
+    /// The lane of polls, which nothing else may keep waiting; Postgres only.
+    pub(crate) renewals: Option<PgPool>,
+    /// Counts notifications that something changed somewhere; Postgres only.
+    pub(crate) heard: watch::Receiver<u64>,
     pub(crate) acts: mpsc::Sender<Box<dyn Job>>,
     pub(crate) charges: Charges,
     /// What stands before the database, if anything does.
@@ -92,15 +100,41 @@ impl Store {
     /// # Errors
     /// [`OpenError`], each a reason to exit. Nothing was changed, but for migrations that had succeeded before.
     pub async fn open(url: &DatabaseUrl, audit_key: impl Into<AuditKey>, now: Now) -> Result<Self, OpenError> {
+        Self::open_as(url, SeatId::from_u128(0), audit_key, now).await
+    }
+
+    /// The same for one of several nodes: what a former start on this seat left behind is this one's to end.
+    ///
+    /// # Errors
+    /// As of [`Store::open`].
+    pub async fn open_as(
+        url: &DatabaseUrl,
+        seat: SeatId,
+        audit_key: impl Into<AuditKey>,
+        now: Now,
+    ) -> Result<Self, OpenError> {
         let audit_key = audit_key.into();
         let engine = match url {
             DatabaseUrl::Sqlite(_) => Engine::Sqlite,
             DatabaseUrl::Postgres(_) => Engine::Postgres,
         };
-        let opened = engine::open(url.clone(), audit_key.clone(), now).await?;
-        let Opened { readers, acts, charges, journal, committed, stop, holding, ended } = opened;
-        let inner = Inner { engine, readers, acts, charges, journal, committed, audit_key, stop, holding, ended };
-        let store = Self(Arc::new(inner));
+        let opened = engine::open(url.clone(), seat, audit_key.clone(), now).await?;
+        let Opened { readers, renewals, heard, acts, charges, journal, committed, stop, holding, ended } = opened;
+        let store = Self(Arc::new(Inner {
+            engine,
+            seat,
+            readers,
+            renewals,
+            heard,
+            acts,
+            charges,
+            journal,
+            committed,
+            audit_key,
+            stop,
+            holding,
+            ended,
+        }));
         crate::recovery::recover(&store, now).await?;
         Ok(store)
     }
@@ -120,7 +154,12 @@ impl Store {
                 self.end().await;
             }
             Readers::Postgres(pool) => {
-                let all = async { tokio::join!(pool.close(), self.end()) };
+                let renewals = async {
+                    if let Some(renewals) = &self.0.renewals {
+                        renewals.close().await;
+                    }
+                };
+                let all = async { tokio::join!(pool.close(), renewals, self.end()) };
                 if tokio::time::timeout(CLOSE, all).await.is_err() {
                     tracing::error!("the database server does not answer: closed without it");
                 }
@@ -133,6 +172,16 @@ impl Store {
         let _ = self.0.stop.send(true);
         let mut ended = self.0.ended.clone();
         let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// The data directory that this process stands for.
+    pub fn seat(&self) -> SeatId {
+        self.0.seat
+    }
+
+    /// Counts what was heard of changes elsewhere: a hint to poll now. Never changes on SQLite.
+    pub fn heard(&self) -> watch::Receiver<u64> {
+        self.0.heard.clone()
     }
 
     /// The last epoch this process committed, for whoever must apply it. Wakes right after the commit.
@@ -235,6 +284,14 @@ impl Store {
     pub(crate) async fn level_snapshot(&self) -> Result<Snapshot, Error> {
         self.level().await?;
         self.snapshot().await
+    }
+
+    /// A connection of the lane that renews; on SQLite, where nothing is renewed, a reader.
+    pub(crate) async fn renewal(&self) -> Result<Reader, Error> {
+        match &self.0.renewals {
+            Some(pool) => Ok(Reader::Postgres(pool.acquire().await?)),
+            None => self.reader().await,
+        }
     }
 
     /// A read-only connection; of charges and records it may lack the last moment.

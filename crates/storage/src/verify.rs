@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 
 statements! {
     LIST_WALLETS = "SELECT org_id, balance, funded, seq FROM wallet ORDER BY org_id";
+    LIST_LEASES = "SELECT org_id, seat, granted, settled, returned, grants, returns FROM credit_lease";
     LIST_PRICES = "SELECT id, body FROM price_version";
     LIST_TRANSFERS = "SELECT kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, detail \
         FROM transfer ORDER BY org_id, COALESCE(wallet_seq, CAST(0 AS BIGINT)), ref";
@@ -79,6 +80,11 @@ impl Store {
                 check.wallet(&row.text("org_id")?, row.int("balance")?, row.int("funded")?, row.int("seq")?);
             }
         });
+        both!(&mut snapshot, c => {
+            for row in sqlx::query(LIST_LEASES).fetch_all(c).await? {
+                check.lease(&lease(&row)?);
+            }
+        });
         check.strangers();
         both!(&mut snapshot, c => {
             for row in sqlx::query(REFUSED).fetch_all(c).await? {
@@ -121,11 +127,90 @@ struct Running {
     sequence: i64,
 }
 
+/// A lease as its transfers make it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LeaseSums {
+    granted: i64,
+    settled: i64,
+    returned: i64,
+    grants: i64,
+    returns: i64,
+}
+
+/// A lease as its row has it.
+struct LeaseRow {
+    organization: String,
+    seat: String,
+    sums: LeaseSums,
+}
+
+impl LeaseSums {
+    fn spent(&self) -> Option<i64> {
+        self.settled.checked_add(self.returned)
+    }
+
+    /// Counts a transfer in; `false` when its amount or number cannot be. Grants and returns are numbered, so none is
+    /// missing and none counts twice.
+    fn move_by(&mut self, transfer: &Stored) -> bool {
+        let number = transfer.reference.rsplit('/').next().and_then(|number| number.parse::<i64>().ok());
+        let (sum, count) = match transfer.kind {
+            TransferKind::Lease => (&mut self.granted, Some(&mut self.grants)),
+            TransferKind::LeaseReturn => (&mut self.returned, Some(&mut self.returns)),
+            _ => (&mut self.settled, None),
+        };
+        let Some(after) = sum.checked_add(transfer.amount.0) else { return false };
+        *sum = after;
+        let Some(count) = count else { return true };
+        *count = count.saturating_add(1);
+        number == Some(*count)
+    }
+}
+
+impl std::fmt::Display for LeaseSums {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { granted, settled, returned, grants, returns } = self;
+        let (granted, settled, returned) = (Nano(*granted), Nano(*settled), Nano(*returned));
+        write!(f, "granted {granted} in {grants}, settled {settled}, returned {returned} in {returns}")
+    }
+}
+
+impl Stored {
+    /// The seat whose lease it moves, if it moves one.
+    fn lease(&self) -> Option<&str> {
+        seat_of(&self.debit).or_else(|| seat_of(&self.credit))
+    }
+}
+
+fn seat_of(account: &str) -> Option<&str> {
+    account.strip_prefix(Account::Lease.name())?.strip_prefix(':')
+}
+
+/// Whether a stored account is this one; leases are told apart by their seat.
+fn is_account(stored: &str, account: Account) -> bool {
+    match account {
+        Account::Lease => seat_of(stored).is_some(),
+        other => stored == other.name(),
+    }
+}
+
+fn lease<R: Cells>(row: &R) -> Result<LeaseRow, Error> {
+    let sums = LeaseSums {
+        granted: row.int("granted")?,
+        settled: row.int("settled")?,
+        returned: row.int("returned")?,
+        grants: row.int("grants")?,
+        returns: row.int("returns")?,
+    };
+    Ok(LeaseRow { organization: row.text("org_id")?, seat: row.text("seat")?, sums })
+}
+
 #[derive(Default)]
 struct Check {
     report: LedgerReport,
     prices: HashMap<PriceVersionId, PriceSheet>,
     wallets: BTreeMap<String, Running>,
+    /// By organization and seat.
+    leases: BTreeMap<(String, String), LeaseSums>,
 }
 
 impl Check {
@@ -150,12 +235,24 @@ impl Check {
         if TransferId::of(transfer.kind, &transfer.reference).to_string() != transfer.id {
             self.fault(format!("{name}: the id does not follow from kind and reference"));
         }
-        let (debit, credit) = transfer.kind.accounts();
-        if transfer.debit != debit.name() || transfer.credit != credit.name() {
+        let lease = transfer.lease();
+        let (debit, credit) = match (transfer.kind, &lease) {
+            (TransferKind::Charge, Some(_)) => (Account::Lease, Account::Revenue),
+            (kind, _) => kind.accounts(),
+        };
+        if !is_account(&transfer.debit, debit) || !is_account(&transfer.credit, credit) {
             self.fault(format!("{name}: the accounts are not those of its kind"));
         }
         if debit == Account::Wallet || credit == Account::Wallet {
             self.movement(transfer, &name);
+        } else if transfer.sequence.is_some() {
+            self.fault(format!("{name}: it has a wallet_seq and moves no wallet"));
+        }
+        if let Some(seat) = lease {
+            let lease = self.leases.entry((transfer.organization.clone(), seat.to_owned())).or_default();
+            if !lease.move_by(transfer) {
+                self.fault(format!("{name}: beyond what the lease holds, or out of its numbers"));
+            }
         }
         let followed = match transfer.kind {
             TransferKind::Charge => self.rerate(transfer),
@@ -179,7 +276,7 @@ impl Check {
             Ok(balance) => running.balance = balance,
             Err(error) => self.fault(format!("{name}: {error}")),
         }
-        if transfer.kind.wallet_sign() > 0 {
+        if transfer.kind.is_funding() {
             running.funded = running.funded.checked_add(transfer.amount).unwrap_or(running.funded);
         }
         self.wallets.insert(transfer.organization.clone(), running);
@@ -222,8 +319,23 @@ impl Check {
         }
     }
 
-    /// Transfers whose wallet does not exist.
+    /// A lease as its row has it, against its transfers.
+    fn lease(&mut self, row: &LeaseRow) {
+        let name = format!("lease of {} by {}", row.organization, row.seat);
+        let sums = self.leases.remove(&(row.organization.clone(), row.seat.clone())).unwrap_or_default();
+        if sums != row.sums {
+            self.fault(format!("{name}: the row says {}, the transfers give {sums}", row.sums));
+        }
+        if row.sums.spent().is_none_or(|spent| spent > row.sums.granted) {
+            self.fault(format!("{name}: more was settled and returned than granted"));
+        }
+    }
+
+    /// Transfers whose wallet or lease does not exist.
     fn strangers(&mut self) {
+        for (organization, seat) in std::mem::take(&mut self.leases).into_keys() {
+            self.fault(format!("{organization}: transfers without the lease of {seat}"));
+        }
         for organization in std::mem::take(&mut self.wallets).into_keys() {
             self.fault(format!("{organization}: transfers without a wallet"));
         }

@@ -16,12 +16,16 @@ mod engine;
 mod journal;
 #[path = "conformance/keys.rs"]
 mod keys;
+#[path = "conformance/leases.rs"]
+mod leases;
 #[path = "conformance/ledger.rs"]
 mod ledger;
 #[path = "conformance/limits.rs"]
 mod limits;
 #[path = "conformance/members.rs"]
 mod members;
+#[path = "conformance/nodes.rs"]
+mod nodes;
 #[path = "conformance/notices.rs"]
 mod notices;
 #[path = "conformance/outage.rs"]

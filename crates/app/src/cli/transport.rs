@@ -7,13 +7,16 @@ use super::{Failure, Kind};
 use crate::config::{self, Variables};
 use crate::data_directory::DataDirectory;
 use crate::instance::Instance;
+use crate::serve::OtherNodes;
 use bytes::Bytes;
-use claviger_control::{Control, NoNodes, Origin};
+use claviger_control::{AwaitRights, Control, NoNodes, Origin};
 use claviger_domain::endpoint::EndpointTable;
 use claviger_domain::id::RequestId;
+use claviger_domain::limits;
 use claviger_domain::secret::Secret;
 use claviger_domain::time::Clock;
-use claviger_storage::{OpenError, Store};
+use claviger_gateway::Watchtower;
+use claviger_storage::{Engine, OpenError, Store};
 use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
@@ -79,7 +82,15 @@ impl Transport {
         };
         let listen = config.listen.parse().map(crate::serve::url_of);
         let url = config.public_url.clone().or(listen.ok()).unwrap_or_default();
-        let control = instance.control(&config, Arc::new(NoNodes), url);
+        // On SQLite the lock of the directory says that nobody serves; on Postgres others may, elsewhere.
+        let rights: Arc<dyn AwaitRights> = match instance.store.engine() {
+            Engine::Sqlite => Arc::new(NoNodes),
+            Engine::Postgres => {
+                let clock = Arc::clone(&instance.clock);
+                Arc::new(OtherNodes(Watchtower::new(instance.store.clone(), clock, limits::VALIDITY_MAX)))
+            }
+        };
+        let control = instance.control(&config, rights, url);
         let way = Way::InProcess { control, table: EndpointTable::new(), clock: instance.clock, store: instance.store };
         Ok(Self { way, organization })
     }

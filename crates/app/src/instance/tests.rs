@@ -13,7 +13,7 @@ fn refused() -> String {
 async fn open(address: &str, patience: Duration) -> (Option<OpenError>, Duration) {
     let clock = MachineClock::new();
     let url = DatabaseUrl::Postgres(format!("postgres://nobody@{address}/none"));
-    let opened = open_store(&url, [0; 32].into(), &clock, patience).await;
+    let opened = open_store(&url, claviger_domain::id::SeatId::from_u128(1), [0; 32].into(), &clock, patience).await;
     (opened.err(), clock.now().monotonic.since(Monotonic(0)))
 }
 

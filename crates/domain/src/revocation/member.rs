@@ -115,6 +115,11 @@ impl Member {
         self.applied
     }
 
+    /// Whether it is registered and loaded.
+    pub const fn is_following(&self) -> bool {
+        matches!(self.phase, Phase::Following)
+    }
+
     /// Until when admission is allowed; `None` = not at all.
     pub const fn lease(&self) -> Option<ValidityLease> {
         self.lease

@@ -6,6 +6,7 @@
 
 use super::{Epoch, How, NodeConfirmation};
 use crate::id::NodeId;
+use crate::limits::silence_of;
 use crate::time::Monotonic;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Counter {
     pub applied: Epoch,
     /// How often it was renewed.
     pub renewals: i64,
+    /// S as that node has it: how long its leases last, by its own clock.
+    pub validity: Duration,
 }
 
 /// All registered nodes, read at one point in time between two instants of the observer's clock.
@@ -43,7 +46,6 @@ struct Seen {
 #[derive(Clone, Debug)]
 pub struct Observer {
     epoch: Epoch,
-    silence: Duration,
     since: Monotonic,
     waiting: BTreeMap<NodeId, Seen>,
     through: BTreeMap<NodeId, NodeConfirmation>,
@@ -51,9 +53,9 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// An observer of `epoch`, which is committed at `now`; `silence` is [`crate::limits::silence_of`] of S.
-    pub const fn new(epoch: Epoch, silence: Duration, now: Monotonic) -> Self {
-        Self { epoch, silence, since: now, waiting: BTreeMap::new(), through: BTreeMap::new(), has_read: false }
+    /// An observer of `epoch`, which is committed at `now`.
+    pub const fn new(epoch: Epoch, now: Monotonic) -> Self {
+        Self { epoch, since: now, waiting: BTreeMap::new(), through: BTreeMap::new(), has_read: false }
     }
 
     /// Takes a reading; those that began before the observer did tell nothing.
@@ -77,7 +79,7 @@ impl Observer {
             match self.waiting.get_mut(&node.id) {
                 Some(seen) if seen.renewals != node.renewals => *seen = fresh,
                 Some(seen) => {
-                    if reading.asked_at.since(seen.by) >= self.silence {
+                    if reading.asked_at.since(seen.by) >= silence_of(node.validity) {
                         self.pass(node.id, How::Silenced, ms);
                     }
                 }
@@ -112,7 +114,6 @@ fn milliseconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::silence_of;
 
     const S: Duration = Duration::from_secs(1);
 
@@ -125,6 +126,7 @@ mod tests {
             id: NodeId::from_u128(*id),
             applied: Epoch(*applied),
             renewals: *renewals,
+            validity: S,
         };
         Reading { asked_at: at(asked), answered_at: at(answered), nodes: nodes.iter().map(counter).collect() }
     }
@@ -135,7 +137,7 @@ mod tests {
 
     #[test]
     fn all_must_have_acknowledged() {
-        let mut observer = Observer::new(Epoch(7), silence_of(S), at(0));
+        let mut observer = Observer::new(Epoch(7), at(0));
         assert_eq!(observer.confirmed(), None, "nothing was read");
         observer.step(&reading(1, 2, &[(1, 7, 5), (2, 6, 5)]));
         assert_eq!(observer.pending(), [NodeId::from_u128(2)]);
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_node_is_silenced_by_renewals_that_stand_still_for_longer_than_a_lease() {
-        let mut observer = Observer::new(Epoch(7), silence_of(S), at(0));
+        let mut observer = Observer::new(Epoch(7), at(0));
         observer.step(&reading(0, 10, &[(1, 6, 5)]));
         observer.step(&reading(1_059, 1_070, &[(1, 6, 5)]));
         assert_eq!(hows(&observer), None, "1.049 s apart");
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_renewal_begins_the_silence_anew() {
-        let mut observer = Observer::new(Epoch(7), silence_of(S), at(0));
+        let mut observer = Observer::new(Epoch(7), at(0));
         observer.step(&reading(0, 10, &[(1, 6, 5)]));
         observer.step(&reading(1_000, 1_010, &[(1, 6, 6)]));
         observer.step(&reading(2_059, 2_060, &[(1, 6, 6)]));
@@ -166,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_reading_that_began_before_the_commit_does_not_count() {
-        let mut observer = Observer::new(Epoch(7), silence_of(S), at(100));
+        let mut observer = Observer::new(Epoch(7), at(100));
         observer.step(&reading(99, 101, &[]));
         assert_eq!(hows(&observer), None);
         observer.step(&reading(100, 101, &[]));
@@ -175,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_node_that_left_is_not_waited_for() {
-        let mut observer = Observer::new(Epoch(7), silence_of(S), at(0));
+        let mut observer = Observer::new(Epoch(7), at(0));
         observer.step(&reading(1, 2, &[(1, 6, 5)]));
         observer.step(&reading(3, 4, &[]));
         assert_eq!(hows(&observer), Some(vec!["left"]));

@@ -1,36 +1,34 @@
-//! Loading the snapshot, and following the change feed (`architecture.md` §8, `reliability.md` §6).
+//! The driver of this node's standing: registers, loads, polls, applies, and admits nothing while it cannot show that it
+//! follows (`architecture.md` §8, `reliability.md` §6).
 //!
-//! Events are applied in commit order; what an event names is read again, so an old record never comes back (R5): a
-//! read begins after the event was committed. Rights hold until the *sending* of the last answered poll + S.
+//! What to do is decided by `domain::revocation::Member`; here it is done. Events are applied in commit order; what an
+//! event names is read again, so an old record never comes back (R5): a read begins after the event was committed.
 
 use super::{Snapshot, Tenant};
 use crate::wallets::Wallets;
+use claviger_domain::audit::{Actor, Attribution};
+use claviger_domain::id::NodeId;
+use claviger_domain::key::{Key, RevocationReason};
 use claviger_domain::limits;
-use claviger_domain::revocation::{Change, Epoch, RightsEvent, ValidityLease};
-use claviger_domain::time::{Clock, Timestamp};
-use claviger_storage::{Engine, Error, Store};
+use claviger_domain::money::Nano;
+use claviger_domain::revocation::{Change, Event, Member, Position, RightsEvent, Step};
+use claviger_domain::tenancy::TenantScope;
+use claviger_domain::time::{Clock, Monotonic};
+use claviger_storage::{Engine, Error, PollAsk, Store};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How often the feed is asked when nothing wakes us; on Postgres this is the promise, on SQLite only a second line.
-const POLL: Duration = Duration::from_millis(200);
-
 /// A poll that takes longer counts as unanswered: a connection may have gone without a word.
-const POLL_MAX: Duration = Duration::from_secs(4);
+const PATIENCE_MAX: Duration = Duration::from_secs(3);
+const PATIENCE_MIN: Duration = Duration::from_millis(250);
 
-/// Reads everything at one consistent point.
-pub(crate) async fn load(store: &Store, wallets: &Wallets, now: Timestamp) -> Result<Snapshot, Error> {
-    let snapshot = Snapshot::new(Epoch::default());
-    let ended_after = now.minus(limits::REMEMBER_KEYS);
-    let rights = store.load_rights(ended_after, &mut |key| snapshot.keys.learn(key)).await?;
-    snapshot.applied.send_replace(rights.epoch);
-    for (organization, balance) in rights.organizations {
-        snapshot.learn_organization(Tenant::of(&organization));
-        wallets.learn(organization.id, balance);
-    }
-    Ok(snapshot)
-}
+/// Applying the news of one poll.
+const APPLY_MAX: Duration = Duration::from_secs(10);
+
+/// Between two tries to join, after the first.
+const JOIN_PAUSE: Duration = Duration::from_millis(500);
 
 /// Keeps a snapshot level with the database.
 pub(crate) struct Follower {
@@ -38,33 +36,122 @@ pub(crate) struct Follower {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) wallets: Arc<Wallets>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// This start of the node.
+    pub(crate) id: NodeId,
     /// S.
     pub(crate) validity: Duration,
+    member: Member,
 }
 
 impl Follower {
-    /// Applies what is news, once, and renews the validity lease.
+    pub(crate) fn new(
+        store: Store,
+        wallets: Arc<Wallets>,
+        clock: Arc<dyn Clock>,
+        id: NodeId,
+        validity: Duration,
+    ) -> Self {
+        let member = Member::new(validity);
+        Self { store, snapshot: Arc::new(Snapshot::new()), wallets, clock, id, validity, member }
+    }
+
+    /// Registers, reads everything at one consistent point behind that, and follows until it is level.
+    ///
+    /// # Errors
+    /// The store's; nothing may be admitted.
+    pub(crate) async fn join(&mut self) -> Result<(), Error> {
+        self.show();
+        #[cfg(feature = "bugs")]
+        if crate::bugs::joins_late() {
+            return self.join_late().await;
+        }
+        let epoch = self.store.register_node(self.id, self.validity, self.clock.now().wall).await?;
+        self.member.step(Event::Registered(epoch));
+        let position = self.load().await?;
+        self.member.step(Event::Loaded(position));
+        self.advance().await
+    }
+
+    /// The seeded bug "node joins after its snapshot": it takes its place in the feed from its registration.
+    #[cfg(feature = "bugs")]
+    async fn join_late(&mut self) -> Result<(), Error> {
+        self.load().await?;
+        tokio::time::sleep(crate::bugs::JOIN_LAG).await;
+        let epoch = self.store.register_node(self.id, self.validity, self.clock.now().wall).await?;
+        self.member.step(Event::Registered(epoch));
+        self.member.step(Event::Loaded(Position { epoch, mark: 0 }));
+        self.advance().await
+    }
+
+    /// Reads everything at one point; what is known here and not there is forgotten.
+    async fn load(&self) -> Result<Position, Error> {
+        let is_again = self.snapshot.keys.count() > 0;
+        let mut known = HashSet::new();
+        let mut learn = |key: Key| {
+            if is_again {
+                known.insert(key.id);
+            }
+            self.snapshot.keys.learn(key);
+        };
+        let ended_after = self.clock.now().wall.minus(limits::REMEMBER_KEYS);
+        let rights = self.store.load_rights(ended_after, &mut learn).await?;
+        if is_again {
+            self.snapshot.keys.forget_others(&known);
+        }
+        for (organization, balance) in rights.organizations {
+            self.snapshot.learn_organization(Tenant::of(&organization));
+            self.wallets.learn(organization.id, balance);
+        }
+        self.snapshot.applied.send_replace(rights.position.epoch);
+        Ok(rights.position)
+    }
+
+    /// Polls, applies and polls again until nothing is news.
     ///
     /// # Errors
     /// The store's; nothing was renewed, what was applied stays applied.
-    pub(crate) async fn poll(&self) -> Result<(), Error> {
-        let sent_at = self.clock.now().monotonic;
+    async fn advance(&mut self) -> Result<(), Error> {
         loop {
-            let news = self.store.changes_since(self.snapshot.epoch()).await?;
-            if news.is_empty() {
-                break;
-            }
-            for event in news {
-                self.apply(&event).await?;
-                self.snapshot.applied.send_replace(event.epoch);
+            let step = self.poll().await?;
+            let step = match step {
+                Step::Apply(events) => self.apply_all(events).await?,
+                other => other,
+            };
+            self.show();
+            match step {
+                Step::PollAgain => {}
+                Step::Reassert => return self.reassert().await,
+                _ => return Ok(()),
             }
         }
-        let lease = match self.store.engine() {
-            Engine::Sqlite => None,
-            Engine::Postgres => Some(ValidityLease::new(sent_at, self.validity)),
-        };
-        self.snapshot.renew(lease);
-        Ok(())
+    }
+
+    async fn poll(&mut self) -> Result<Step, Error> {
+        let now = self.clock.now();
+        let patience = self.validity.checked_div(2).unwrap_or_default().clamp(PATIENCE_MIN, PATIENCE_MAX);
+        let ask =
+            PollAsk { id: self.id, applied: self.member.applied(), validity: self.validity, at: now.wall, patience };
+        let polled = self.store.poll_node(ask).await?;
+        let sent_at = now.monotonic;
+        #[cfg(feature = "bugs")]
+        let (sent_at, polled) = crate::bugs::misread(sent_at, self.clock.now().monotonic, polled);
+        self.wallets.recalled(&polled.recalled);
+        Ok(self.member.step(Event::Answered { sent_at, answer: polled.answer }))
+    }
+
+    async fn apply_all(&mut self, events: Vec<RightsEvent>) -> Result<Step, Error> {
+        let applied = tokio::time::timeout(APPLY_MAX, async {
+            let mut last = self.member.applied();
+            for event in events {
+                self.apply(&event).await?;
+                last = Position { epoch: event.epoch, mark: event.mark };
+            }
+            Ok::<_, Error>(last)
+        });
+        let last = applied.await.map_err(|_| Error::unanswered())??;
+        let step = self.member.step(Event::Applied(last));
+        self.snapshot.applied.send_replace(last.epoch);
+        Ok(step)
     }
 
     async fn apply(&self, event: &RightsEvent) -> Result<(), Error> {
@@ -78,7 +165,7 @@ impl Follower {
                 if let Some(organization) = self.store.find_organization(event.organization).await? {
                     self.snapshot.learn_organization(Tenant::of(&organization));
                     // A new organization starts with nothing; what it is funded with comes as events of its own.
-                    self.wallets.learn(event.organization, claviger_domain::money::Nano::ZERO);
+                    self.wallets.learn(event.organization, Nano::ZERO);
                 }
             }
             Change::Funding(amount) => self.wallets.fund(event.organization, amount),
@@ -86,31 +173,67 @@ impl Follower {
         Ok(())
     }
 
-    /// Follows until `stopped`: woken by every commit of this process, and by a timer.
-    pub(crate) async fn run(self, mut stopped: watch::Receiver<bool>) {
-        let mut committed = self.store.committed();
+    /// Makes the request path see what the machine says.
+    fn show(&self) {
+        let until = match self.store.engine() {
+            // The one process that writes is the one that reads.
+            Engine::Sqlite => Monotonic(u64::MAX),
+            Engine::Postgres => self.member.lease().map_or(Monotonic(0), |lease| lease.ends_at()),
+        };
+        self.snapshot.believe_until(until);
+    }
+
+    /// History has forked: revocations that this node knows may be lost (R3). They are made again before anything else.
+    async fn reassert(&mut self) -> Result<(), Error> {
+        let revoked = self.snapshot.keys.revoked();
+        tracing::error!(
+            revoked = revoked.len(),
+            "history_fork: the database lost what this node had seen; revocations are made again, then all is read anew"
+        );
+        // What is leased was granted in a history that is gone: what of it is still true is found out by asking.
+        self.wallets.forget_leases();
+        let now = self.clock.now();
+        let by = Attribution::local(Actor::System, "", now.wall);
+        for (organization, key, is_compromised) in revoked {
+            let reason = if is_compromised { RevocationReason::Compromised } else { RevocationReason::Other };
+            self.store.revoke_key(TenantScope(organization), key, reason, &by).await?;
+        }
+        Ok(())
+    }
+
+    /// Follows until `stopped`: woken by every commit of this process, by notifications, and by a timer.
+    pub(crate) async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let (mut committed, mut heard) = (self.store.committed(), self.store.heard());
         let mut is_failing = false;
         loop {
             tokio::select! {
                 biased;
-                _ = stopped.wait_for(|stop| *stop) => return,
-                _ = committed.changed() => {}
-                () = tokio::time::sleep(POLL) => {}
+                _ = stopped.wait_for(|stop| *stop) => break,
+                Ok(()) = committed.changed() => {}
+                Ok(()) = heard.changed() => {}
+                () = tokio::time::sleep(limits::POLL) => {}
             }
-            let polled = tokio::time::timeout(POLL_MAX, self.poll()).await;
-            let failed = match polled {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("no answer in time".to_owned()),
-            };
-            match failed {
-                None => is_failing = false,
-                Some(error) if !is_failing => {
+            let worked = if self.member.is_following() { self.advance().await } else { self.rejoin().await };
+            match worked {
+                Ok(()) => is_failing = false,
+                Err(error) if !is_failing => {
                     is_failing = true;
-                    tracing::error!(error, "the change feed cannot be read; rights stay valid until their lease ends");
+                    tracing::error!(%error, "the change feed cannot be read; rights stay valid until their lease ends");
                 }
-                Some(_) => {}
+                Err(_) => {}
             }
         }
+        // Nothing is admitted any more: what is left to do is done when the running answers have ended.
+        self.member.step(Event::Leaving);
+        self.snapshot.believe_until(Monotonic(0));
+    }
+
+    async fn rejoin(&mut self) -> Result<(), Error> {
+        tracing::warn!("this node registers and loads anew; until then it admits nothing");
+        let joined = self.join().await;
+        if joined.is_err() {
+            tokio::time::sleep(JOIN_PAUSE).await;
+        }
+        joined
     }
 }

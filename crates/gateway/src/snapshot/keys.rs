@@ -14,7 +14,7 @@ use claviger_domain::time::Timestamp;
 use claviger_storage::SecretUse;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, BuildHasherDefault, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -431,6 +431,24 @@ impl Keys {
     /// Gives uses back that could not be written.
     pub(crate) fn put_back(&self, uses: &[SecretUse]) {
         self.dirty.lock().extend(uses.iter().map(|used| (used.key, used.secret)));
+    }
+
+    /// Forgets every key that is not among these.
+    pub(crate) fn forget_others(&self, known: &HashSet<KeyId>) {
+        for shard in &self.shards {
+            shard.write().retain(|entry| known.contains(&entry.id));
+        }
+    }
+
+    /// Every key that is revoked, and whether it leaked: what must survive a history fork.
+    pub(crate) fn revoked(&self) -> Vec<(OrganizationId, KeyId, bool)> {
+        let mut revoked = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read();
+            let ended = shard.iter().filter(|entry| matches!(entry.state, StoredState::Revoked { .. }));
+            revoked.extend(ended.map(|entry| (entry.organization(), entry.id, entry.has_compromised())));
+        }
+        revoked
     }
 
     /// How many keys are known.

@@ -3,14 +3,18 @@
 //! The whole key table lives in memory: no cache, no miss storm (`architecture.md` §8). The request path reads it and
 //! nothing else; who changed it is not known here.
 
+mod confirm;
 mod follow;
 mod keys;
+mod neighbours;
 
-pub(crate) use follow::{Follower, load};
+pub use confirm::{Waited, Watchtower};
+pub(crate) use follow::Follower;
 pub(crate) use keys::{KeyEntry, Keys, Presented, Tenant, Unusable};
+pub(crate) use neighbours::Neighbours;
 
 use claviger_domain::id::{IdMap, OrganizationId};
-use claviger_domain::revocation::{Epoch, ValidityLease};
+use claviger_domain::revocation::Epoch;
 use claviger_domain::time::Monotonic;
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -28,11 +32,11 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    fn new(epoch: Epoch) -> Self {
+    fn new() -> Self {
         Self {
             keys: Keys::default(),
             organizations: RwLock::default(),
-            applied: watch::Sender::new(epoch),
+            applied: watch::Sender::new(Epoch::default()),
             valid_until: AtomicU64::new(0),
         }
     }
@@ -42,8 +46,14 @@ impl Snapshot {
         now.0 < self.valid_until.load(Ordering::Acquire)
     }
 
-    fn renew(&self, lease: Option<ValidityLease>) {
-        self.valid_until.store(lease.map_or(u64::MAX, |lease| lease.ends_at().0), Ordering::Release);
+    /// What is known here may be believed until then.
+    fn believe_until(&self, until: Monotonic) {
+        self.valid_until.store(until.0, Ordering::Release);
+    }
+
+    /// How much longer what is known here may be believed.
+    pub(crate) fn fresh_for(&self, now: Monotonic) -> std::time::Duration {
+        Monotonic(self.valid_until.load(Ordering::Acquire)).since(now)
     }
 
     /// The organization, if this node knows it.

@@ -3,7 +3,7 @@
 //! Each engine has one thread with a current-thread runtime: futures of acts need not be `Send`, and the thread is the
 //! owner of every task in it. Before SQLite stands the journal, with a thread of its own that only appends. Dialect text, each place named here: the charge group (`sqlite/group.rs` one multi-statement
 //! call, `postgres/group.rs` one statement over arrays), pragmas and VACUUM INTO (`sqlite/open.rs`), session settings and
-//! the advisory lock (`postgres/open.rs`), the triggers of the migrations.
+//! the advisory lock (`postgres/open.rs`), a node's poll (`postgres/poll.rs`), LISTEN (`postgres/listen.rs`), the triggers of the migrations.
 
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
@@ -18,11 +18,12 @@ use crate::journal::disk::Disk;
 use crate::record::{RecordRow, TransferRow};
 use crate::store::{DatabaseUrl, Engine, Opened, Readers};
 use claviger_domain::audit::AuditKey;
-use claviger_domain::id::OrganizationId;
+use claviger_domain::id::{OrganizationId, SeatId};
 use claviger_domain::limits;
 use claviger_domain::money::Nano;
 use claviger_domain::revocation::Epoch;
 use claviger_domain::time::Now;
+use sqlx::PgPool;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub(crate) enum Holding {
 pub(crate) struct Intake {
     pub(crate) acts: mpsc::Receiver<Box<dyn Job>>,
     pub(crate) committed: watch::Sender<Epoch>,
+    pub(crate) heard: watch::Sender<u64>,
     pub(crate) stop: watch::Receiver<bool>,
     /// Always shown on SQLite: the lock of the directory ends with the process.
     pub(crate) holding: watch::Sender<Holding>,
@@ -98,25 +100,33 @@ pub(crate) fn gather(charges: &mut mpsc::Receiver<Queued>, shared: &Shared, grou
 /// What the thread hands over when the database is open.
 struct Ready {
     readers: Readers,
+    renewals: Option<PgPool>,
     charges: Charges,
     journal: Option<Arc<Journal>>,
 }
 
 /// Opens the database on a thread of its own, which then writes until it is stopped.
-pub(crate) async fn open(url: DatabaseUrl, audit_key: AuditKey, now: Now) -> Result<Opened, OpenError> {
+pub(crate) async fn open(url: DatabaseUrl, seat: SeatId, audit_key: AuditKey, now: Now) -> Result<Opened, OpenError> {
     let (acts, queued_acts) = mpsc::channel(claviger_domain::limits::ACT_QUEUE);
     let (committed_sender, committed) = watch::channel(Epoch::default());
     let (stop, stopped) = watch::channel(false);
     let (ended_sender, ended) = watch::channel(false);
     let (ready_sender, ready) = oneshot::channel::<Result<Ready, OpenError>>();
+    let (heard_sender, heard) = watch::channel(0);
     let (holding_sender, holding) = watch::channel(Holding::Shown);
-    let intake =
-        Intake { acts: queued_acts, committed: committed_sender, stop: stopped, holding: holding_sender, audit_key };
+    let intake = Intake {
+        acts: queued_acts,
+        committed: committed_sender,
+        heard: heard_sender,
+        stop: stopped,
+        holding: holding_sender,
+        audit_key,
+    };
     let work = move || {
         run_here(async move {
             match url {
                 DatabaseUrl::Sqlite(path) => on_sqlite(&path, intake, now, ready_sender).await,
-                DatabaseUrl::Postgres(url) => on_postgres(&url, intake, now, ready_sender).await,
+                DatabaseUrl::Postgres(url) => on_postgres(&url, seat, intake, now, ready_sender).await,
             }
         });
         let _ = ended_sender.send(true);
@@ -130,8 +140,8 @@ pub(crate) async fn open(url: DatabaseUrl, audit_key: AuditKey, now: Now) -> Res
         .spawn(work)
         .map_err(|error| Error::unavailable(format!("no thread for the store: {error}")))?;
     let opened = ready.await.map_err(|_| Error::unavailable("the storage thread ended while opening"))??;
-    let Ready { readers, charges, journal } = opened;
-    Ok(Opened { readers, acts, charges, journal, committed, stop, holding, ended })
+    let Ready { readers, renewals, charges, journal } = opened;
+    Ok(Opened { readers, renewals, heard, acts, charges, journal, committed, stop, holding, ended })
 }
 
 /// Opens SQLite and its journal, then writes until the store is stopped.
@@ -143,7 +153,11 @@ async fn on_sqlite(path: &Path, intake: Intake, now: Now, ready: oneshot::Sender
         let mut writer = sqlite::writer::Writer::new(open, intake, Arc::clone(&journal));
         writer.replay(known, &unflushed).await?;
         let appended = append(Appender::new(log, Arc::clone(&journal)))?;
-        Ok((writer, appended, Ready { readers, charges: Charges::before(&journal), journal: Some(journal) }))
+        Ok((
+            writer,
+            appended,
+            Ready { readers, renewals: None, charges: Charges::before(&journal), journal: Some(journal) },
+        ))
     };
     match opened.await {
         Ok((writer, appended, opened)) => {
@@ -171,11 +185,17 @@ fn append<D: Disk + Send + 'static>(appender: Appender<D>) -> Result<oneshot::Re
 }
 
 /// Opens Postgres, then writes until the store is stopped.
-async fn on_postgres(url: &str, intake: Intake, now: Now, ready: oneshot::Sender<Result<Ready, OpenError>>) {
-    match postgres::open::open(url, now).await {
-        Ok((open, readers)) => {
+async fn on_postgres(
+    url: &str,
+    seat: SeatId,
+    intake: Intake,
+    now: Now,
+    ready: oneshot::Sender<Result<Ready, OpenError>>,
+) {
+    match postgres::open::open(url, seat, now).await {
+        Ok((open, readers, renewals)) => {
             let (charges, queued, shared) = Charges::new();
-            let _ = ready.send(Ok(Ready { readers, charges, journal: None }));
+            let _ = ready.send(Ok(Ready { readers, renewals: Some(renewals), charges, journal: None }));
             postgres::writer::run(open, intake, queued, shared).await;
         }
         Err(error) => drop(ready.send(Err(error))),
@@ -196,7 +216,7 @@ pub(crate) fn statements(engine: Engine) -> Vec<(&'static str, String)> {
             let texts = [sqlite::group::statements(), sqlite::writer::statements(), sqlite::replay::statements()];
             texts.into_iter().flatten().collect()
         }
-        Engine::Postgres => postgres::group::statements(),
+        Engine::Postgres => [postgres::group::statements(), postgres::poll_statements()].concat(),
     }
 }
 

@@ -18,7 +18,9 @@ async fn behind_a_proxy() -> (World, Proxy) {
     let World { at: TestStore { store, database }, random, scope, environment, clock } = world;
     store.close().await;
     let store = open_through(&proxy, &database).await;
-    (World { at: TestStore { store, database }, random, scope, environment, clock }, proxy)
+    let world = World { at: TestStore { store, database }, random, scope, environment, clock };
+    world.lease(scope).await;
+    (world, proxy)
 }
 
 async fn open_through(proxy: &Proxy, database: &TestDatabase) -> Store {

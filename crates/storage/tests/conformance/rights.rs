@@ -44,11 +44,12 @@ async fn every_change_of_rights_is_one_event_in_order(engine: Engine) {
 async fn rights_are_read_at_one_point(engine: Engine) {
     let mut world = World::new(engine).await;
     let neighbour = world.neighbour("umbrella").await;
-    world.fund(neighbour, 700).await;
+    let grant = world.grant(700);
+    world.store().grant(neighbour, grant, &by()).await.unwrap();
     let key = world.key("k").await;
     let mut keys = Vec::new();
     let rights = world.store().load_rights(START, &mut |key| keys.push(key.id)).await.unwrap();
-    assert_eq!(rights.epoch, *world.store().committed().borrow());
+    assert_eq!(rights.position.epoch, *world.store().committed().borrow());
     assert_eq!(keys, [key.id]);
     let mut balances: Vec<_> =
         rights.organizations.iter().map(|(organization, balance)| (organization.slug.as_str(), balance.0)).collect();
@@ -56,7 +57,7 @@ async fn rights_are_read_at_one_point(engine: Engine) {
     assert_eq!(balances, [("acme", 0), ("umbrella", 700)]);
     // Read while keys are made: as many keys as the epoch says, at every point.
     let store = world.store().clone();
-    let base = rights.epoch;
+    let base = rights.position.epoch;
     let news: Vec<_> = (0..40).map(|number| world.new_key(&format!("k{number}"))).collect();
     let scope = world.scope;
     let maker = tokio::spawn(async move {
@@ -68,7 +69,7 @@ async fn rights_are_read_at_one_point(engine: Engine) {
     loop {
         let mut keys = 0;
         let rights = world.store().load_rights(START, &mut |_| keys += 1).await.unwrap();
-        assert_eq!(keys, 1 + rights.epoch.0 - base.0);
+        assert_eq!(keys, 1 + rights.position.epoch.0 - base.0);
         if keys == 41 {
             break;
         }

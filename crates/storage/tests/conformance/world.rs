@@ -1,6 +1,7 @@
 //! A store with an organization in it, and the things that tests put there.
 
 use claviger_domain::audit::{Actor, Attribution};
+use claviger_domain::credit_lease::GrantAsk;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::id::{EnvironmentId, GrantId, KeyId, OrganizationId, RequestId, SecretId};
 use claviger_domain::key::{Name, NewKey, SourceTag, StoredSecret};
@@ -52,7 +53,10 @@ impl World {
     /// Closes and opens the store again.
     pub(crate) async fn reopen(self) -> Self {
         let Self { at, random, scope, environment, clock } = self;
-        Self { at: at.reopen().await, random, scope, environment, clock }
+        let world = Self { at: at.reopen().await, random, scope, environment, clock };
+        // A restart gives everything back and asks anew.
+        world.lease(scope).await;
+        world
     }
 
     /// Another organization.
@@ -64,6 +68,12 @@ impl World {
     pub(crate) async fn fund(&mut self, scope: TenantScope, amount: i64) {
         let grant = self.grant(amount);
         self.store().grant(scope, grant, &by()).await.unwrap();
+        self.lease(scope).await;
+    }
+
+    /// Takes everything a wallet has.
+    pub(crate) async fn lease(&self, scope: TenantScope) {
+        lease(self.store(), scope).await;
     }
 
     pub(crate) fn grant(&mut self, amount: i64) -> Grant {
@@ -186,6 +196,15 @@ pub(crate) fn price() -> PriceSheet {
 /// The operator at this machine.
 pub(crate) fn by() -> Attribution {
     Attribution::local(Actor::LocalOperator, "req_test", START)
+}
+
+/// On Postgres charges come from a lease: this seat takes everything.
+pub(crate) async fn lease(store: &Store, scope: TenantScope) {
+    if store.engine() == Engine::Postgres {
+        let (grants, _) = store.lease_numbers(scope).await.unwrap();
+        let ask = GrantAsk { need: Nano(i64::MAX), spent: Nano::ZERO, takes_rest: true };
+        store.grant_lease(scope, grants + 1, ask, START).await.unwrap();
+    }
 }
 
 async fn organization(store: &Store, random: &mut SeededRandom, slug: &str) -> (TenantScope, EnvironmentId) {

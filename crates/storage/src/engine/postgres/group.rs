@@ -1,11 +1,13 @@
 //! A group of charges as one statement over arrays: one round trip, one commit.
 //!
-//! The parts of one statement see the same snapshot, but no part reads what another wrote, except the wallet's counter,
-//! which is handed on. It commits by itself, so an answered error means that nothing was written.
+//! The parts of one statement see the same snapshot, but no part reads what another wrote. A charge is taken from this
+//! seat's lease of the wallet; without one it has no account to come from and is refused. It commits by itself, so an answered error means that nothing was written.
 
 use crate::engine::Batch;
 use crate::error::Error;
+use crate::leases::account_of;
 use crate::record::{COLUMNS, meter_columns};
+use claviger_domain::id::SeatId;
 use claviger_domain::ledger::TransferKind;
 use claviger_domain::meter::Meter;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -23,41 +25,31 @@ pub(crate) const FIND_CHARGED: &str = "SELECT r.id, r.charge FROM UNNEST($1::TEX
 ///
 /// # Errors
 /// Answered by the server: nothing was written. Else its fate is unknown.
-pub(crate) async fn write(connection: &mut PgConnection, batch: &Batch<'_>) -> Result<(), Error> {
-    // Wallets in one order, whoever locks them.
-    let mut sums: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
-    let mut places: Vec<i64> = Vec::with_capacity(batch.transfers.len());
-    for transfer in &batch.transfers {
-        if transfer.kind != TransferKind::Charge {
-            places.push(0);
-            continue;
-        }
-        let (sum, count) = sums.entry(&transfer.organization).or_default();
+pub(crate) async fn write(connection: &mut PgConnection, seat: SeatId, batch: &Batch<'_>) -> Result<(), Error> {
+    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
+    for transfer in batch.transfers.iter().filter(|transfer| transfer.kind == TransferKind::Charge) {
+        let sum = sums.entry(&transfer.organization).or_default();
         *sum = sum.checked_add(transfer.amount).ok_or(Error::Conflict("charges out of range"))?;
-        *count = count.saturating_add(1);
-        places.push(*count);
     }
-    let behind: Vec<i64> = batch
-        .transfers
-        .iter()
-        .zip(&places)
-        .map(|(transfer, place)| sums.get(&*transfer.organization).map_or(0, |(_, count)| count.saturating_sub(*place)))
-        .collect();
+    let account = account_of(seat);
+    let debit = |kind: TransferKind| match kind {
+        TransferKind::Charge => account.as_str(),
+        other => other.accounts().0.name(),
+    };
     let transfers = &batch.transfers;
     let records = &batch.records;
     let news = batch.news;
     let mut query = sqlx::query(AssertSqlSafe(TEXT.as_str()))
         .bind(sums.keys().copied().collect::<Vec<_>>())
-        .bind(sums.values().map(|(sum, _)| *sum).collect::<Vec<_>>())
-        .bind(sums.values().map(|(_, count)| *count).collect::<Vec<_>>())
+        .bind(sums.values().copied().collect::<Vec<_>>())
+        .bind(seat.to_string())
         .bind(transfers.iter().map(|row| row.kind.name()).collect::<Vec<_>>())
         .bind(transfers.iter().map(|row| &*row.reference).collect::<Vec<_>>())
         .bind(transfers.iter().map(|row| &*row.id).collect::<Vec<_>>())
         .bind(transfers.iter().map(|row| &*row.organization).collect::<Vec<_>>())
-        .bind(transfers.iter().map(|row| row.kind.accounts().0.name()).collect::<Vec<_>>())
+        .bind(transfers.iter().map(|row| debit(row.kind)).collect::<Vec<_>>())
         .bind(transfers.iter().map(|row| row.amount).collect::<Vec<_>>())
         .bind(transfers.iter().map(|row| row.price_version.as_deref()).collect::<Vec<_>>())
-        .bind(behind)
         .bind(transfers.iter().map(|row| row.at).collect::<Vec<_>>())
         .bind(transfers.iter().map(|row| &*row.detail).collect::<Vec<_>>())
         .bind(batch.closed.iter().map(|id| &***id).collect::<Vec<_>>())
@@ -94,34 +86,37 @@ fn text() -> String {
         .enumerate()
         .map(|(index, column)| {
             let is_number = meter_columns().contains(column) || matches!(*column, "completed_at" | "charge");
-            format!("${}::{}[]", index.saturating_add(24), if is_number { "BIGINT" } else { "TEXT" })
+            format!("${}::{}[]", index.saturating_add(23), if is_number { "BIGINT" } else { "TEXT" })
         })
         .collect();
     format!(
-        "WITH taken AS (\
-             UPDATE wallet SET balance = wallet.balance - d.amount, seq = wallet.seq + d.count \
-             FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::BIGINT[]) AS d (org_id, amount, count) \
-             WHERE wallet.org_id = d.org_id RETURNING wallet.org_id, wallet.seq\
+        "WITH settled AS (\
+             UPDATE credit_lease SET settled = settled + d.amount \
+             FROM UNNEST($1::TEXT[], $2::BIGINT[]) AS d (org_id, amount) \
+             WHERE credit_lease.org_id = d.org_id AND credit_lease.seat = $3::TEXT RETURNING credit_lease.org_id\
          ), booked AS (\
              INSERT INTO transfer \
              (kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, at, detail) \
-             SELECT d.kind, d.ref, d.id, d.org_id, d.debit, 'revenue', d.amount, d.price_version, \
-             CASE WHEN d.kind = 'charge' THEN taken.seq - d.behind END, d.at, d.detail \
+             SELECT d.kind, d.ref, d.id, d.org_id, \
+             CASE WHEN d.kind <> 'charge' OR settled.org_id IS NOT NULL THEN d.debit END, \
+             'revenue', d.amount, d.price_version, NULL, d.at, d.detail \
              FROM UNNEST($4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::TEXT[], $9::BIGINT[], $10::TEXT[], \
-             $11::BIGINT[], $12::BIGINT[], $13::TEXT[]) \
-             AS d (kind, ref, id, org_id, debit, amount, price_version, behind, at, detail) \
-             LEFT JOIN taken ON taken.org_id = d.org_id\
+             $11::BIGINT[], $12::TEXT[]) \
+             AS d (kind, ref, id, org_id, debit, amount, price_version, at, detail) \
+             LEFT JOIN settled ON settled.org_id = d.org_id\
          ), closed AS (\
-             DELETE FROM intent WHERE request_id = ANY($14::TEXT[])\
+             DELETE FROM intent WHERE request_id = ANY($13::TEXT[])\
          ), opened AS (\
-             INSERT INTO intent (request_id, org_id, key_id, model, hold, at) \
-             SELECT * FROM UNNEST($15::TEXT[], $16::TEXT[], $17::TEXT[], $18::TEXT[], $19::BIGINT[], $20::BIGINT[]) \
+             INSERT INTO intent (request_id, org_id, key_id, model, hold, at, seat) \
+             SELECT d.*, $3::TEXT FROM \
+             UNNEST($14::TEXT[], $15::TEXT[], $16::TEXT[], $17::TEXT[], $18::BIGINT[], $19::BIGINT[]) AS d \
              ON CONFLICT DO NOTHING\
          ), undelivered AS (\
-             UPDATE request SET delivery = 'not_delivered' FROM UNNEST($21::TEXT[], $22::TEXT[]) AS d (org_id, id) \
+             UPDATE request SET delivery = 'not_delivered' FROM UNNEST($20::TEXT[], $21::TEXT[]) AS d (org_id, id) \
              WHERE request.org_id = d.org_id AND request.id = d.id\
          ), marked AS (\
-             UPDATE delivery SET pending = $23::TEXT WHERE id = 1 AND $23::TEXT IS NOT NULL\
+             INSERT INTO seat_delivery (seat, pending) SELECT $3::TEXT, $22::TEXT WHERE $22::TEXT IS NOT NULL \
+             ON CONFLICT (seat) DO UPDATE SET pending = EXCLUDED.pending\
          ) INSERT INTO request ({columns}) SELECT * FROM UNNEST({})",
         types.join(", ")
     )

@@ -2,9 +2,12 @@
 
 mod acts;
 pub(crate) mod group;
+mod listen;
 pub(crate) mod open;
 pub(crate) mod patience;
+mod poll;
 pub(crate) mod writer;
 
 pub(crate) use open::REPORT_PATIENCE;
 pub(crate) use patience::answer;
+pub(crate) use poll::{poll, statements as poll_statements};

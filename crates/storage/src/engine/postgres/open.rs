@@ -1,6 +1,7 @@
-//! Opening Postgres: version, the advisory lock that keeps other nodes out, migrations, the pools.
+//! Opening Postgres: version, the advisory lock of this seat, migrations, the pools.
 //!
-//! The session that writes charges holds the lock. Whoever has lost it has lost the right to charge until it holds it
+//! The session that writes a seat's charges holds the seat's lock, so that no second start on the same data directory
+//! writes beside it; other seats have other locks. Whoever has lost it has lost the right to charge until it holds it
 //! again; and since a session's lock goes only after its last transaction, holding it again also means that whatever the
 //! old session was committing is now decided. A new session first ends the former ones of this process: one that fell
 //! silent may live on at the server for long, and its lock must not look like another node's.
@@ -11,6 +12,7 @@ use crate::engine::postgres::patience::{ANSWER, PING, answer, silent};
 use crate::error::{Error, OpenError};
 use crate::migrate::{self, Bare};
 use crate::store::{Engine, Readers};
+use claviger_domain::id::SeatId;
 use claviger_domain::limits;
 use claviger_domain::time::Now;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -20,8 +22,11 @@ use std::time::Duration;
 /// Postgres 15: the oldest release that is tested.
 const VERSION_MIN: i64 = 150_000;
 
-/// "claviger" in ASCII: one node a database, for now.
-const LOCK: i64 = 0x636c_6176_6967_6572;
+/// "claviger" in ASCII: one start brings the schema level, the others wait.
+const MIGRATION_LOCK: i64 = 0x636c_6176_6967_6572;
+
+/// How long a start waits for another that brings the schema level.
+const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a node waits for the session of its predecessor to end.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +38,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// Connections for acts; the rest of the pool reads, one writes charges. Few, since all acts end in the one epoch row:
 /// more would only wait for each other inside the lock's time limit.
 pub(crate) const ACT_CONNECTIONS: u32 = 3;
+
+/// Connections for polls and for looking at the other nodes' polls.
+const RENEWAL_CONNECTIONS: u32 = 2;
 
 /// Reports may take this long; decisions have the session's two seconds.
 pub(crate) const REPORT_PATIENCE: &str = "SET LOCAL statement_timeout = '30s'";
@@ -50,6 +58,8 @@ const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activi
 pub(crate) struct Open {
     /// Writes charges and holds the lock; `None` = lost, to be opened again.
     connection: Option<PgConnection>,
+    /// Whose charges it writes.
+    seat: SeatId,
     options: PgConnectOptions,
     /// The sessions of this process that may have held the lock, the last one last.
     sessions: Vec<String>,
@@ -64,7 +74,7 @@ pub(crate) enum Reopened {
     Taken,
 }
 
-pub(crate) async fn open(url: &str, now: Now) -> Result<(Open, Readers), OpenError> {
+pub(crate) async fn open(url: &str, seat: SeatId, now: Now) -> Result<(Open, Readers, PgPool), OpenError> {
     let options: PgConnectOptions =
         url.parse().map_err(|error: sqlx::Error| OpenError::InvalidUrl(error.to_string()))?;
     let options = options
@@ -81,18 +91,25 @@ pub(crate) async fn open(url: &str, now: Now) -> Result<(Open, Readers), OpenErr
     let mut connection = connect(&options).await?;
     check_version(&mut connection).await?;
     let sessions = vec![session(&mut connection).await?];
-    if !lock(&mut connection).await? {
+    if !lock(&mut connection, lock_of(seat), LOCK_PATIENCE).await? {
         return Err(OpenError::DatabaseInUse);
     }
     sqlx::query("SET statement_timeout = 0").execute(&mut connection).await?;
+    if !lock(&mut connection, MIGRATION_LOCK, MIGRATION_PATIENCE).await? {
+        return Err(Error::unavailable("another node brings the schema level, and does not end").into());
+    }
     let plan = migrate::plan(&mut Bare(Link::Postgres(&mut connection))).await?;
     migrate::apply(&mut Bare(Link::Postgres(&mut connection)), Engine::Postgres, &plan, now).await?;
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(MIGRATION_LOCK).execute(&mut connection).await?;
     sqlx::query("SET statement_timeout = '5s'").execute(&mut connection).await?;
     let acts = pool(&options, ACT_CONNECTIONS).await?;
     // A write on the wrong pool fails in the first test.
     let reading = options.clone().options([("default_transaction_read_only", "on")]);
-    let readers = pool(&reading, limits::POSTGRES_POOL.saturating_sub(ACT_CONNECTIONS).saturating_sub(1)).await?;
-    Ok((Open { connection: Some(connection), options, sessions, acts }, Readers::Postgres(readers)))
+    // One writes charges, one listens.
+    let rest = limits::POSTGRES_POOL.saturating_sub(ACT_CONNECTIONS).saturating_sub(RENEWAL_CONNECTIONS);
+    let readers = pool(&reading, rest.saturating_sub(2)).await?;
+    let renewals = pool(&options, RENEWAL_CONNECTIONS).await?;
+    Ok((Open { connection: Some(connection), seat, options, sessions, acts }, Readers::Postgres(readers), renewals))
 }
 
 /// A session that fell silent costs whoever takes it a moment, and never a place: without these limits the pool would
@@ -128,11 +145,17 @@ async fn check_version(connection: &mut PgConnection) -> Result<(), OpenError> {
     if row.int("number")? >= VERSION_MIN { Ok(()) } else { Err(OpenError::PostgresTooOld(row.text("version")?)) }
 }
 
-/// Takes the lock, waiting a little for the session of a predecessor that was killed.
-async fn lock(connection: &mut PgConnection) -> Result<bool, Error> {
-    let tries = LOCK_PATIENCE.as_millis().checked_div(LOCK_PAUSE.as_millis()).unwrap_or(1);
+/// A seat's lock: 64 bits of its id.
+fn lock_of(seat: SeatId) -> i64 {
+    let [.., a, b, c, d, e, f, g, h] = seat.to_u128().to_be_bytes();
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Takes a lock, waiting a little for the session of a predecessor that was killed.
+async fn lock(connection: &mut PgConnection, key: i64, patience: Duration) -> Result<bool, Error> {
+    let tries = patience.as_millis().checked_div(LOCK_PAUSE.as_millis()).unwrap_or(1);
     for _ in 0..tries {
-        let query = sqlx::query("SELECT pg_try_advisory_lock($1) AS taken").bind(LOCK);
+        let query = sqlx::query("SELECT pg_try_advisory_lock($1) AS taken").bind(key);
         let row = answer(ANSWER, query.fetch_one(&mut *connection)).await?;
         if row.flag("taken")? {
             return Ok(true);
@@ -149,6 +172,16 @@ impl Open {
     /// Unanswered: there is none now.
     pub(crate) fn session(&mut self) -> Result<&mut PgConnection, Error> {
         self.connection.as_mut().ok_or_else(silent)
+    }
+
+    /// Whose charges it writes.
+    pub(crate) const fn seat(&self) -> SeatId {
+        self.seat
+    }
+
+    /// How to reach the server, for a session beside.
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        self.options.clone()
     }
 
     pub(crate) fn has_session(&self) -> bool {
@@ -191,7 +224,7 @@ impl Open {
         }
         // Known before it asks for the lock: it may get it and fall silent.
         self.sessions.push(session);
-        if !lock(&mut fresh).await? {
+        if !lock(&mut fresh, lock_of(self.seat), LOCK_PATIENCE).await? {
             return Ok(Reopened::Taken);
         }
         answer(ANSWER, sqlx::query("SET statement_timeout = '5s'").execute(&mut fresh)).await?;

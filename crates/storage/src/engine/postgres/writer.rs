@@ -50,6 +50,7 @@ pub(crate) async fn run(
     shared: Arc<Shared>,
 ) {
     let acts_pool = open.acts.clone();
+    let listening = open.options();
     let (_, nothing) = tokio::sync::mpsc::channel(1);
     let acts = std::mem::replace(&mut intake.acts, nothing);
     let intake = Rc::new(intake);
@@ -59,6 +60,7 @@ pub(crate) async fn run(
     tokio::select! {
         _ = writing => {}
         () = watch_age(shown, &intake.holding) => {}
+        () = super::listen::run(listening, &intake.heard) => {}
     }
     let _ = tokio::time::timeout(POOL_CLOSE, acts_pool.close()).await;
 }
@@ -214,7 +216,10 @@ impl Charging {
     }
 
     async fn write(&mut self, batch: &Batch<'_>) -> Result<(), Error> {
-        let written = answer(GROUP_ANSWER, group::write(self.open.session()?, batch)).await;
+        let written = {
+            let seat = self.open.seat();
+            answer(GROUP_ANSWER, group::write(self.open.session()?, seat, batch)).await
+        };
         self.heard(written)
     }
 
