@@ -37,7 +37,7 @@ pub(crate) async fn set_aside(
     let wallet = node.wallets.find(caller.key.organization()).ok_or(Code::LedgerUnavailable)?;
     let ask = Ask { sheet, bound, whole };
     if wallet.drawing.is_none() {
-        return ask.from_all(&wallet).map_err(|refused| match refused {
+        return ask.hold_of_free(&wallet).map_err(|refused| match refused {
             HoldRefused::OnHold { .. } => on_hold(),
             HoldRefused::Insufficient { balance, .. } if ask.fitting(balance).is_some() => on_hold(),
             HoldRefused::Insufficient { balance, free } => insufficient(balance, free, whole),
@@ -66,7 +66,7 @@ impl Ask<'_> {
 
     /// Holds what the free credit pays. Without a fit the whole bound is asked for, so that the lease says which kind of
     /// refusal it is.
-    fn from_all(&self, wallet: &Arc<Wallet>) -> Result<(WalletHold, Bound), HoldRefused> {
+    fn hold_of_free(&self, wallet: &Arc<Wallet>) -> Result<(WalletHold, Bound), HoldRefused> {
         wallet.hold(|free| self.fitting(free).unwrap_or((self.whole, *self.bound)))
     }
 
@@ -87,7 +87,7 @@ impl Ask<'_> {
             }
         };
         let rest = wallet.draw_rest(store, clock, self.whole).await.map_err(unavailable)?;
-        self.from_all(wallet).map_err(|refused| match refused {
+        self.hold_of_free(wallet).map_err(|refused| match refused {
             HoldRefused::Frozen => Code::LedgerUnavailable.into(),
             HoldRefused::OnHold { .. } => on_hold(),
             HoldRefused::Insufficient { free, .. } => {
