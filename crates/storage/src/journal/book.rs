@@ -33,7 +33,7 @@ impl Book {
         true
     }
 
-    /// Gives credit: it was funded, or a charge turned out to be one that the database has.
+    /// Gives credit that was funded and committed.
     pub(crate) fn give(&mut self, organization: OrganizationId, amount: Nano) {
         let wallet = self.0.entry(organization).or_default();
         // The database keeps balances in the same range, so this is where it would have refused.

@@ -369,4 +369,20 @@ mod tests {
         payload.push(200);
         assert_eq!(read_all(&payload), None, "an item of a later program");
     }
+
+    #[test]
+    fn what_is_not_ours_reads_as_nothing_and_never_panics() {
+        let mut payload = Vec::new();
+        put_charge(&mut payload, &record(true));
+        put_charge(&mut payload, &record(false));
+        let mut state = 7_u64;
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at = usize::try_from(state >> 33).unwrap() % payload.len();
+            let former = std::mem::replace(&mut payload[at], (state >> 24) as u8);
+            let _ = read_all(&payload);
+            payload[at] = former;
+        }
+        assert_eq!(read_all(&payload).unwrap().len(), 2);
+    }
 }

@@ -1,10 +1,11 @@
 //! A group of charges as few calls of many statements each.
 //!
-//! Every call to sqlx's SQLite driver is a hop to its thread and back (tens of microseconds), so a lone charge is one
-//! call, BEGIN and COMMIT included, and a large group a few. Places are bare `?`: numbered ones are names to SQLite, which
+//! Every call to sqlx's SQLite driver is a hop to its thread and back, and another for each statement of it, so a group
+//! is one call that moves the wallets and gives back their counters, and one for each hundred or so of its rows. Places are bare `?`: numbered ones are names to SQLite, which
 //! it looks up one by one. Texts come in few sizes, padded with NULL rows that are left out, so that they stay prepared.
 //! `OR FAIL` spares the journal that lets a single statement be undone: a group that fails is given up whole.
 
+use crate::cells::Cells as _;
 use crate::engine::Batch;
 use crate::error::Error;
 use crate::journal::Position;
@@ -17,12 +18,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The sizes that texts come in.
-const SIZES: [usize; 10] = [1, 2, 4, 8, 12, 16, 24, 32, 48, ROWS];
-/// Rows of one call at most.
-const ROWS: usize = 64;
+const SIZES: [usize; 12] = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, ROWS];
+/// Rows of one call at most: about a millisecond of a core that others want.
+const ROWS: usize = 128;
 
 /// What a call is made of; one prepared text each.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Shape {
     begins: bool,
     wallets: usize,
@@ -65,6 +66,8 @@ pub(crate) async fn write(
     let corrections = news.undelivered.len().div_ceil(ROWS);
     let lists = [batch.records.len(), batch.transfers.len(), batch.closed.len(), news.intents.len(), 1];
     let calls = lists.into_iter().max().unwrap_or(1).div_ceil(ROWS).max(corrected_from.saturating_add(corrections));
+    let wallets = Wallets::of(&batch.transfers)?;
+    let counters = wallets.charge(connection, texts).await?;
     for call in 0..calls {
         let is_last = call.saturating_add(1) == calls;
         let records = part(&batch.records, call);
@@ -72,10 +75,9 @@ pub(crate) async fn write(
         let closed = part(&batch.closed, call);
         let intents = part(&news.intents, call);
         let undelivered = call.checked_sub(corrected_from).map_or(&[][..], |call| part(&news.undelivered, call));
-        let wallets = Wallets::of(transfers)?;
         let shape = Shape {
-            begins: call == 0,
-            wallets: padded(wallets.sums.len()),
+            begins: call == 0 && wallets.sums.is_empty(),
+            wallets: 0,
             transfers: padded(transfers.len()),
             records: padded(records.len()),
             meters: meters_of(records),
@@ -87,8 +89,8 @@ pub(crate) async fn write(
             commits: is_last,
         };
         let mut query = sqlx::query(AssertSqlSafe(texts.of(shape)));
-        query = bind_wallets(query, &wallets, shape.wallets);
-        query = bind_transfers(query, transfers, &wallets, shape.transfers);
+        let numbers = part(&counters, call);
+        query = bind_transfers(query, transfers, numbers, shape.transfers);
         query = bind_records(query, records, shape);
         for index in 0..shape.closed {
             query = query.bind(closed.get(index).map(|id| Arc::clone(id)));
@@ -130,64 +132,72 @@ fn padded(count: usize) -> usize {
     if count == 0 { 0 } else { SIZES.into_iter().find(|size| *size >= count).unwrap_or(ROWS) }
 }
 
-/// What the charges of one call take from each wallet.
+/// What the charges of a group take from each wallet.
 struct Wallets {
     /// Wallet, sum, number of transfers.
     sums: Vec<(Arc<str>, i64, i64)>,
-    /// For each transfer, its place among its wallet's, from 1; 0 for those that touch no wallet.
-    places: Vec<(usize, i64)>,
+    /// For each transfer its wallet, and its place among that wallet's, from 1; `None` = it touches no wallet.
+    places: Vec<Option<(usize, i64)>>,
 }
 
 impl Wallets {
     fn of(transfers: &[&TransferRow]) -> Result<Self, Error> {
         let mut wallets = Self { sums: Vec::new(), places: Vec::with_capacity(transfers.len()) };
+        let mut known: HashMap<&str, usize> = HashMap::new();
         for transfer in transfers {
             if transfer.kind != TransferKind::Charge {
-                wallets.places.push((0, 0));
+                wallets.places.push(None);
                 continue;
             }
-            let found = wallets.sums.iter().position(|(id, _, _)| *id == transfer.organization);
-            let index = match found {
-                Some(index) => index,
-                None => {
-                    wallets.sums.push((Arc::clone(&transfer.organization), 0, 0));
-                    wallets.sums.len().saturating_sub(1)
-                }
-            };
+            let next = wallets.sums.len();
+            let index = *known.entry(&transfer.organization).or_insert(next);
+            if index == next {
+                wallets.sums.push((Arc::clone(&transfer.organization), 0, 0));
+            }
             if let Some((_, sum, count)) = wallets.sums.get_mut(index) {
                 *sum = sum.checked_add(transfer.amount).ok_or(Error::Conflict("charges out of range"))?;
                 *count = count.saturating_add(1);
-                wallets.places.push((index, *count));
+                wallets.places.push(Some((index, *count)));
             }
         }
         Ok(wallets)
     }
 
-    /// How far a transfer lies behind its wallet's last one of this call.
-    fn behind(&self, transfer: usize) -> i64 {
-        let (wallet, place) = self.places.get(transfer).copied().unwrap_or_default();
-        let count = self.sums.get(wallet).map_or(0, |(_, _, count)| *count);
-        count.saturating_sub(place)
+    /// Begins the transaction and moves the wallets, if there are any; the number of each transfer in its wallet.
+    async fn charge(&self, connection: &mut SqliteConnection, texts: &mut Texts) -> Result<Vec<Option<i64>>, Error> {
+        let mut counters: HashMap<String, i64> = HashMap::new();
+        for call in 0..self.sums.len().div_ceil(ROWS) {
+            let sums = part(&self.sums, call);
+            let shape = Shape { begins: call == 0, wallets: padded(sums.len()), ..Shape::default() };
+            let mut query = sqlx::query(AssertSqlSafe(texts.of(shape)));
+            for index in 0..shape.wallets {
+                let wallet = sums.get(index);
+                query = query
+                    .bind(wallet.map(|(id, _, _)| Arc::clone(id)))
+                    .bind(wallet.map(|(_, sum, _)| *sum))
+                    .bind(wallet.map(|(_, _, count)| *count));
+            }
+            for row in query.fetch_all(&mut *connection).await? {
+                counters.insert(row.text("org_id")?, row.int("seq")?);
+            }
+        }
+        // An unknown wallet has no counter, and the table takes no charge without a number.
+        let last = |(id, _, count): &(Arc<str>, i64, i64)| counters.get(&**id).map(|seq| seq.saturating_sub(*count));
+        let before: Vec<Option<i64>> = self.sums.iter().map(last).collect();
+        let number = |place: &Option<(usize, i64)>| {
+            let (wallet, place) = (*place)?;
+            Some(before.get(wallet).copied().flatten()?.saturating_add(place))
+        };
+        Ok(self.places.iter().map(number).collect())
     }
 }
 
 type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-fn bind_wallets<'q>(mut query: SqliteQuery<'q>, wallets: &Wallets, size: usize) -> SqliteQuery<'q> {
-    for index in 0..size {
-        let wallet = wallets.sums.get(index);
-        query = query
-            .bind(wallet.map(|(id, _, _)| Arc::clone(id)))
-            .bind(wallet.map(|(_, sum, _)| *sum))
-            .bind(wallet.map(|(_, _, count)| *count));
-    }
-    query
-}
-
 fn bind_transfers<'q>(
     mut query: SqliteQuery<'q>,
     transfers: &[&TransferRow],
-    wallets: &Wallets,
+    numbers: &[Option<i64>],
     size: usize,
 ) -> SqliteQuery<'q> {
     for index in 0..size {
@@ -199,7 +209,7 @@ fn bind_transfers<'q>(
             .bind(row.map(|row| Arc::clone(&row.organization)))
             .bind(row.map(|row| row.amount))
             .bind(row.and_then(|row| row.price_version.clone()))
-            .bind(row.map(|_| wallets.behind(index)))
+            .bind(numbers.get(index).copied().flatten())
             .bind(row.map(|row| row.at))
             .bind(row.map(|row| Arc::clone(&row.detail)));
     }
@@ -251,16 +261,13 @@ fn text(shape: Shape) -> String {
         let values = values(shape.wallets, 3);
         sql.push_str("UPDATE OR FAIL wallet SET balance = balance - d.column2, seq = seq + d.column3 FROM (VALUES ");
         sql.push_str(&values);
-        sql.push_str(") AS d WHERE wallet.org_id = d.column1; ");
+        sql.push_str(") AS d WHERE wallet.org_id = d.column1 RETURNING org_id, seq; ");
     }
     if shape.transfers > 0 {
-        // The wallet was moved above: its counter, less the place, is this transfer's number. An unknown wallet gives
-        // NULL there, which the table refuses.
         sql.push_str(
             "INSERT OR FAIL INTO transfer (kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, at, detail) \
              SELECT CASE column1 WHEN 0 THEN 'charge' ELSE 'absorb' END, column2, column3, column4, \
-             CASE column1 WHEN 0 THEN 'wallet' ELSE 'absorbed' END, 'revenue', column5, column6, \
-             CASE column1 WHEN 0 THEN (SELECT seq FROM wallet WHERE org_id = column4) - column7 END, \
+             CASE column1 WHEN 0 THEN 'wallet' ELSE 'absorbed' END, 'revenue', column5, column6, column7, \
              column8, column9 FROM (VALUES ",
         );
         sql.push_str(&values(shape.transfers, 9));

@@ -37,6 +37,8 @@ pub(crate) struct Writer {
     texts: Texts,
     /// Set for good by an error of the disk.
     is_broken: bool,
+    /// Whether the last flush failed; it was said once.
+    is_behind: bool,
 }
 
 /// How an attempt to commit a group ended before its end.
@@ -60,7 +62,7 @@ impl From<sqlx::Error> for Failed {
 
 impl Writer {
     pub(crate) fn new(open: Open, intake: Intake, journal: Arc<Journal>) -> Self {
-        Self { open, intake, journal, texts: Texts::default(), is_broken: false }
+        Self { open, intake, journal, texts: Texts::default(), is_broken: false, is_behind: false }
     }
 
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
@@ -266,11 +268,16 @@ impl Writer {
         };
         match written {
             Ok(()) => {
+                if std::mem::take(&mut self.is_behind) {
+                    tracing::info!("the database takes what the journal holds again");
+                }
                 self.journal.backlog.committed(&taken);
                 taken.has_more
             }
             Err(error) => {
-                tracing::warn!(%error, "what the journal holds was not written to the database yet: {error}");
+                if !std::mem::replace(&mut self.is_behind, true) {
+                    tracing::error!(%error, "the database does not take what the journal holds: {error}");
+                }
                 self.journal.shared.give_back(news, &[]);
                 self.journal.backlog.give_back(taken);
                 false
@@ -310,10 +317,8 @@ impl Writer {
     /// put aside, where every check of the ledger names it.
     async fn write_alone(&mut self, queued: Queued) -> Result<(), Error> {
         let reason = match self.find_charged(&queued).await? {
+            // By an earlier try of this very charge: the book has taken it, and rightly.
             Some(charge) if charge == queued.rows.record.charge => {
-                if charge > 0 {
-                    self.journal.book.lock().give(queued.place.organization, claviger_domain::money::Nano(charge));
-                }
                 queued.settle(&self.journal.shared, None);
                 return Ok(());
             }
