@@ -9,6 +9,7 @@ mod config;
 mod data_directory;
 mod doctor;
 mod first_run;
+mod import;
 mod instance;
 mod percent;
 mod private;

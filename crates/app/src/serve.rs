@@ -203,6 +203,7 @@ fn gateway_settings(config: &ServeConfig, instance: &Instance) -> claviger_gatew
         peppers,
         has_simulator_for_live_keys: config.simulator_for_live_keys,
         is_tls_required: config.plain_http == PlainHttp::Loopback,
+        canary_disables: config.config.canary_disables,
         has_access_log: config.access_log,
         out_of_credit_status: config.out_of_credit_status,
         upstream_cut: config.upstream_cut,

@@ -2,6 +2,7 @@
 //!
 //! What they may do is not decided here.
 
+use crate::leaks;
 use crate::respond::Refusal;
 use crate::serve::{Control, Origin};
 use crate::session::{self, LiveSession};
@@ -104,7 +105,11 @@ pub(crate) async fn authenticate(
         let _ = control.pepper()?.digest(text).matches(&Digest::from_bytes([0; 32]));
         return Err(unknown());
     };
-    let Some(secret) = matching_secret(control, &key, text).filter(|_| !key.is_canary) else { return Err(unknown()) };
+    let found = matching_secret(control, &key, text);
+    if key.is_canary && found.is_some() {
+        leaks::alarms::canary(control, &key, row.path, signed(Actor::Nobody, String::new()));
+    }
+    let Some(secret) = found.filter(|_| !key.is_canary) else { return Err(unknown()) };
     check_state(&key, &secret, organization.policy.lifetime, now.wall).map_err(|(code, reason)| {
         Refusal::because(code, format!("Incorrect API key provided: {}. {reason}", mask(text, prefixes)))
     })?;

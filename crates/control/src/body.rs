@@ -32,7 +32,16 @@ pub(crate) struct Fields(Map<String, Value>);
 #[derive(Debug, Default)]
 pub(crate) struct OptionalFields(pub(crate) Fields);
 
+/// The bytes as they came: what a signature is over.
+#[derive(Debug)]
+pub(crate) struct RawBody(pub(crate) Bytes);
+
 impl Fields {
+    /// Takes a value of any kind.
+    pub(crate) fn value(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name)
+    }
+
     /// Parses a body.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Refusal> {
         scan_strict(body, &ANY_OBJECT, &mut Unread).map_err(PublicError::from)?;
@@ -150,6 +159,14 @@ impl<A: Send + Sync> FromRequest<Call<A>> for Fields {
         let body = read(body, call.body_bytes_max()).await?;
         check_type(&parts.headers)?;
         Self::parse(&body)
+    }
+}
+
+impl<A: Send + Sync> FromRequest<Call<A>> for RawBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request<Body>, call: &Call<A>) -> Result<Self, Refusal> {
+        read(request.into_body(), call.body_bytes_max()).await.map(Self)
     }
 }
 

@@ -17,6 +17,7 @@ mod environments;
 mod invites;
 mod jobs;
 mod keys;
+mod leaks;
 mod limits;
 mod mail;
 mod me;
@@ -42,6 +43,7 @@ mod tests;
 
 pub use audit::{AuditSettings, CheckpointSink};
 pub use jobs::JobStatus;
+pub use leaks::{LeakSettings, ReporterKey};
 pub use mail::Letter;
 pub use openapi::document as openapi_document;
 pub use ports::{AwaitRights, Awaited, DeliverMail, NoNodes, Undelivered};

@@ -7,6 +7,7 @@ use crate::audit::{self, AuditSettings};
 use crate::authenticate::{Caller, authenticate};
 use crate::authorize::{self, Member, Operator, Signed, Visitor};
 use crate::jobs::Jobs;
+use crate::leaks::{self, LeakSettings};
 use crate::operator::organizations;
 use crate::ports::AwaitRights;
 use crate::respond::Refusal;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub public_url: String,
     /// How people come and stay.
     pub people: PeopleSettings,
+    /// Who may report leaks, and what bait does.
+    pub leaks: LeakSettings,
     /// Sinks of checkpoints.
     pub audit: AuditSettings,
 }
@@ -196,7 +199,12 @@ impl Control {
                 // What is signed counts; a sink that is away gets it after the next start.
                 let _ = audit::checkpoints::sign(self, now).await;
             }
-            for done in [audit::checkpoints::reconcile(self, now).await, audit::security::reconcile(self, now).await] {
+            let runs = [
+                audit::checkpoints::reconcile(self, now).await,
+                audit::security::reconcile(self, now).await,
+                leaks::alarms::reconcile(self).await,
+            ];
+            for done in runs {
                 if let Err(error) = done {
                     tracing::warn!(%error, "audit could not be kept up; the next run tries again");
                 }
@@ -210,6 +218,10 @@ impl Control {
 
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    pub(crate) fn leaks(&self) -> &LeakSettings {
+        &self.0.settings.leaks
     }
 
     pub(crate) fn audit(&self) -> &AuditSettings {
@@ -310,6 +322,7 @@ handlers! {
             GetRequest => requests::get::handler;
             ListRequests => requests::list::handler;
             GetReceipt => requests::receipt::handler;
+            ImportKeys => keys::import::handler;
             ListAuditLogs => audit::list::handler;
             ExportAuditLogs => audit::export::handler;
             ListMembers => members::list::handler;
@@ -342,6 +355,9 @@ handlers! {
             UpdateMe => me::update::handler;
             SendVerification => me::verification::handler;
             TakeHandover => invites::handover::take;
+        }
+        visitor {
+            ReportLeaks => leaks::github::handler;
         }
         operator {
             ListOrganizations => organizations::list::handler;

@@ -84,6 +84,7 @@ macro_rules! catalogue {
 const SECOND: Retry = Retry::After(Duration::from_secs(1));
 
 catalogue! {
+    InvalidSignature = "invalid_signature", 401, "authentication_error", Credential, Retry::Unsaid, "The signature of the body is not one of the keys that the operator named.";
     CredentialInUrl = "credential_in_url", 400, "invalid_request_error", Caller, Retry::Unsaid, "A key must not be part of the URL: URLs end up in logs. Send it as 'Authorization: Bearer YOUR_API_KEY' or 'X-API-Key: YOUR_API_KEY', and revoke this key if it is a real one.";
     MultipleCredentials = "multiple_credentials", 400, "invalid_request_error", Caller, Retry::Unsaid, "The same credential header came twice. Send exactly one.";
     InvalidConnectionHeader = "invalid_connection_header", 400, "invalid_request_error", Caller, Retry::Unsaid, "The Connection header names a header that carries a credential.";

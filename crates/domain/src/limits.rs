@@ -180,6 +180,14 @@ pub const KEY_LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 // Audit.
 
+/// Tokens in one report of a secret scanner.
+pub const LEAK_REPORTS: usize = 1000;
+/// Rows in one import: one transaction.
+pub const IMPORT_ROWS: usize = 1000;
+/// Alarms that wait to be told; whoever presents more bait than this is told about already.
+pub const ALARMS: usize = 256;
+/// How often the same alarm about the same key is told: a flood is one fact.
+pub const ALARM_AGAIN: Duration = Duration::from_secs(600);
 /// The longest time a record goes without a signed checkpoint.
 pub const CHECKPOINT_PERIOD: Duration = Duration::from_secs(60);
 /// As many records are signed at once, however soon.

@@ -1,5 +1,6 @@
 //! Stage 3: the credential becomes a caller, from memory alone (`keys.md` §2.1, steps 1 to 9).
 
+use crate::alarms::Fact;
 use crate::matched::Matched;
 use crate::node::Node;
 use crate::observe::Trace;
@@ -9,7 +10,8 @@ use claviger_domain::credential;
 use claviger_domain::endpoint::Authentication;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::SecretId;
-use claviger_domain::key::{self, Class, KeyText, Prefixes, mask};
+use claviger_domain::key::{self, Class, KeyState, KeyText, Prefixes, mask};
+use claviger_domain::notice::NoticeKind;
 use claviger_domain::tenancy::OrganizationState;
 use claviger_domain::time::Timestamp;
 use http::{HeaderMap, HeaderName, header};
@@ -86,6 +88,9 @@ fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Call
     if !node.snapshot.is_fresh(node.monotonic()) {
         return Err(Code::AuthorizationStale.into());
     }
+    if let Some(bait) = found.as_ref().filter(|found| found.key.is_canary) {
+        alarm(node, trace, &head.headers, bait, NoticeKind::CanaryHit);
+    }
     let Some(Presented { key, secret }) = found.filter(|found| !found.key.is_canary) else {
         return Err(match KeyText::parse(text, prefixes) {
             Ok(_) => incorrect(text, prefixes, "No key of this server matches it."),
@@ -95,9 +100,41 @@ fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Call
     let caller = Caller { key, secret };
     // From here on the secret has matched: refusals are told why, and leave a record.
     trace.caller = Some(caller.clone());
-    check_state(&caller.key, caller.secret, node).map_err(|refused| refused.told(text, prefixes))?;
+    if let Err(refused) = check_state(&caller.key, caller.secret, node) {
+        if refused.has_ended() {
+            let presented = Presented { key: Arc::clone(&caller.key), secret: caller.secret };
+            alarm(node, trace, &head.headers, &presented, NoticeKind::EndedKeyUsed);
+        }
+        return Err(refused.told(text, prefixes));
+    }
     check_class(caller.key.class, matched.found.row.authentication)?;
     Ok(caller)
+}
+
+/// Notes what the owners of a key want to know.
+pub(crate) fn alarm(node: &Node, trace: &Trace, headers: &HeaderMap, presented: &Presented, kind: NoticeKind) {
+    let (key, organization) = (presented.key.id, presented.key.organization());
+    let fact = || Fact {
+        kind,
+        organization,
+        key,
+        secret: presented.secret,
+        path: trace.operation.map_or("", |operation| operation.name()),
+        by: node.stranger(trace.client.ip(), headers, trace.request_id_text.clone()),
+    };
+    node.alarms.raise(node.now().monotonic, fact, key, kind);
+}
+
+/// A key in the URL that is a real one is exposed: URLs end up in logs (W2).
+pub(crate) fn alarm_of_url(node: &Node, trace: &Trace, headers: &HeaderMap, query: &[u8]) {
+    for leak in key::leak::find(query, &node.settings.prefixes) {
+        let text = query.get(leak.range.clone()).unwrap_or_default();
+        let found = node.snapshot.keys.find_presented(Some(leak.key.id), text, &node.settings.peppers);
+        if let Some(presented) = found {
+            let kind = if presented.key.is_canary { NoticeKind::CanaryHit } else { NoticeKind::KeyExposed };
+            alarm(node, trace, headers, &presented, kind);
+        }
+    }
 }
 
 /// A key that may not be used now.
@@ -110,6 +147,11 @@ pub(crate) enum NotUsable {
 }
 
 impl NotUsable {
+    /// Whether somebody ended it: whoever still uses it may not be meant to.
+    fn has_ended(self) -> bool {
+        matches!(self, Self::Key(Unusable::State(KeyState::Revoked { .. }) | Unusable::SecretEnded { .. }))
+    }
+
     /// The refusal; the presented text, if there is one, begins its message.
     pub(crate) fn told(self, text: &[u8], prefixes: &Prefixes) -> Refusal {
         let (code, reason) = match self {

@@ -17,6 +17,7 @@
 
 mod admitted;
 mod alarm;
+mod alarms;
 mod authenticated;
 mod body;
 #[cfg(feature = "bugs")]

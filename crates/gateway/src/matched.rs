@@ -1,5 +1,6 @@
 //! Stage 2: the row of the endpoint table, decided once, on the raw path.
 
+use crate::authenticated::alarm_of_url;
 use crate::node::Node;
 use crate::observe::Trace;
 use crate::received::Received;
@@ -44,6 +45,7 @@ impl Matched {
                 // URLs end up in logs: a key in one is refused on every row, even beside a good header (W2).
                 let query = received.head.uri.query().unwrap_or_default();
                 if !query.is_empty() && credential_in_query(query.as_bytes(), &node.settings.prefixes) {
+                    alarm_of_url(node, trace, &received.head.headers, query.as_bytes());
                     return Err(Box::new((Code::CredentialInUrl.into(), received)));
                 }
                 Ok(Destination::Row(Box::new(Self { received, found, _made_here: () })))

@@ -1,5 +1,6 @@
 //! The running data plane: what it was started with, what it knows, and what ends with it.
 
+use crate::alarms::Alarms;
 use crate::authenticated::Caller;
 use crate::drain::Drains;
 use crate::memory::BodyMemory;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub has_simulator_for_live_keys: bool,
     /// Whether keys are refused on plain HTTP from other than loopback addresses.
     pub is_tls_required: bool,
+    /// Whether a canary that was presented disables the keys that are kept in the same place.
+    pub canary_disables: bool,
     /// Whether one line per request is logged.
     pub has_access_log: bool,
     /// What OpenAI-shaped endpoints answer when credit is used up: 429 or 402.
@@ -96,6 +99,8 @@ pub(crate) struct Node {
     /// A secret was used that never was before.
     first_use: Notify,
     watchtower: Watchtower,
+    /// What owners want to know within seconds.
+    pub(crate) alarms: Alarms,
     /// Set when a charge could not be made durable: nothing is admitted any more.
     lost_ledger: watch::Sender<bool>,
     /// Set when the time for running answers is over: they are ended and settled.
@@ -148,6 +153,7 @@ impl Gateway {
             id,
             first_use: Notify::new(),
             watchtower,
+            alarms: Alarms::default(),
             lost_ledger: watch::Sender::new(false),
             cutting: watch::Sender::new(false),
             is_draining: AtomicBool::new(false),
@@ -162,6 +168,7 @@ impl Gateway {
         }
         node.tasks.spawn(crate::drain::run(Arc::downgrade(&node), abandoned, node.stop.subscribe()));
         node.tasks.spawn(Node::write_last_uses(Arc::clone(&node)));
+        node.tasks.spawn(Node::tell_alarms(Arc::clone(&node)));
         node.tasks.spawn(Node::sweep_upstreams(Arc::clone(&node)));
         Ok(Self(node))
     }
@@ -315,6 +322,11 @@ impl Node {
     }
 
     /// Closes connections to upstreams that nobody asks for, until the node stops.
+    /// Turns true when the node stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
     async fn sweep_upstreams(self: Arc<Self>) {
         let mut stopped = self.stop.subscribe();
         while tokio::time::timeout(limits::IDLE_UPSTREAM_SWEEP, stopped.wait_for(|stop| *stop)).await.is_err() {

@@ -24,6 +24,7 @@ mod engine;
 mod environments;
 mod epochs;
 mod error;
+mod foreign;
 mod invites;
 mod journal;
 mod key_ends;
@@ -66,8 +67,11 @@ pub use charges::{ChargeSlot, Charges, Delivered, Durable, Intent, Lost, QueueFu
 pub use environments::{ArchiveOutcome, Edited};
 pub use epochs::Rights;
 pub use error::{Cause, Error, OpenError};
+pub use foreign::{ForeignSource, ForeignTable, read_foreign};
 pub use invites::{AcceptOutcome, Joining, NewInvite};
-pub use keys::{Changed, CreateKeyOutcome, KeyFilter, SecretUse};
+pub use keys::{
+    Alarm, Changed, CreateKeyOutcome, ImportOutcome, ImportedKey, KeyFilter, LeakDone, SecretUse, Sighting,
+};
 pub use leases::{LeaseGrant, OpenLease};
 pub use ledger::{Grant, InDoubt, Wallet};
 pub use members::{Member, MemberOutcome};

@@ -19,6 +19,8 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::key_ends::STATEMENTS,
         crate::keys::STATEMENTS,
         crate::keys::FORGETTING,
+        crate::keys::IMPORTS,
+        crate::keys::LEAKS,
         crate::keys::USES,
         crate::keys::WRITES,
         crate::leases::STATEMENTS,

@@ -16,6 +16,8 @@ mod engine;
 mod journal;
 #[path = "conformance/keys.rs"]
 mod keys;
+#[path = "conformance/leaks.rs"]
+mod leaks;
 #[path = "conformance/leases.rs"]
 mod leases;
 #[path = "conformance/ledger.rs"]

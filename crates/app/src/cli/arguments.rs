@@ -80,6 +80,8 @@ pub(super) enum Command {
     /// Prove the ledger, list charges in doubt
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Take keys over from another system; clients keep theirs
+    Import(super::import::ImportOptions),
     /// The audit log, its export, its proof
     #[command(subcommand)]
     Audit(super::audit::AuditCommand),
@@ -145,6 +147,10 @@ pub(super) enum KeysCommand {
     },
     /// End a key for ever
     Revoke(RevokeKeyOptions),
+    /// Find keys in files, offline; exit 1 if there is one
+    Scan(super::scan::ScanOptions),
+    /// Print how scanners find keys of this server
+    Pattern(super::scan::PatternOptions),
     /// Refuse a key until it is enabled
     Disable {
         /// Id or name

@@ -12,10 +12,12 @@ mod credits;
 mod explain;
 mod failure;
 mod help;
+mod import;
 mod keys;
 mod ledger;
 mod output;
 mod requests;
+mod scan;
 mod secret_out;
 mod setup;
 mod transport;
@@ -78,6 +80,13 @@ fn dispatch(cli: Cli, variables: &Variables) -> Result<ExitCode, Failure> {
             export: Some(file),
             public_key: Some(key),
         })) => audit::verify_export(&file, &key, &Output::new(&global)),
+        Command::Keys(KeysCommand::Pattern(options)) => scan::pattern(&global, variables, &options),
+        Command::Keys(KeysCommand::Scan(options)) => {
+            crate::telemetry::start_quiet();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Failure::new(Kind::Failed, format!("no runtime: {error}")))?;
+            runtime.block_on(scan::run(&global, variables, &options))
+        }
         Command::Help { topic } => help::run(&topic).map(|()| ExitCode::SUCCESS),
         other => {
             crate::telemetry::start_quiet();
@@ -121,9 +130,11 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
         Command::Requests(arguments::RequestsCommand::Get { request }) => {
             requests::get(&transport, &output, &request).await
         }
+        Command::Import(options) => import::run(&transport, &output, &options).await,
         Command::Audit(command) => audit::run(&transport, &output, &command).await,
         Command::Ledger(LedgerCommand::Verify) => ledger::verify(&transport, &output).await,
         Command::Ledger(LedgerCommand::InDoubt) => ledger::in_doubt(&transport, &output).await,
+        Command::Keys(KeysCommand::Scan(_) | KeysCommand::Pattern(_)) => Ok(ExitCode::SUCCESS),
         Command::Serve(_) | Command::Simulate(_) | Command::Doctor | Command::Version | Command::Help { .. } => {
             Ok(ExitCode::SUCCESS)
         }

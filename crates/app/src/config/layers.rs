@@ -112,6 +112,8 @@ const SCALARS: &[(&str, &str, Kind)] = &[
     ("keys", "prefix", Kind::Text),
     ("keys", "also_accept", Kind::List),
     ("keys", "pepper_file", Kind::Text),
+    ("keys", "github_keys_file", Kind::Text),
+    ("keys", "canary_disables", Kind::Flag),
     ("limits", "rpm", Kind::Integer),
     ("limits", "tpm", Kind::Integer),
     ("limits", "concurrency", Kind::Integer),

@@ -8,6 +8,7 @@ mod layers;
 mod nearest;
 mod prices;
 mod quantity;
+mod reporters;
 mod resolve;
 mod secret_file;
 mod typed;

@@ -7,6 +7,7 @@ use super::prices::{self, Book};
 use super::quantity::duration;
 use super::typed::{Document, Server};
 use super::{Invalid, read_secret};
+use claviger_control::ReporterKey;
 use claviger_domain::address::{Cidr, ForwardingHeader};
 use claviger_domain::catalog::Catalog;
 use claviger_domain::key::{Limits, Prefixes};
@@ -26,6 +27,10 @@ pub(crate) struct Config {
     pub(crate) database: DatabaseUrl,
     /// The pepper's file.
     pub(crate) pepper_file: PathBuf,
+    /// Keys of GitHub's secret scanning.
+    pub(crate) github_keys: Vec<ReporterKey>,
+    /// Whether a canary takes along the keys beside it.
+    pub(crate) canary_disables: bool,
     /// Further files that keep audit checkpoints.
     pub(crate) audit_sinks: Vec<PathBuf>,
     /// Whether changes are refused while one of them is late.
@@ -120,6 +125,8 @@ pub(super) fn config(layered: &Layered, _flags: &Flags) -> Result<Config, Invali
         database: database(document, layered, &data)?,
         data,
         pepper_file,
+        github_keys: super::reporters::read(layered, &document.keys.github_keys_file)?,
+        canary_disables: document.keys.canary_disables,
         audit_sinks: audit_sinks(document, layered)?,
         is_audit_strict: document.storage.audit_strict,
         prefixes,

@@ -105,6 +105,10 @@ pub(super) struct Keys {
     pub(super) prefix: String,
     /// Further prefixes that are read.
     pub(super) also_accept: Vec<String>,
+    /// GitHub's list of public keys for secret scanning, as its API gives it; empty = no such endpoint.
+    pub(super) github_keys_file: String,
+    /// Whether a canary that was presented disables the keys that are kept in the same place. Default false.
+    pub(super) canary_disables: bool,
     /// The pepper's file; empty = `pepper` in the data directory.
     pub(super) pepper_file: String,
     /// Keys that a new organization may have, neither revoked nor expired. Default 100.
@@ -116,6 +120,8 @@ impl Default for Keys {
         Self {
             prefix: "clv_".to_owned(),
             also_accept: Vec::new(),
+            github_keys_file: String::new(),
+            canary_disables: false,
             pepper_file: String::new(),
             max_per_organization: claviger_domain::limits::KEYS_PER_ORGANIZATION,
         }

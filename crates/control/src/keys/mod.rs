@@ -4,6 +4,7 @@ pub(crate) mod create;
 pub(crate) mod disable;
 pub(crate) mod enable;
 pub(crate) mod get;
+pub(crate) mod import;
 pub(crate) mod list;
 mod object;
 pub(crate) mod revoke;

@@ -9,6 +9,7 @@ mod audit;
 mod environments;
 mod inference;
 mod keys;
+mod leaks;
 mod limits;
 mod money;
 mod nodes;
@@ -116,6 +117,7 @@ pub(crate) fn describe(operation: Operation, method: Method) -> Description {
         | Operation::GetRequest
         | Operation::ListRequests
         | Operation::GetReceipt => money::describe(operation),
+        Operation::ImportKeys | Operation::ReportLeaks => leaks::describe(operation),
         Operation::ListAuditLogs
         | Operation::ExportAuditLogs
         | Operation::ListInstanceAudit

@@ -68,6 +68,7 @@ impl World {
             public_url: "http://127.0.0.1:8080".to_owned(),
             people: crate::PeopleSettings::default(),
             audit: crate::AuditSettings::default(),
+            leaks: crate::LeakSettings::default(),
         };
         let control = Control::new(
             store.store.clone(),

@@ -188,6 +188,10 @@ operations! {
     ListRequests = "requests.list";
     /// The receipt of one request.
     GetReceipt = "requests.receipt";
+    /// Take keys over from another system.
+    ImportKeys = "keys.import";
+    /// Report leaked keys.
+    ReportLeaks = "leaks.report";
     /// The organization's audit log.
     ListAuditLogs = "audit_logs.list";
     /// The organization's audit log to take along.

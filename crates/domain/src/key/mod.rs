@@ -1,5 +1,7 @@
 //! A key: its text, its state, its policy. Who asks is not known here.
 
+mod compromise;
+pub mod leak;
 mod name;
 mod policy;
 mod record;

@@ -69,6 +69,11 @@ impl Prefixes {
         self.accepted.iter().any(|accepted| accepted == prefix)
     }
 
+    /// Every prefix that is read, longest first.
+    pub fn accepted(&self) -> impl Iterator<Item = &str> {
+        self.accepted.iter().map(String::as_str)
+    }
+
     /// The longest accepted prefix that the text begins with.
     fn of<'a>(&'a self, text: &str) -> Option<&'a str> {
         self.accepted.iter().map(String::as_str).find(|prefix| text.starts_with(prefix))
@@ -125,7 +130,8 @@ impl KeyText {
         (16..=256).contains(&text.len()) && text.iter().all(is_usual)
     }
 
-    fn well_formed(text: &str, prefixes: &Prefixes) -> Option<Self> {
+    /// As [`Self::parse`], for whoever does not ask why not.
+    pub(super) fn well_formed(text: &str, prefixes: &Prefixes) -> Option<Self> {
         let rest = text.strip_prefix(prefixes.of(text)?)?;
         let (rest, is_test) = rest.strip_prefix(TEST).map_or((rest, false), |rest| (rest, true));
         if rest.len() != BODY || rest.as_bytes().get(ID) != Some(&b'_') {

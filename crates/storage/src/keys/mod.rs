@@ -6,10 +6,14 @@
 
 mod difference;
 mod forget;
+mod import;
+mod leaks;
 mod list;
 mod uses;
 mod write;
 
+pub use import::{ImportOutcome, ImportedKey};
+pub use leaks::{Alarm, LeakDone, Sighting};
 pub use list::KeyFilter;
 pub(crate) use list::built;
 pub use uses::SecretUse;
@@ -52,6 +56,8 @@ statements! {
 }
 
 pub(crate) use forget::STATEMENTS as FORGETTING;
+pub(crate) use import::STATEMENTS as IMPORTS;
+pub(crate) use leaks::STATEMENTS as LEAKS;
 pub(crate) use uses::STATEMENTS as USES;
 pub(crate) use write::STATEMENTS as WRITES;
 

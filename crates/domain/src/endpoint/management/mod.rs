@@ -3,6 +3,7 @@
 mod audit;
 mod environments;
 mod keys;
+mod leaks;
 mod limits;
 mod money;
 mod nodes;
@@ -17,6 +18,7 @@ use crate::right::Permission;
 /// Every area's rows.
 pub(super) const AREAS: &[&[Row]] = &[
     keys::ROWS,
+    leaks::ROWS,
     limits::ROWS,
     organization::ROWS,
     environments::ROWS,

@@ -1,0 +1,190 @@
+//! Take keys over from another system by the SHA-256 of their texts, which stay with their owners (`keys.md` §4).
+//!
+//! Inference keys only; at most 1,000 rows, which are one transaction. A row that cannot be read is refused by itself, so
+//! that one bad row of a thousand does not hold up the others.
+
+use crate::authorize::Member;
+use crate::body::Fields;
+use crate::confirmation::widened;
+use crate::query::Query;
+use crate::respond::Refusal;
+use crate::serve::Call;
+use axum::Json;
+use axum::extract::State;
+use claviger_domain::address::Cidr;
+use claviger_domain::id::{KeyId, SecretId};
+use claviger_domain::key::{
+    Class, Limits, ModelPattern, Name, NewKey, Policy, Recipe, Restrictions, SourceTag, StoredSecret,
+};
+use claviger_domain::limits;
+use claviger_domain::revocation::Confirmation;
+use claviger_domain::time::Timestamp;
+use claviger_storage::{ImportOutcome, ImportedKey};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A row as importers send it. Times are seconds since 1970.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    /// SHA-256 of the whole text, 64 hexadecimal digits.
+    sha256: String,
+    name: String,
+    /// What lists show of it, such as `sk-…wxyz`.
+    #[serde(default)]
+    redacted_value: Option<String>,
+    #[serde(default)]
+    disabled: bool,
+    #[serde(default)]
+    expires_at: Option<i64>,
+    #[serde(default)]
+    source_tag: Option<String>,
+    #[serde(default)]
+    models: Option<Vec<String>>,
+    #[serde(default)]
+    ips: Option<Vec<String>>,
+    #[serde(default)]
+    rpm: Option<u32>,
+    #[serde(default)]
+    tpm: Option<u32>,
+    #[serde(default)]
+    concurrency: Option<u32>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Report {
+    object: &'static str,
+    dry_run: bool,
+    imported: u64,
+    existing: u64,
+    refused: u64,
+    rows: Vec<RowReport>,
+    confirmation: Option<Confirmation>,
+}
+
+#[derive(Serialize)]
+struct RowReport {
+    outcome: &'static str,
+    id: Option<String>,
+    reason: Option<String>,
+}
+
+pub(crate) async fn handler(
+    State(call): State<Call<Member>>,
+    query: Query,
+    mut fields: Fields,
+) -> Result<Json<Report>, Refusal> {
+    query.finish()?;
+    let source = fields.required_text("source")?;
+    let is_dry = fields.flag("dry_run")?;
+    let rows = match fields.value("rows") {
+        Some(Value::Array(rows)) if rows.len() <= limits::IMPORT_ROWS => rows,
+        _ => return Err(Refusal::invalid("rows", format_args!("a list of at most {} objects", limits::IMPORT_ROWS))),
+    };
+    fields.finish(&[])?;
+    if !SOURCES.contains(&source.as_str()) {
+        return Err(Refusal::invalid("source", SOURCES.join(", ")));
+    }
+    let read: Vec<Result<ImportedKey, String>> = rows.into_iter().map(|row| read(&call, row)).collect();
+    let good = read.iter().filter_map(|row| row.as_ref().ok().cloned()).collect();
+    let imported =
+        call.control.store().import_keys(call.actor.scope(), good, &source, is_dry, call.actor.attribution());
+    let (outcomes, epoch) = imported.await.map_err(Refusal::of_write)?;
+    let mut outcomes = outcomes.into_iter();
+    let rows: Vec<RowReport> = read
+        .into_iter()
+        .map(|row| match row {
+            Err(reason) => RowReport { outcome: "refused", id: None, reason: Some(reason) },
+            Ok(_) => outcomes.next().map_or_else(|| reported(&ImportOutcome::Foreign), |outcome| reported(&outcome)),
+        })
+        .collect();
+    let count = |word: &str| rows.iter().filter(|row| row.outcome == word).count();
+    let count = |word: &str| u64::try_from(count(word)).unwrap_or(u64::MAX);
+    let (imported, existing, refused) = (count("imported"), count("existing"), count("refused"));
+    let confirmation = if is_dry { None } else { Some(widened(&call, epoch).await) };
+    Ok(Json(Report { object: "api_key.import", dry_run: is_dry, imported, existing, refused, rows, confirmation }))
+}
+
+/// The systems that keys come from, as audit records name them.
+const SOURCES: &[&str] = &["litellm", "unkey", "openrouter", "new-api", "one-api", "csv"];
+
+fn reported(outcome: &ImportOutcome) -> RowReport {
+    let refused = |reason: String| RowReport { outcome: "refused", id: None, reason: Some(reason) };
+    match outcome {
+        ImportOutcome::Imported(id) => RowReport { outcome: "imported", id: Some(id.to_string()), reason: None },
+        ImportOutcome::Existing(id) => RowReport { outcome: "existing", id: Some(id.to_string()), reason: None },
+        ImportOutcome::LimitReached { limit } => refused(format!("the organization has {limit} of {limit} keys")),
+        ImportOutcome::UnknownEnvironment => refused("the organization has no such environment".to_owned()),
+        ImportOutcome::Foreign => refused("this key is not importable".to_owned()),
+    }
+}
+
+fn read(call: &Call<Member>, row: Value) -> Result<ImportedKey, String> {
+    let row: Row = serde_json::from_value(row).map_err(|error| format!("the row does not read: {error}"))?;
+    let inner = unhex(&row.sha256).ok_or("sha256: expected 64 hexadecimal digits")?;
+    let name = Name::parse(&row.name).map_err(|_| "name: 1 to 100 characters, none of them control characters")?;
+    let tag = row.source_tag.as_deref().map(SourceTag::parse).transpose();
+    let source_tag = tag.map_err(|_| "source_tag: 1 to 64 characters")?;
+    let restrictions = Restrictions {
+        models: list::<ModelPattern>("models", row.models.as_deref())?,
+        ips: list::<Cidr>("ips", row.ips.as_deref())?,
+        limits: Limits { rpm: row.rpm, tpm: row.tpm, concurrency: row.concurrency, burst: None },
+        ..Restrictions::default()
+    };
+    let pepper = call.control.pepper().map_err(|_| "this server has no pepper")?;
+    let now = call.now.wall;
+    let (id, secret) = call.control.draw(|random| (KeyId::generate(random), SecretId::generate(now, random)));
+    let digest = pepper.digest_of_inner(&inner);
+    let shown = row.redacted_value.as_deref().map(shown).unwrap_or_default();
+    let secret =
+        StoredSecret { recipe: Recipe::Sha256, ..StoredSecret::new(secret, digest, pepper.version, shown, now) };
+    let key = NewKey {
+        id,
+        environment: None,
+        class: Class::Inference,
+        is_test: false,
+        is_canary: false,
+        name,
+        source_tag,
+        owner: None,
+        role: None,
+        expires_at: row.expires_at.map(Timestamp::from_seconds),
+        policy: Policy { enforced: restrictions, ..Policy::default() },
+        stored_in: None,
+        secret,
+    };
+    Ok(ImportedKey { key, is_disabled: row.disabled })
+}
+
+/// At most a prefix and four characters: what a source shows must not be the key itself.
+fn shown(text: &str) -> String {
+    let (before, last) = text.split_once('…').unwrap_or(("", text));
+    let last: Vec<char> = last.chars().filter(char::is_ascii_alphanumeric).collect();
+    let last: String = last.iter().skip(last.len().saturating_sub(4)).collect();
+    let before: String =
+        before.chars().filter(|one| one.is_ascii_alphanumeric() || "_-".contains(*one)).take(8).collect();
+    format!("{before}…{last}")
+}
+
+fn list<T: std::str::FromStr>(field: &str, entries: Option<&[String]>) -> Result<Option<Vec<T>>, String> {
+    match entries {
+        None | Some([]) => Ok(None),
+        Some(entries) if entries.len() > 100 => Err(format!("{field}: at most 100 entries")),
+        Some(entries) => {
+            let parsed =
+                entries.iter().map(|entry| entry.parse().map_err(|_| format!("{field}: '{entry}' is no entry")));
+            parsed.collect::<Result<Vec<T>, String>>().map(Some)
+        }
+    }
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (slot, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *slot = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}

@@ -1,0 +1,186 @@
+//! Keys that come from elsewhere, by their digest: many in one transaction, each counted once.
+
+use super::{COUNT_LIVE, LOCK_ORGANIZATION, difference, find_anywhere, made, write};
+use crate::audit::record;
+use crate::cells::Cells as _;
+use crate::door::{Linked, Tx, both};
+use crate::epochs::{current_epoch, publish};
+use crate::error::Error;
+use crate::statements::statements;
+use crate::store::Store;
+use crate::tenancy;
+use claviger_domain::audit::{Action, Attribution, FieldChange};
+use claviger_domain::id::{EnvironmentId, KeyId};
+use claviger_domain::key::{Key, NewKey, StateChange, StoredState};
+use claviger_domain::revocation::{Change, Epoch};
+use claviger_domain::secret::Digest;
+use claviger_domain::tenancy::{Organization, TenantScope};
+
+statements! {
+    FIND_BY_DIGEST = "SELECT key_id FROM secret WHERE digest = $1";
+    IS_ENVIRONMENT = "SELECT id FROM environment WHERE org_id = $1 AND id = $2";
+}
+
+/// A key of another system.
+#[derive(Clone, Debug)]
+pub struct ImportedKey {
+    /// As it shall be; its digest is of the text that clients already have.
+    pub key: NewKey,
+    /// Whether it was switched off there.
+    pub is_disabled: bool,
+}
+
+/// What became of one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportOutcome {
+    /// It is here now; in a dry run, it would be.
+    Imported(KeyId),
+    /// A secret of this digest is here already.
+    Existing(KeyId),
+    /// The organization has as many keys as it may.
+    LimitReached {
+        /// As many as that.
+        limit: u32,
+    },
+    /// The organization has no such environment.
+    UnknownEnvironment,
+    /// A secret of this digest belongs to somebody else here.
+    Foreign,
+}
+
+impl Store {
+    /// Takes keys over, all in one transaction, or says what would become of them. Repeating it imports nothing twice.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown`: repeat, the digests count once.
+    pub async fn import_keys(
+        &self,
+        scope: TenantScope,
+        keys: Vec<ImportedKey>,
+        source: &str,
+        is_dry: bool,
+        by: &Attribution,
+    ) -> Result<(Vec<ImportOutcome>, Epoch), Error> {
+        let (source, by) = (source.to_owned(), by.clone());
+        self.act(async move |tx: &mut Tx<'_>| {
+            let mut import = Import::begin(tx, scope, is_dry, &source, &by).await?;
+            let mut outcomes = Vec::with_capacity(keys.len());
+            for key in &keys {
+                outcomes.push(import.one(tx, key).await?);
+            }
+            let epoch = match import.epoch {
+                Some(epoch) => epoch,
+                None => current_epoch(tx).await?,
+            };
+            Ok((outcomes, epoch))
+        })
+        .await
+    }
+
+    /// The key that a digest is of, with its organization. Not scoped: for whoever has to find out whose a leaked text is.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn find_key_by_digest(&self, digest: Digest) -> Result<Option<(Key, Organization)>, Error> {
+        let mut reader = self.reader().await?;
+        let Some(id) = by_digest(&mut reader, &digest).await? else { return Ok(None) };
+        let Some(key) = find_anywhere(&mut reader, id).await? else { return Ok(None) };
+        let organization = tenancy::find(&mut reader, key.organization).await?;
+        Ok(organization.map(|organization| (key, organization)))
+    }
+}
+
+struct Import<'a> {
+    scope: TenantScope,
+    is_dry: bool,
+    source: &'a str,
+    by: &'a Attribution,
+    limit: i64,
+    live: i64,
+    default_environment: EnvironmentId,
+    epoch: Option<Epoch>,
+    /// Digests seen in this act: in a dry run nothing else would tell a repetition.
+    seen: Vec<Digest>,
+}
+
+impl<'a> Import<'a> {
+    async fn begin(
+        tx: &mut Tx<'_>,
+        scope: TenantScope,
+        is_dry: bool,
+        source: &'a str,
+        by: &'a Attribution,
+    ) -> Result<Self, Error> {
+        let organization = scope.0.to_string();
+        let (limit, default_environment) = both!(tx, c => {
+            let row = sqlx::query(LOCK_ORGANIZATION).bind(&organization).fetch_one(c).await?;
+            (row.int("max_keys")?, row.parsed("default_environment")?)
+        });
+        let live = both!(tx, c => {
+            sqlx::query(COUNT_LIVE).bind(&organization).bind(by.at.0).fetch_one(c).await?.int("live")?
+        });
+        Ok(Self { scope, is_dry, source, by, limit, live, default_environment, epoch: None, seen: Vec::new() })
+    }
+
+    async fn one(&mut self, tx: &mut Tx<'_>, imported: &ImportedKey) -> Result<ImportOutcome, Error> {
+        let new = &imported.key;
+        if let Some(id) = by_digest(tx, &new.secret.digest).await? {
+            let is_own = find_anywhere(tx, id).await?.is_some_and(|key| key.organization == self.scope.0);
+            return Ok(if is_own { ImportOutcome::Existing(id) } else { ImportOutcome::Foreign });
+        }
+        if self.is_dry && self.seen.iter().any(|seen| seen.matches(&new.secret.digest)) {
+            return Ok(ImportOutcome::Existing(new.id));
+        }
+        let environment = new.environment.unwrap_or(self.default_environment);
+        let (organization, environment_text) = (self.scope.0.to_string(), environment.to_string());
+        let is_known = both!(tx, c => {
+            let query = sqlx::query(IS_ENVIRONMENT).bind(&organization).bind(&environment_text);
+            query.fetch_optional(c).await?.is_some()
+        });
+        if !is_known {
+            return Ok(ImportOutcome::UnknownEnvironment);
+        }
+        let is_expired = new.expires_at.is_some_and(|at| at <= self.by.at);
+        if !is_expired && self.live >= self.limit {
+            return Ok(ImportOutcome::LimitReached { limit: u32::try_from(self.limit).unwrap_or(u32::MAX) });
+        }
+        self.live = self.live.saturating_add(i64::from(!is_expired));
+        self.seen.push(new.secret.digest);
+        if !self.is_dry {
+            self.write(tx, imported, environment).await?;
+        }
+        Ok(ImportOutcome::Imported(new.id))
+    }
+
+    async fn write(
+        &mut self,
+        tx: &mut Tx<'_>,
+        imported: &ImportedKey,
+        environment: EnvironmentId,
+    ) -> Result<(), Error> {
+        let mut key = made(self.scope, environment, &imported.key, self.by);
+        if let Some(secret) = key.secrets.first_mut() {
+            secret.recipe = imported.key.secret.recipe;
+        }
+        write::insert(tx, &key).await?;
+        if imported.is_disabled {
+            let changed = StateChange { at: self.by.at, by: key.created_by.clone(), reason: None };
+            let state = StoredState::Disabled { at: self.by.at };
+            let disabled = Key { state, state_changed: Some(changed), ..key.clone() };
+            write::save(tx, &key, &disabled).await?;
+            key = disabled;
+        }
+        let mut changes = difference::of_new(&key);
+        changes.push(FieldChange { field: "source".to_owned(), from: None, to: Some(self.source.to_owned()) });
+        record(tx, self.scope.0, self.by, Action::KeyImported, &key.id.to_string(), &changes).await?;
+        self.epoch = Some(publish(tx, self.scope.0, &Change::Key(key.id), self.by.at).await?);
+        Ok(())
+    }
+}
+
+async fn by_digest(linked: &mut impl Linked, digest: &Digest) -> Result<Option<KeyId>, Error> {
+    both!(linked, c => {
+        let row = sqlx::query(FIND_BY_DIGEST).bind(digest.as_bytes().as_slice()).fetch_optional(c).await?;
+        row.map(|row| row.parsed("key_id")).transpose()
+    })
+}
