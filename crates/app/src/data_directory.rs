@@ -53,6 +53,21 @@ impl DataDirectory {
         self.path.join("claviger.sock")
     }
 
+    /// Puts the set-up link into a 0600 file, for containers; without one the file goes.
+    pub(crate) fn keep_set_up_link(&self, link: Option<&str>) -> anyhow::Result<()> {
+        let file = self.path.join("setup-link");
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", file.display()));
+            }
+            _ => {}
+        }
+        match link {
+            Some(link) => write_private(&file, &format!("{link}\n")),
+            None => Ok(()),
+        }
+    }
+
     /// The peppers of the file; made with version 1 if there is no file and `may_make`.
     pub(crate) fn peppers(
         &self,

@@ -18,6 +18,8 @@ pub(crate) struct Start<'a> {
     /// Where clients reach the API, without `/v1`.
     pub(crate) public_url: &'a str,
     pub(crate) took: Duration,
+    /// Where the first owner comes in; `None` where one exists.
+    pub(crate) set_up_link: Option<&'a str>,
     /// The simulator-only key of a first start.
     pub(crate) test_key: Option<&'a Secret<String>>,
 }
@@ -48,6 +50,11 @@ pub(crate) fn block(start: &Start<'_>) -> String {
     if start.is_fresh {
         let data = data_option(config);
         let _ = writeln!(text, "  Set up   claviger setup{data} --organization NAME --email E --password-file F");
+    }
+    if let Some(link) = start.set_up_link {
+        let data = data_option(config);
+        let _ = writeln!(text, "      or   {link}");
+        let _ = writeln!(text, "           once, within 15 minutes; a new one: claviger setup-link{data}");
     }
     if !start.api.ip().is_loopback() {
         let _ = writeln!(text, "  Plain HTTP on {}: something in front must end TLS", start.api);

@@ -67,8 +67,8 @@ impl Instance {
             peppers: self.peppers.clone(),
             currency: config.currency.clone(),
             public_url,
-            people: claviger_control::PeopleSettings::default(),
             leaks: claviger_control::LeakSettings::new(config.github_keys.clone(), config.canary_disables),
+            people: config.people.clone(),
             audit: crate::audit_sinks::settings(config),
         };
         Control::new(self.store.clone(), rights, self.clock.clone(), Box::new(SystemRandom), settings)

@@ -16,6 +16,7 @@ mod private;
 mod random;
 mod serve;
 mod simulate;
+mod smtp;
 mod socket;
 mod telemetry;
 

@@ -102,7 +102,9 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     sides.spawn(private::serve(private, Arc::new(ThisNode(gateway.clone())), stopping));
 
     let addresses = Addresses { api, private: private_address, public_url: &public_url };
-    announce(&config, &instance, &addresses, test_key.as_ref());
+    let link = control.first_set_up_link().await;
+    directory.keep_set_up_link(link.as_deref())?;
+    announce(&config, &instance, &addresses, test_key.as_ref(), link.as_deref());
     let (mut second, store) = (Signals::new()?, instance.store.clone());
     let ended = async {
         answer_until_told(listener, &gateway, &instance.store, control).await?;
@@ -139,7 +141,13 @@ struct Addresses<'a> {
 }
 
 /// Says on standard output where the server is, and in the log that it serves.
-fn announce(config: &ServeConfig, instance: &Instance, at: &Addresses<'_>, test_key: Option<&Secret<String>>) {
+fn announce(
+    config: &ServeConfig,
+    instance: &Instance,
+    at: &Addresses<'_>,
+    test_key: Option<&Secret<String>>,
+    set_up_link: Option<&str>,
+) {
     let start = first_run::Start {
         serve: config,
         engine: instance.store.engine(),
@@ -149,6 +157,7 @@ fn announce(config: &ServeConfig, instance: &Instance, at: &Addresses<'_>, test_
         public_url: at.public_url,
         // The clock's monotonic zero is the opening of the instance.
         took: instance.clock.now().monotonic.since(Monotonic(0)),
+        set_up_link,
         test_key,
     };
     // A closed standard output is no reason not to serve.

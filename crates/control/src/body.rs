@@ -69,6 +69,15 @@ impl Fields {
         })
     }
 
+    /// Takes an object as it is.
+    pub(crate) fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>, Refusal> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(members)),
+            Some(_) => Err(Refusal::invalid(name, "an object")),
+        }
+    }
+
     /// Takes a whole number.
     pub(crate) fn integer(&mut self, name: &str) -> Result<Option<i64>, Refusal> {
         match self.0.remove(name) {

@@ -328,7 +328,9 @@ handlers! {
             ListMembers => members::list::handler;
             GetMember => members::get::handler;
             UpdateMember => members::update::handler;
-            RemoveMember => members::remove::handler;
+            RemoveMember => members::remove::delete;
+            RemoveMemberWith => members::remove::handler;
+            ListSeenKeys => members::keys::handler;
             ListInvites => invites::list::handler;
             CreateInvite => invites::create::handler;
             GetInvite => invites::get::handler;
@@ -344,6 +346,7 @@ handlers! {
             ResetPassword => auth::reset::handler;
             VerifyEmail => auth::verify::handler;
             AcceptInvite => invites::accept::handler;
+            SetUpByLink => auth::set_up::handler;
         }
         signed {
             SignOut => auth::sign_out::handler;
@@ -373,6 +376,13 @@ handlers! {
             ExportInstanceAudit => audit::export::of_instance;
             VerifyAudit => audit::verify::handler;
             ListCheckpoints => audit::checkpoints::handler;
+            ListUsers => operator::users::list::handler;
+            CreateUser => operator::users::create::handler;
+            ChangeUser => operator::users::change::handler;
+            MakeOwner => operator::users::change::make_owner;
+            EndUserSessions => operator::users::change::end_sessions;
+            RecoverPassword => operator::users::recover::password;
+            MakeSetUpLink => operator::users::recover::set_up_link;
             SetUp => operator::set_up::handler;
             CreateGrant => operator::grants::handler;
             VerifyLedger => operator::verify_ledger::handler;

@@ -74,7 +74,7 @@ pub use keys::{
 };
 pub use leases::{LeaseGrant, OpenLease};
 pub use ledger::{Grant, InDoubt, Wallet};
-pub use members::{Member, MemberOutcome};
+pub use members::{Decisions, KeyFate, LeftKey, Member, MemberOutcome, RemovalOutcome};
 pub use migrate::schema_fingerprint;
 pub use nodes::{NodeRow, PollAsk, Polled};
 pub use notices::{ClaimedMail, Delivery, NewMail};

@@ -8,7 +8,8 @@ use crate::cells::Cells as _;
 use crate::door::{Linked, Tx, both};
 use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
-use crate::keys::change;
+use crate::key_row::{self, key_columns, with_secrets};
+use crate::keys::{self, change};
 use crate::notices::{self, NewMail};
 use crate::page::{Page, PageRequest};
 use crate::people::{self, NewUser};
@@ -18,7 +19,8 @@ use crate::statements::statements;
 use crate::store::Store;
 use crate::tenancy::{self, NewOrganization};
 use claviger_domain::audit::{Action, Attribution};
-use claviger_domain::id::{OrganizationId, UserId};
+use claviger_domain::id::{KeyId, OrganizationId, UserId};
+use claviger_domain::key::{Class, Key, Owner, Refused, RevocationReason, StateChange};
 use claviger_domain::notice::{MailKind, Notice, NoticeKind};
 use claviger_domain::person::ownership::{Fate, keeps_an_owner};
 use claviger_domain::person::session::SessionEnd;
@@ -39,6 +41,9 @@ statements! {
         WHERE m.org_id = $1 AND m.role = 'owner'";
     SET_ROLE = "UPDATE membership SET role = $3 WHERE org_id = $1 AND user_id = $2";
     DELETE = "DELETE FROM membership WHERE org_id = $1 AND user_id = $2";
+    SEEN_KEYS = concat!(key_columns!(), "FROM api_key k", with_secrets!(), "WHERE k.org_id = $1 \
+        AND k.state <> 'revoked' AND (k.owner = $2 OR EXISTS (SELECT 1 FROM secret e WHERE e.key_id = k.id \
+        AND e.created_by = $2 AND e.ended_at IS NULL)) ORDER BY k.id, s.number DESC");
     WITHDRAW_INVITES = "UPDATE invite SET withdrawn_at = $3 WHERE org_id = $1 AND invited_by = $2 \
         AND accepted_at IS NULL AND withdrawn_at IS NULL";
 }
@@ -61,6 +66,55 @@ pub enum MemberOutcome {
         /// The member as it is, or was before it went.
         member: Member,
         /// The epoch that brings it into force.
+        epoch: Epoch,
+    },
+    /// No active owner would be left; nothing was changed.
+    LastOwner,
+}
+
+/// What becomes of a key that a leaving member has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFate {
+    /// It goes on, flagged for rotation.
+    Keep,
+    /// It goes on, flagged for rotation, as another member's.
+    Transfer(UserId),
+    /// It ends.
+    Revoke,
+}
+
+/// What becomes of each key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decisions {
+    /// Of those that are not named.
+    pub default: KeyFate,
+    /// Of those that are.
+    pub by_key: Vec<(KeyId, KeyFate)>,
+}
+
+impl Decisions {
+    fn of(&self, id: KeyId) -> KeyFate {
+        self.by_key.iter().find(|(named, _)| *named == id).map_or(self.default, |(_, fate)| *fate)
+    }
+}
+
+/// A key after a member who has seen it left.
+#[derive(Clone, Debug)]
+pub struct LeftKey {
+    /// As it is now.
+    pub key: Key,
+    /// What became of it.
+    pub fate: KeyFate,
+}
+
+/// How removing a member ended.
+#[derive(Clone, Debug)]
+pub enum RemovalOutcome {
+    /// They are gone.
+    Done {
+        /// The keys they owned or had seen.
+        keys: Vec<LeftKey>,
+        /// The epoch that brings all of it into force.
         epoch: Epoch,
     },
     /// No active owner would be left; nothing was changed.
@@ -173,7 +227,9 @@ impl Store {
         .await
     }
 
-    /// Removes a member: their sessions end, the invites they sent are withdrawn, owners are told. `None` = no such member.
+    /// Removes a member: their sessions end, admin keys they own are revoked, the invites they sent are withdrawn, owners
+    /// are told. Of the inference keys they own or have seen, each meets its decision; one that is kept is flagged for
+    /// rotation. `None` = no such member.
     ///
     /// # Errors
     /// `OutcomeUnknown`: repeating is safe.
@@ -181,14 +237,15 @@ impl Store {
         &self,
         scope: TenantScope,
         id: UserId,
+        decisions: Decisions,
         by: &Attribution,
-    ) -> Result<Option<MemberOutcome>, Error> {
+    ) -> Result<Option<RemovalOutcome>, Error> {
         let by = by.clone();
         self.act(async move |tx: &mut Tx<'_>| {
             lock(tx, scope).await?;
             let Some(member) = find(tx, scope, id).await? else { return unchanged(tx, scope, None).await };
             if keeps_an_owner(&owners(tx, scope).await?, id, Fate::Gone).is_err() {
-                return unchanged(tx, scope, Some(MemberOutcome::LastOwner)).await;
+                return unchanged(tx, scope, Some(RemovalOutcome::LastOwner)).await;
             }
             let (organization, user) = (scope.0.to_string(), id.to_string());
             both!(tx, c => { sqlx::query(DELETE).bind(&organization).bind(&user).execute(c).await?; });
@@ -196,12 +253,24 @@ impl Store {
                 sqlx::query(WITHDRAW_INVITES).bind(&organization).bind(&user).bind(by.at.0).execute(c).await?;
             });
             sessions::end_all(tx, id, None, SessionEnd::RightsChanged, by.at).await?;
+            let mut keys = Vec::new();
+            for key in seen_keys(tx, scope, id).await? {
+                keys.push(leave(tx, scope, &key, id, &decisions, &by).await?);
+            }
             record(tx, scope.0, &by, Action::UserDeleted, &user, &[]).await?;
-            notices::notify(tx, &left(scope, &member, by.at)).await?;
+            notices::notify(tx, &left(scope, &member, keys.len(), by.at)).await?;
             let epoch = publish(tx, scope.0, &Change::Organization, by.at).await?;
-            Ok(Some(MemberOutcome::Done { member, epoch }))
+            Ok(Some(RemovalOutcome::Done { keys, epoch }))
         })
         .await
+    }
+
+    /// The living keys that a person owns, or whose living secrets they made and so have seen.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn list_seen_keys(&self, scope: TenantScope, id: UserId) -> Result<Vec<Key>, Error> {
+        seen_keys(&mut self.reader().await?, scope, id).await
     }
 
     /// Makes a person an owner of an organization, whoever they were there. For the operator at this machine.
@@ -233,11 +302,56 @@ impl Store {
     }
 }
 
+async fn seen_keys(linked: &mut impl Linked, scope: TenantScope, id: UserId) -> Result<Vec<Key>, Error> {
+    let (organization, id) = (scope.0.to_string(), id.to_string());
+    both!(linked, c => key_row::keys(&sqlx::query(SEEN_KEYS).bind(&organization).bind(&id).fetch_all(c).await?))
+}
+
+/// What becomes of one key when somebody who has seen it leaves.
+async fn leave(
+    tx: &mut Tx<'_>,
+    scope: TenantScope,
+    key: &Key,
+    who: UserId,
+    decisions: &Decisions,
+    by: &Attribution,
+) -> Result<LeftKey, Error> {
+    let is_owner = key.owner == Some(Owner::User(who));
+    let fate = match decisions.of(key.id) {
+        // An admin key acts as its owner, who is gone.
+        _ if key.class == Class::Admin && is_owner => KeyFate::Revoke,
+        fate => fate,
+    };
+    let (at, changed_by) = (by.at, key_row::by_text(by));
+    let decide = move |key: &Key| -> Result<Option<Key>, Refused> {
+        Ok(match fate {
+            KeyFate::Revoke => key.state.revoke(at, RevocationReason::MemberLeft).map(|state| {
+                let reason = Some(RevocationReason::MemberLeft.name().to_owned());
+                Key { state, state_changed: Some(StateChange { at, by: changed_by.clone(), reason }), ..key.clone() }
+            }),
+            KeyFate::Keep => Some(Key { rotation_due_since: key.rotation_due_since.or(Some(at)), ..key.clone() }),
+            KeyFate::Transfer(owner) => Some(Key {
+                owner: Some(Owner::User(owner)),
+                rotation_due_since: key.rotation_due_since.or(Some(at)),
+                ..key.clone()
+            }),
+        })
+    };
+    let action = if fate == KeyFate::Revoke { Action::KeyDeleted } else { Action::KeyUpdated };
+    let changed = keys::apply(tx, scope, key.id, action, &decide, by).await?;
+    let key = match changed {
+        Some(Ok(changed)) => changed.key,
+        Some(Err(Refused)) | None => key.clone(),
+    };
+    Ok(LeftKey { key, fate })
+}
+
 /// What owners are told of a removal.
-fn left(scope: TenantScope, member: &Member, at: Timestamp) -> Notice {
+fn left(scope: TenantScope, member: &Member, keys: usize, at: Timestamp) -> Notice {
     let detail = serde_json::json!({
         "email": member.user.email.as_str(),
         "role": member.membership.role.name(),
+        "keys_seen": keys,
     });
     Notice {
         kind: NoticeKind::MemberRemoved,

@@ -58,6 +58,18 @@ pub(super) enum Command {
     Simulate(crate::simulate::Options),
     /// Name the first organization and make its owner and an admin key
     Setup(SetupOptions),
+    /// Print a new set-up link; the old one is dead
+    SetupLink {
+        /// Also where an owner exists: the link adds one
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make people, and help them back in
+    #[command(subcommand, visible_alias = "user")]
+    Users(UsersCommand),
+    /// Members of the organization
+    #[command(subcommand, visible_alias = "member")]
+    Members(MembersCommand),
     /// Create, list, revoke keys
     #[command(subcommand, visible_alias = "key")]
     Keys(KeysCommand),
@@ -132,6 +144,56 @@ pub(super) struct SetupOptions {
     /// Write the inference key to this file instead of printing it
     #[arg(long, value_name = "FILE", requires = "key_name")]
     pub(super) to_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UsersCommand {
+    /// Everybody of the instance
+    List,
+    /// Make a person; prints a link to their password
+    Create {
+        /// Their address
+        email: String,
+    },
+    /// Print a link to a new password
+    ResetPassword {
+        /// Their address
+        email: String,
+    },
+    /// Make a person an owner of the organization
+    MakeOwner {
+        /// Their address
+        email: String,
+    },
+    /// Make a person an operator of the instance
+    MakeOperator {
+        /// Their address
+        email: String,
+    },
+    /// End every session of a person
+    EndSessions {
+        /// Their address
+        email: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MembersCommand {
+    /// List members
+    List,
+    /// Invite somebody; prints the link where no mail goes out
+    Invite {
+        /// Their address
+        email: String,
+        /// owner, admin, developer, billing or viewer
+        #[arg(long, default_value = "developer")]
+        role: String,
+    },
+    /// Remove a member
+    Remove {
+        /// Their address or id
+        member: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -329,6 +391,9 @@ impl Global {
 /// Fields that `--json` may be followed by; anything else behind it is an argument of its own.
 const FIELDS: &[&str] = &[
     "id",
+    "email",
+    "url",
+    "operator",
     "name",
     "redacted_value",
     "created_at",
@@ -393,8 +458,24 @@ const FIELDS: &[&str] = &[
 ];
 
 /// Words behind which `--json` may have fields.
-const COMMANDS: &[&str] =
-    &["setup", "keys", "key", "grants", "grant", "credits", "usage", "explain", "requests", "request", "ledger"];
+const COMMANDS: &[&str] = &[
+    "setup",
+    "setup-link",
+    "users",
+    "user",
+    "members",
+    "member",
+    "keys",
+    "key",
+    "grants",
+    "grant",
+    "credits",
+    "usage",
+    "explain",
+    "requests",
+    "request",
+    "ledger",
+];
 
 /// `--json id,name` becomes `--json=id,name`, which is the form the parser can tell from `--json KEY`.
 pub(super) fn with_json_fields(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {

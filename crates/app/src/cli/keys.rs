@@ -235,7 +235,7 @@ fn confirmed(confirmation: &Value) -> String {
     }
 }
 
-fn confirm(question: &str) -> Result<(), Failure> {
+pub(super) fn confirm(question: &str) -> Result<(), Failure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(Failure::new(Kind::Usage, format!("{question} Nobody is there to answer: add -y")));

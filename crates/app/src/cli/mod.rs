@@ -16,6 +16,7 @@ mod import;
 mod keys;
 mod ledger;
 mod output;
+mod people;
 mod requests;
 mod scan;
 mod secret_out;
@@ -112,6 +113,9 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
     let transport = Transport::choose(&global, variables, may_make).await?;
     let done = match command {
         Command::Setup(options) => setup::run(&transport, &output, &options, setup_name.as_deref()).await,
+        Command::SetupLink { force } => people::setup_link(&transport, &output, force).await,
+        Command::Users(command) => people::users(&transport, &output, &global, command).await,
+        Command::Members(command) => people::members(&transport, &output, &global, command).await,
         Command::Keys(KeysCommand::Create(options)) => keys::create(&transport, &output, &options).await,
         Command::Keys(KeysCommand::List(options)) => keys::list(&transport, &output, &options).await,
         Command::Keys(KeysCommand::Get { key }) => keys::get(&transport, &output, &key).await,

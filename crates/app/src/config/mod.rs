@@ -6,6 +6,7 @@
 mod catalog;
 mod layers;
 mod nearest;
+mod people;
 mod prices;
 mod quantity;
 mod reporters;

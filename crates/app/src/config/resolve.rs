@@ -7,7 +7,7 @@ use super::prices::{self, Book};
 use super::quantity::duration;
 use super::typed::{Document, Server};
 use super::{Invalid, read_secret};
-use claviger_control::ReporterKey;
+use claviger_control::{PeopleSettings, ReporterKey};
 use claviger_domain::address::{Cidr, ForwardingHeader};
 use claviger_domain::catalog::Catalog;
 use claviger_domain::key::{Limits, Prefixes};
@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) prefixes: Prefixes,
     /// Keys that a new organization may have.
     pub(crate) keys_max: u32,
+    /// How people come and stay.
+    pub(crate) people: PeopleSettings,
     /// ISO 4217.
     pub(crate) currency: String,
     /// What clients use, without a trailing slash, if the operator says so.
@@ -131,6 +133,7 @@ pub(super) fn config(layered: &Layered, _flags: &Flags) -> Result<Config, Invali
         is_audit_strict: document.storage.audit_strict,
         prefixes,
         keys_max: document.keys.max_per_organization,
+        people: super::people::read(document, layered)?,
         currency,
         public_url: document.server.public_urls.first().map(|url| url.trim_end_matches('/').to_owned()),
         listen: document.server.listen.clone(),

@@ -13,6 +13,8 @@ pub(super) struct Document {
     pub(super) server: Server,
     pub(super) storage: Storage,
     pub(super) keys: Keys,
+    pub(super) signup: Signup,
+    pub(super) email: Email,
     pub(super) limits: Limits,
     pub(super) prices: Prices,
     pub(super) telemetry: Telemetry,
@@ -145,6 +147,80 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { rpm: 0, tpm: 0, concurrency: 0, self_service_rpm: claviger_domain::limits::SELF_SERVICE_RPM }
+    }
+}
+
+/// `[signup]`: who may come, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Signup {
+    /// `invite`, `open` or `closed`. Default `invite`.
+    pub(super) mode: String,
+    /// Whether live keys need a verified address, where mail goes out. Default true.
+    pub(super) verify_email: bool,
+    /// Domains of addresses that may sign up; empty = all.
+    pub(super) allowed_domains: Vec<String>,
+    /// Whether passwords sign in. Default true.
+    pub(super) password_login: bool,
+    /// Characters of a password, at least 12. Default 12.
+    pub(super) password_min: u32,
+    /// A session between two requests. Default `30m`.
+    pub(super) session_idle: String,
+    /// A session from sign-in to its end. Default `12h`.
+    pub(super) session_max: String,
+    /// How long an invite may be accepted. Default `7d`.
+    pub(super) invite_ttl: String,
+    /// How long a link to a new password works. Default `1h`.
+    pub(super) reset_ttl: String,
+}
+
+impl Default for Signup {
+    fn default() -> Self {
+        Self {
+            mode: "invite".to_owned(),
+            verify_email: true,
+            allowed_domains: Vec::new(),
+            password_login: true,
+            password_min: 12,
+            session_idle: "30m".to_owned(),
+            session_max: "12h".to_owned(),
+            invite_ttl: "7d".to_owned(),
+            reset_ttl: "1h".to_owned(),
+        }
+    }
+}
+
+/// `[email]`: the mail server; without a host, links are shown to be copied.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Email {
+    /// The server; empty = no mail.
+    pub(super) host: String,
+    /// Its port. Default 587.
+    pub(super) port: u16,
+    /// `starttls`, `tls`, or `none` on this machine only. Default `starttls`.
+    pub(super) tls: String,
+    /// Whom we are there; empty = nobody.
+    pub(super) username: String,
+    /// A 0600 file with the password.
+    pub(super) password_file: String,
+    /// The sender, such as `Claviger <keys@acme.io>`.
+    pub(super) from: String,
+    /// Where answers go; empty = to the sender.
+    pub(super) reply_to: String,
+}
+
+impl Default for Email {
+    fn default() -> Self {
+        Self {
+            host: String::new(),
+            port: 587,
+            tls: "starttls".to_owned(),
+            username: String::new(),
+            password_file: String::new(),
+            from: String::new(),
+            reply_to: String::new(),
+        }
     }
 }
 

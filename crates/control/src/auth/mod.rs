@@ -7,6 +7,7 @@ pub(crate) mod options;
 pub(crate) mod reauthenticate;
 pub(crate) mod reset;
 pub(crate) mod sessions;
+pub(crate) mod set_up;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
 pub(crate) mod sign_up;

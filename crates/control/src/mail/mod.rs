@@ -133,7 +133,6 @@ pub(crate) fn link(control: &Control, page: &str, token: &Token) -> String {
     format!("{}/{page}#{}", control.settings().public_url, token.expose())
 }
 
-#[expect(dead_code, reason = "the operator's commands for people come next")]
 /// A link to a new password, for somebody who shows it to its owner: the operator at this machine.
 pub(crate) async fn reset_link(control: &Control, user: &User, now: Now) -> Result<String, Refusal> {
     let token = control.draw(|random| Token::draw(random));

@@ -1,6 +1,7 @@
 //! Members of an organization: one file per operation, and the object that all of them show.
 
 pub(crate) mod get;
+pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod remove;
 pub(crate) mod update;

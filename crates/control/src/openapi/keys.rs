@@ -99,7 +99,7 @@ macro_rules! key_object {
     };
 }
 
-const KEY: Object = key_object!("Key");
+pub(super) const KEY: Object = key_object!("Key");
 const CONFIRMED: Object = key_object!("ConfirmedKey", must("confirmation", Shape::Of(&CONFIRMATION)));
 const CREATED: Object =
     key_object!("CreatedKey", must("value", Shape::Text), must("confirmation", Shape::Of(&CONFIRMATION)));

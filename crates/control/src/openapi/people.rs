@@ -9,6 +9,16 @@ use claviger_domain::endpoint::Operation;
 macro_rules! operations {
     () => {
         Operation::AuthOptions
+            | Operation::RemoveMemberWith
+            | Operation::ListSeenKeys
+            | Operation::SetUpByLink
+            | Operation::ListUsers
+            | Operation::CreateUser
+            | Operation::ChangeUser
+            | Operation::MakeOwner
+            | Operation::EndUserSessions
+            | Operation::RecoverPassword
+            | Operation::MakeSetUpLink
             | Operation::SignIn
             | Operation::SignUp
             | Operation::ForgotPassword
@@ -152,15 +162,64 @@ const MEMBER_FIELDS: &[Field] = &[
 ];
 
 const MEMBER: Object = object("Member", MEMBER_FIELDS);
+const KEY_LEFT: Object = object(
+    "KeyLeft",
+    &[
+        must("id", Shape::Text),
+        must("name", Shape::Text),
+        must("class", Shape::Text),
+        must("done", Shape::Word(&["kept", "transferred", "revoked"])),
+        must("rotation_due", Shape::Flag),
+    ],
+);
+
+const USER: Object = object(
+    "User",
+    &[
+        must("object", Shape::Is("user")),
+        must("id", Shape::Text),
+        must("email", Shape::Text),
+        must("email_verified", Shape::Flag),
+        must("name", Shape::Text),
+        must("operator", Shape::Flag),
+        must("state", Shape::Word(&["active", "disabled"])),
+        must("created_at", Shape::Time),
+        must("last_seen_at", Shape::OrNull(&Shape::Time)),
+        may("url", Shape::Text),
+    ],
+);
+
+const SETUP_LINK: Object = object(
+    "SetUpLink",
+    &[must("object", Shape::Is("setup_link")), must("url", Shape::Text), must("expires_at", Shape::Time)],
+);
+
+const SETUP: Object = object(
+    "SetUpByLink",
+    &[
+        must("code", Shape::Text),
+        must("organization", Shape::Text),
+        must("email", Shape::Text),
+        must("password", Shape::Text),
+    ],
+);
+
 const MEMBER_DELETED: Object = object(
     "MemberDeleted",
     &[
         must("object", Shape::Is("organization.user.deleted")),
         must("id", Shape::Text),
         must("deleted", Shape::Flag),
+        must("keys", Shape::Many(&Shape::Of(&KEY_LEFT))),
         must("confirmation", Shape::Of(&CONFIRMATION)),
     ],
 );
+
+const DECISIONS: Object = object("RemoveMember", &[may("keys", Shape::Any)]);
+const NEW_USER: Object = object("CreateUser", &[must("email", Shape::Text), may("name", Shape::Text)]);
+const USER_CHANGE: Object = object("ChangeUser", &[may("operator", Shape::Flag), may("state", Shape::Text)]);
+const OWNED: Object = object("MakeOwner", &[must("organization", Shape::Text)]);
+const FORCE: Object = object("MakeSetUpLink", &[may("force", Shape::Flag)]);
 
 const NEW_ROLE: Object = object("UpdateMember", &[must("role", Shape::Text)]);
 
@@ -232,6 +291,21 @@ pub(super) fn describe(operation: Operation) -> Description {
         O::GetMember => of("Read one member.", Reply::One(&MEMBER)),
         O::UpdateMember => of("Give a member another role.", Reply::One(&MEMBER)).taking(&NEW_ROLE),
         O::RemoveMember => of("Remove a member.", Reply::One(&MEMBER_DELETED)),
+        O::RemoveMemberWith => {
+            of("Remove a member, with a decision for each key they have seen.", Reply::One(&MEMBER_DELETED))
+                .taking(&DECISIONS)
+        }
+        O::ListSeenKeys => of("The keys that a member owns or has seen.", Reply::List(&super::keys::KEY)),
+        O::SetUpByLink => of("Set the instance up by the link that the server prints.", Reply::One(&ME)).taking(&SETUP),
+        O::ListUsers => of("Everybody of the instance.", Reply::List(&USER)).asking(PAGE),
+        O::CreateUser => {
+            of("Make a person; the reply has a link to their password.", Reply::One(&USER)).taking(&NEW_USER)
+        }
+        O::ChangeUser => of("Make a person an operator, or switch them off.", Reply::One(&USER)).taking(&USER_CHANGE),
+        O::MakeOwner => of("Make a person an owner.", Reply::One(&USER)).taking(&OWNED),
+        O::EndUserSessions => of("End a person's sessions.", Reply::One(&USER)),
+        O::RecoverPassword => of("Make a link to a new password.", Reply::One(&USER)),
+        O::MakeSetUpLink => of("Make a new set-up link; the old one is dead.", Reply::One(&SETUP_LINK)).taking(&FORCE),
         O::ListInvites => of("List invites.", Reply::List(&INVITE)).asking(PAGE),
         O::CreateInvite => {
             of("Invite somebody; `url` where no mail goes out.", Reply::One(&INVITE)).taking(&NEW_INVITE)

@@ -5,4 +5,5 @@ pub(crate) mod in_doubt;
 pub(crate) mod jobs;
 pub(crate) mod organizations;
 pub(crate) mod set_up;
+pub(crate) mod users;
 pub(crate) mod verify_ledger;

@@ -244,6 +244,26 @@ operations! {
     UpdateMember = "users.update";
     /// Remove a member.
     RemoveMember = "users.remove";
+    /// Remove a member, with a decision for each key.
+    RemoveMemberWith = "users.remove_with";
+    /// Keys that a member owns or has seen.
+    ListSeenKeys = "users.keys";
+    /// Set the instance up by its link.
+    SetUpByLink = "setup.by_link";
+    /// List everybody of the instance.
+    ListUsers = "people.list";
+    /// Make a person.
+    CreateUser = "people.create";
+    /// Make a person an operator, or switch them off.
+    ChangeUser = "people.change";
+    /// Make a person an owner.
+    MakeOwner = "people.make_owner";
+    /// End a person's sessions.
+    EndUserSessions = "people.end_sessions";
+    /// Make a link to a new password.
+    RecoverPassword = "people.recover";
+    /// Make a set-up link.
+    MakeSetUpLink = "setup.link";
     /// List invites.
     ListInvites = "invites.list";
     /// Invite somebody.

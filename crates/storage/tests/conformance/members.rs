@@ -3,9 +3,10 @@
 use crate::on_both_engines;
 use crate::people::person;
 use crate::world::{World, by};
-use claviger_domain::audit::Attribution;
+use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::error::Code;
 use claviger_domain::id::{EnvironmentId, HandoverId, InviteId, OrganizationId, PasskeyId, SessionId, UserId};
+use claviger_domain::key::{Class, Key, NewKey, Owner, RevocationReason, StoredState};
 use claviger_domain::notice::MailKind;
 use claviger_domain::person::EmailAddress;
 use claviger_domain::person::invite::{Invite, InviteStatus};
@@ -15,8 +16,8 @@ use claviger_domain::right::Role;
 use claviger_domain::tenancy::OrganizationState;
 use claviger_domain::time::Timestamp;
 use claviger_storage::{
-    AcceptOutcome, Engine, Joining, MemberOutcome, NewInvite, NewOrganization, NewUser, PageRequest, Passkey,
-    PasskeyOutcome,
+    AcceptOutcome, CreateKeyOutcome, Decisions, Engine, Joining, KeyFate, MemberOutcome, NewInvite, NewOrganization,
+    NewUser, PageRequest, Passkey, PasskeyOutcome, RemovalOutcome,
 };
 use claviger_testkit::clock::START;
 use claviger_testkit::rng::SeededRandom;
@@ -29,6 +30,7 @@ on_both_engines! {
     the_last_owner_stays,
     two_owners_who_remove_each_other_leave_exactly_one,
     a_removed_member_leaves_no_invite_behind,
+    keys_a_leaving_member_has_seen_meet_their_decisions,
     an_invite_is_accepted_once_however_many_try,
     an_invite_is_worth_its_inviters_right_at_that_moment,
     a_resent_invite_has_one_living_link,
@@ -53,6 +55,10 @@ async fn member(world: &World, number: u128, role: Role) -> UserId {
         world.tamper(&sql).unwrap();
     }
     id
+}
+
+const fn keep() -> Decisions {
+    Decisions { default: KeyFate::Keep, by_key: Vec::new() }
 }
 
 fn token(number: u64) -> Token {
@@ -133,7 +139,7 @@ async fn a_role_is_given_and_sessions_end(engine: Engine) {
     let again = store.change_role(world.scope, bob, Role::Admin, &by()).await.unwrap().unwrap();
     assert_eq!(again, MemberOutcome::Done { member: changed, epoch });
     assert!(store.change_role(neighbour, bob, Role::Viewer, &by()).await.unwrap().is_none(), "not there");
-    assert!(store.remove_member(neighbour, bob, &by()).await.unwrap().is_none());
+    assert!(store.remove_member(neighbour, bob, keep(), &by()).await.unwrap().is_none());
     assert!(store.find_member(neighbour, bob).await.unwrap().is_none());
     let page = PageRequest { limit: 1, ..PageRequest::default() };
     let first = store.list_members(world.scope, &page).await.unwrap().unwrap();
@@ -150,11 +156,17 @@ async fn the_last_owner_stays(engine: Engine) {
     let store = world.store();
     world.tamper(&format!("UPDATE users SET state = 'disabled' WHERE id = '{bob}'")).unwrap();
     let before = *store.committed().borrow();
-    assert_eq!(store.remove_member(world.scope, ann, &by()).await.unwrap(), Some(MemberOutcome::LastOwner));
+    assert!(matches!(
+        store.remove_member(world.scope, ann, keep(), &by()).await.unwrap(),
+        Some(RemovalOutcome::LastOwner)
+    ));
     let demoted = store.change_role(world.scope, ann, Role::Admin, &by()).await.unwrap();
     assert_eq!(demoted, Some(MemberOutcome::LastOwner), "a disabled owner does not count");
     assert_eq!(*store.committed().borrow(), before);
-    assert!(matches!(store.remove_member(world.scope, bob, &by()).await.unwrap(), Some(MemberOutcome::Done { .. })));
+    assert!(matches!(
+        store.remove_member(world.scope, bob, keep(), &by()).await.unwrap(),
+        Some(RemovalOutcome::Done { .. })
+    ));
 }
 
 async fn two_owners_who_remove_each_other_leave_exactly_one(engine: Engine) {
@@ -164,11 +176,11 @@ async fn two_owners_who_remove_each_other_leave_exactly_one(engine: Engine) {
         let (ann, bob) = (member(&world, ann, Role::Owner).await, member(&world, bob, Role::Owner).await);
         let remove = |id: UserId| {
             let (store, scope) = (world.store().clone(), world.scope);
-            tokio::spawn(async move { store.remove_member(scope, id, &by()).await.unwrap().unwrap() })
+            tokio::spawn(async move { store.remove_member(scope, id, keep(), &by()).await.unwrap().unwrap() })
         };
         let (first, second) = (remove(ann), remove(bob));
         let outcomes = [first.await.unwrap(), second.await.unwrap()];
-        let done = outcomes.iter().filter(|outcome| matches!(outcome, MemberOutcome::Done { .. })).count();
+        let done = outcomes.iter().filter(|outcome| matches!(outcome, RemovalOutcome::Done { .. })).count();
         assert_eq!(done, 1, "round {round}: {outcomes:?}");
         world.tamper("DELETE FROM membership").unwrap();
     }
@@ -179,7 +191,7 @@ async fn a_removed_member_leaves_no_invite_behind(engine: Engine) {
     let (ann, bob) = (member(&world, 1, Role::Owner).await, member(&world, 2, Role::Admin).await);
     let store = world.store();
     assert!(store.create_invite(invite(&world, 7, &bob.to_string(), Role::Viewer), false, &by()).await.unwrap());
-    store.remove_member(world.scope, bob, &by()).await.unwrap();
+    store.remove_member(world.scope, bob, keep(), &by()).await.unwrap();
     let found = store.find_invite(world.scope, InviteId::from_u128(7)).await.unwrap().unwrap();
     assert_eq!(found.status(START), InviteStatus::Withdrawn);
     let new = NewUser { ..person(9, "new@acme.io") };
@@ -187,6 +199,55 @@ async fn a_removed_member_leaves_no_invite_behind(engine: Engine) {
     assert_eq!(refused, Some(AcceptOutcome::Refused(Code::InviteWithdrawn)));
     let told = store.claim_mails(START).await.unwrap();
     assert_eq!(told.iter().map(|mail| mail.mail.user).collect::<Vec<_>>(), [Some(ann)], "the owner is told");
+    assert_eq!(store.verify_audit().await.unwrap().faults, vec![]);
+}
+
+async fn keys_a_leaving_member_has_seen_meet_their_decisions(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let (ann, bob) = (member(&world, 1, Role::Owner).await, member(&world, 2, Role::Admin).await);
+    let as_bob = Attribution { actor: Actor::User(bob.to_string()), ..by() };
+    let mut made = Vec::new();
+    for (name, class, owner, maker) in [
+        ("own admin", Class::Admin, Some(Owner::User(bob)), &as_bob),
+        ("own", Class::Inference, Some(Owner::User(bob)), &as_bob),
+        ("seen", Class::Inference, None, &as_bob),
+        ("ended", Class::Inference, Some(Owner::User(bob)), &as_bob),
+        ("never seen", Class::Inference, None, &by()),
+    ] {
+        let new = world.new_key(name);
+        let role = (class == Class::Admin).then_some(Role::Admin);
+        let new = NewKey { class, owner, role, ..new };
+        match world.store().create_key(world.scope, new, maker).await.unwrap() {
+            CreateKeyOutcome::Created { key, .. } => made.push(key.id),
+            other => panic!("{other:?}"),
+        }
+    }
+    let store = world.store();
+    let names = |keys: Vec<Key>| {
+        let mut names: Vec<String> = keys.into_iter().map(|key| key.name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(store.list_seen_keys(world.scope, bob).await.unwrap()), ["ended", "own", "own admin", "seen"]);
+    assert!(store.list_seen_keys(world.scope, ann).await.unwrap().is_empty());
+    let decisions = Decisions {
+        default: KeyFate::Keep,
+        by_key: vec![(made[1], KeyFate::Transfer(ann)), (made[3], KeyFate::Revoke)],
+    };
+    let outcome = store.remove_member(world.scope, bob, decisions, &by()).await.unwrap().unwrap();
+    let RemovalOutcome::Done { keys, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(keys.len(), 4);
+    let find = async |id| store.find_key(world.scope, id).await.unwrap().unwrap();
+    let left = StoredState::Revoked { at: START, reason: RevocationReason::MemberLeft };
+    assert_eq!(find(made[0]).await.state, left, "an admin key ends with its owner");
+    let transferred = find(made[1]).await;
+    assert_eq!((transferred.owner, transferred.rotation_due_since), (Some(Owner::User(ann)), Some(START)));
+    assert_eq!(
+        (find(made[2]).await.state, find(made[2]).await.rotation_due_since),
+        (StoredState::Enabled, Some(START))
+    );
+    assert_eq!(find(made[3]).await.state, left);
+    assert_eq!(find(made[4]).await.rotation_due_since, None);
     assert_eq!(store.verify_audit().await.unwrap().faults, vec![]);
 }
 

@@ -20,6 +20,11 @@ const fn own(operation: Operation, method: Method, path: &'static str) -> Row {
     Row { authentication: Authentication::Session, ..open(operation, method, path) }
 }
 
+/// What only the operator does to people.
+const fn instance(operation: Operation, method: Method, path: &'static str) -> Row {
+    Row { authentication: Authentication::Operator, ..management(operation, method, path, Permission::Operate) }
+}
+
 pub(super) const ROWS: &[Row] = &[
     open(Operation::AuthOptions, Method::Get, "/api/auth/options"),
     open(Operation::SignIn, Method::Post, "/api/auth/sign_in"),
@@ -28,6 +33,7 @@ pub(super) const ROWS: &[Row] = &[
     open(Operation::ResetPassword, Method::Post, "/api/auth/password/reset"),
     open(Operation::VerifyEmail, Method::Post, "/api/auth/email/verify"),
     open(Operation::AcceptInvite, Method::Post, "/api/invites/accept"),
+    open(Operation::SetUpByLink, Method::Post, "/api/setup"),
     own(Operation::SignOut, Method::Post, "/api/auth/sign_out"),
     own(Operation::Reauthenticate, Method::Post, "/api/auth/reauthenticate"),
     own(Operation::ListSessions, Method::Get, "/api/auth/sessions"),
@@ -37,11 +43,25 @@ pub(super) const ROWS: &[Row] = &[
     own(Operation::UpdateMe, Method::Post, "/api/me"),
     own(Operation::SendVerification, Method::Post, "/api/me/email/verification"),
     own(Operation::TakeHandover, Method::Get, "/api/me/handovers/{handover}"),
+    instance(Operation::MakeSetUpLink, Method::Post, "/api/operator/setup_link"),
+    instance(Operation::ListUsers, Method::Get, "/api/operator/users"),
+    instance(Operation::CreateUser, Method::Post, "/api/operator/users"),
+    instance(Operation::ChangeUser, Method::Post, "/api/operator/users/{user}"),
+    instance(Operation::MakeOwner, Method::Post, "/api/operator/users/{user}/make_owner"),
+    instance(Operation::EndUserSessions, Method::Post, "/api/operator/users/{user}/end_sessions"),
+    instance(Operation::RecoverPassword, Method::Post, "/api/operator/users/{user}/reset_password"),
     management(Operation::CreateHandover, Method::Post, "/v1/organization/handovers", Permission::KeysCreate),
     management(Operation::ListMembers, Method::Get, "/v1/organization/users", Permission::MembersRead),
     management(Operation::GetMember, Method::Get, "/v1/organization/users/{user}", Permission::MembersRead),
     management(Operation::UpdateMember, Method::Post, "/v1/organization/users/{user}", Permission::MembersManage),
     management(Operation::RemoveMember, Method::Delete, "/v1/organization/users/{user}", Permission::MembersManage),
+    management(
+        Operation::RemoveMemberWith,
+        Method::Post,
+        "/v1/organization/users/{user}/remove",
+        Permission::MembersManage,
+    ),
+    management(Operation::ListSeenKeys, Method::Get, "/v1/organization/users/{user}/keys", Permission::MembersRead),
     management(Operation::ListInvites, Method::Get, "/v1/organization/invites", Permission::MembersManage),
     management(Operation::CreateInvite, Method::Post, "/v1/organization/invites", Permission::MembersManage),
     management(Operation::GetInvite, Method::Get, "/v1/organization/invites/{invite}", Permission::MembersManage),
