@@ -342,6 +342,9 @@ fn wake_bug(variables: &Variables) -> Result<(), Failure> {
         "no_fsync_before_last_byte" => claviger_storage::bugs::ack_before_commit(true),
         "hold_not_released_on_cancel" => claviger_gateway::bugs::plant_hold_not_released_on_cancel(),
         "charge_on_retry" => claviger_gateway::bugs::plant_charge_on_retry(),
+        "audit_after_commit" => claviger_storage::bugs::audit_after_commit(true),
+        "secret_in_one_log_line" => claviger_gateway::bugs::plant_secret_in_a_log_line(),
+        "duplicate_json_key_accepted" => claviger_wire::bugs::plant_duplicate_key_accepted(),
         other if claviger_gateway::bugs::plant_revocation(other) => {}
         other => return Err(Failure::new(Kind::Usage, format!("there is no seeded bug `{other}`"))),
     }

@@ -73,6 +73,8 @@ fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Call
     let head = &matched.received.head;
     let prefixes = &node.settings.prefixes;
     let text = credential::choose(&presented(&head.headers))?;
+    #[cfg(feature = "bugs")]
+    crate::bugs::secret_in_a_log_line(text);
     if node.settings.is_tls_required && !trace.client.ip().is_loopback() {
         return Err(Code::TlsRequired.into());
     }

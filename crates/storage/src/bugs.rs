@@ -18,3 +18,14 @@ pub fn ack_before_commit(is_on: bool) {
 pub(crate) fn is_acking_before_commit() -> bool {
     ACK_BEFORE_COMMIT.load(Ordering::Relaxed)
 }
+
+static AUDIT_AFTER_COMMIT: AtomicBool = AtomicBool::new(false);
+
+/// "Audit after commit": a record that cannot be written no longer undoes its change.
+pub fn audit_after_commit(is_on: bool) {
+    AUDIT_AFTER_COMMIT.store(is_on, Ordering::Relaxed);
+}
+
+pub(crate) fn is_auditing_after_commit() -> bool {
+    AUDIT_AFTER_COMMIT.load(Ordering::Relaxed)
+}

@@ -8,6 +8,8 @@
 )]
 #![deny(missing_docs)]
 
+#[cfg(feature = "bugs")]
+pub mod bugs;
 pub mod content_type;
 pub mod dialect;
 pub mod error_body;

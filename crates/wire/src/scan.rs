@@ -12,6 +12,18 @@ mod names;
 mod place;
 mod text;
 
+/// Whether a seeded bug lets repeated keys pass.
+#[cfg(feature = "bugs")]
+fn tolerates_repetition() -> bool {
+    crate::bugs::accepts_duplicate_keys()
+}
+
+/// Repeated keys are refused.
+#[cfg(not(feature = "bugs"))]
+const fn tolerates_repetition() -> bool {
+    false
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -210,7 +222,7 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
             let (end, is_escaped) = self.text(at)?;
             let name = Text::new(self.document.get(at + 1..end - 1).unwrap_or_default(), is_escaped);
             let bit = name_bit(name.inner);
-            if STRICT && names.is_repeated(name, bit) {
+            if STRICT && names.is_repeated(name, bit) && !tolerates_repetition() {
                 return Err(Box::new(Refused::Duplicate { path: name.to_text() }));
             }
             let child = match place {
@@ -231,7 +243,10 @@ impl<'d, 's, T: Copy + 'static, S: Sink<T>, const STRICT: bool> Scanner<'d, 's, 
                 None => return invalid(at, "unexpected end"),
             }
         }
-        if STRICT && let Some(path) = names.repeated() {
+        if STRICT
+            && let Some(path) = names.repeated()
+            && !tolerates_repetition()
+        {
             return Err(Box::new(Refused::Duplicate { path }));
         }
         Ok(at + 1)

@@ -24,7 +24,7 @@ pub use raw::{Fate, Raw, RawAnswer};
 pub use script::{Script, node, python};
 pub use tap::Tap;
 pub use upstream::{Seen, Upstream};
-pub use world::World;
+pub use world::{World, postgres_url};
 
 /// What a step of a test may fail with; shown as it is.
 pub type Result<T> = anyhow::Result<T>;

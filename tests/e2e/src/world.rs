@@ -328,11 +328,19 @@ async fn serve_at(folder: &Path, plan: &Plan, listen: &str, private: &str) -> Re
     Ok(server)
 }
 
-/// A new, empty database in the run's Postgres.
-async fn new_database() -> Result<String> {
+/// The run's Postgres, without a database name.
+///
+/// # Errors
+/// When there is none.
+pub fn postgres_url() -> Result<String> {
     let base = std::env::var_os("CLAVIGER_TEST_POSTGRES").context("no Postgres: `cargo xtask test` starts one")?;
     let server = base.into_string().map_err(|_| anyhow::anyhow!("CLAVIGER_TEST_POSTGRES is not UTF-8"))?;
-    let server = server.trim_end_matches('/');
+    Ok(server.trim_end_matches('/').to_owned())
+}
+
+/// A new, empty database in the run's Postgres.
+async fn new_database() -> Result<String> {
+    let server = postgres_url()?;
     let name = format!("e2e_{}_{}", std::process::id(), ports::free()?);
     let mut psql = Command::new("psql");
     psql.args(["--quiet", "--no-psqlrc", "--dbname", &format!("{server}/postgres"), "--command"]);
