@@ -6,3 +6,4 @@
 pub mod clock;
 pub mod rng;
 pub mod stores;
+pub mod world;
