@@ -27,6 +27,7 @@ mod error;
 mod foreign;
 mod invites;
 mod journal;
+mod json_text;
 mod key_ends;
 mod key_policy;
 mod key_row;

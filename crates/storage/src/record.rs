@@ -5,6 +5,7 @@
 
 use crate::cells::{Cells, corrupt, known, parse};
 use crate::error::Error;
+use crate::json_text::Object;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::Code;
 use claviger_domain::id::PriceVersionId;
@@ -55,33 +56,33 @@ pub(crate) fn meter_columns() -> &'static [&'static str] {
     COLUMNS.get(10..27).unwrap_or_default()
 }
 
-/// What is not a column.
-#[derive(Serialize, Deserialize)]
+/// What is not a column, as it is read.
+#[derive(Deserialize)]
 struct Detail<'a> {
     key_name: Cow<'a, str>,
     secret: Cow<'a, str>,
     endpoint: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     upstream_model: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     upstream_request_id: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     client_request_id: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     alias: Option<Cow<'a, str>>,
     stream: bool,
     test: bool,
     admitted_at: i64,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     first_byte_at: Option<i64>,
     status: u16,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     error_code: Option<Cow<'a, str>>,
     rule: u8,
     usage_source: Cow<'a, str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    #[serde(default)]
     anomaly: bool,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     price_version: Option<Cow<'a, str>>,
     hold: i64,
     absorbed: i64,
@@ -201,32 +202,42 @@ fn charge_detail(record: &RequestRecord) -> String {
     text
 }
 
+/// Written as [`Detail`] is read.
 fn detail(record: &RequestRecord, price_version: Option<&str>) -> String {
-    let secret = record.secret.to_string();
-    let detail = Detail {
-        key_name: Cow::Borrowed(&record.key_name),
-        secret: Cow::Borrowed(&secret),
-        endpoint: Cow::Borrowed(record.endpoint.name()),
-        upstream_model: record.upstream_model.as_deref().map(Cow::Borrowed),
-        upstream_request_id: record.upstream_request_id.as_deref().map(Cow::Borrowed),
-        client_request_id: record.client_request_id.as_deref().map(Cow::Borrowed),
-        alias: record.alias.as_deref().map(Cow::Borrowed),
-        stream: record.is_stream,
-        test: record.is_test,
-        admitted_at: record.admitted_at.0,
-        first_byte_at: record.first_byte_at.map(|at| at.0),
-        status: record.status,
-        error_code: record.error_code.map(Cow::Borrowed),
-        rule: record.rule,
-        usage_source: Cow::Borrowed(record.usage_source.name()),
-        anomaly: record.is_anomalous,
-        price_version: price_version.map(Cow::Borrowed),
-        hold: record.hold.0,
-        absorbed: record.absorbed.0,
-        attempts: Cow::Borrowed(&record.attempts),
-    };
-    // Strings and numbers always serialise.
-    serde_json::to_string(&detail).unwrap_or_default()
+    let mut detail = Object::with_capacity(512);
+    detail.text("key_name", &record.key_name);
+    detail.text("secret", &record.secret.to_string());
+    detail.text("endpoint", record.endpoint.name());
+    detail.text_or_none("upstream_model", record.upstream_model.as_deref());
+    detail.text_or_none("upstream_request_id", record.upstream_request_id.as_deref());
+    detail.text_or_none("client_request_id", record.client_request_id.as_deref());
+    detail.text_or_none("alias", record.alias.as_deref());
+    detail.flag("stream", record.is_stream);
+    detail.flag("test", record.is_test);
+    detail.number("admitted_at", record.admitted_at.0);
+    if let Some(at) = record.first_byte_at {
+        detail.number("first_byte_at", at.0);
+    }
+    detail.number("status", record.status);
+    detail.text_or_none("error_code", record.error_code);
+    detail.number("rule", record.rule);
+    detail.text("usage_source", record.usage_source.name());
+    if record.is_anomalous {
+        detail.flag("anomaly", true);
+    }
+    detail.text_or_none("price_version", price_version);
+    detail.number("hold", record.hold.0);
+    detail.number("absorbed", record.absorbed.0);
+    detail.list("attempts", record.attempts.iter().map(attempt));
+    detail.end()
+}
+
+fn attempt(attempt: &Attempt) -> Object {
+    let mut object = Object::with_capacity(64);
+    object.text("provider", &attempt.provider);
+    object.number("status", attempt.status);
+    object.number("head_ms", attempt.head_ms);
+    object
 }
 
 /// Reads a record back.
