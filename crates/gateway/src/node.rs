@@ -170,6 +170,7 @@ impl Gateway {
         node.tasks.spawn(Node::write_last_uses(Arc::clone(&node)));
         node.tasks.spawn(Node::tell_alarms(Arc::clone(&node)));
         node.tasks.spawn(Node::sweep_upstreams(Arc::clone(&node)));
+        node.tasks.spawn(Node::answer_charges(Arc::clone(&node)));
         Ok(Self(node))
     }
 
@@ -319,6 +320,12 @@ impl Node {
 
     pub(crate) fn is_cutting(&self) -> bool {
         *self.cutting.borrow()
+    }
+
+    /// Tells requests of this runtime that their charges are durable, until the node stops.
+    async fn answer_charges(self: Arc<Self>) {
+        let mut stopped = self.stop.subscribe();
+        self.charges.answer_here(async { drop(stopped.wait_for(|stop| *stop).await) }).await;
     }
 
     /// Closes connections to upstreams that nobody asks for, until the node stops.

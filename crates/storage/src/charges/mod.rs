@@ -6,6 +6,7 @@
 //! along with the next group: intents of requests that are open for long, and which answers were handed over. Both are
 //! kept in [`shared::Shared`]; neither is ever waited for.
 
+pub(crate) mod reply;
 pub(crate) mod shared;
 
 use crate::journal::Journal;
@@ -16,7 +17,9 @@ use claviger_domain::limits;
 use claviger_domain::money::Nano;
 use claviger_domain::request::{Delivery, RequestRecord};
 use claviger_domain::time::Timestamp;
+use reply::{Answer, Reply};
 use shared::{Place, Shared};
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -90,7 +93,7 @@ pub struct Intent {
 
 /// A charge on its way to the disk. Dropping it does not stop the charge; nobody waits, that is all.
 #[must_use = "the last piece of an answer may leave only when its charge is durable"]
-pub struct Durable(oneshot::Receiver<Result<Delivered, Lost>>);
+pub struct Durable(oneshot::Receiver<Answer>);
 
 /// A durable charge whose answer's last piece may leave now. Dropping it unmarked says that the piece did not leave.
 #[must_use = "an unmarked charge counts as not delivered"]
@@ -142,6 +145,15 @@ impl Charges {
         Ok(ChargeSlot { room, shared: Arc::clone(&self.shared) })
     }
 
+    /// Tells those who wait for their charges from the thread that polls this, until `stop` resolves: they wait there, and
+    /// waking them from elsewhere costs a system call each.
+    pub async fn answer_here(&self, stop: impl Future<Output = ()>) {
+        match &self.queue {
+            Queue::Database(_) => stop.await,
+            Queue::Journal(journal, _) => journal.messenger.run(stop).await,
+        }
+    }
+
     /// Says that a request is about to be dispatched. Best effort, not awaited; written only if the request is still
     /// open about a quarter of a second later, so short requests never cost a row.
     pub fn intend(&self, intent: Intent) {
@@ -160,7 +172,7 @@ impl ChargeSlot {
     pub fn append(self, record: RequestRecord) -> Durable {
         let has_written_intent = self.shared.close(record.id);
         let expects_mark = record.charge > Nano::ZERO && record.delivery == Delivery::Delivered;
-        let (reply, answer) = oneshot::channel();
+        let (reply, waiter) = oneshot::channel();
         let waiting = Waiting { has_written_intent, expects_mark, reply: Some(reply) };
         #[cfg(feature = "bugs")]
         let waiting = acknowledged_early(waiting);
@@ -189,7 +201,7 @@ impl ChargeSlot {
                 None => {}
             },
         }
-        Durable(answer)
+        Durable(waiter)
     }
 }
 
@@ -241,7 +253,7 @@ impl Drop for Delivered {
 struct Waiting {
     has_written_intent: bool,
     expects_mark: bool,
-    reply: Option<oneshot::Sender<Result<Delivered, Lost>>>,
+    reply: Option<Reply>,
 }
 
 /// A charge on its way to the database.
@@ -250,7 +262,7 @@ pub(crate) struct Queued {
     pub(crate) place: Place,
     pub(crate) has_written_intent: bool,
     pub(crate) expects_mark: bool,
-    reply: Option<oneshot::Sender<Result<Delivered, Lost>>>,
+    reply: Option<Reply>,
 }
 
 impl Queued {

@@ -84,17 +84,15 @@ impl<D: Disk> Appender<D> {
             self.journal.backlog.push(frames, last, limits::CHARGE_GROUP);
         }
         batch.bytes.clear();
-        for (entry, fate) in batch.entries.drain(..).zip(fates) {
+        let answers = batch.entries.drain(..).zip(fates).filter_map(|(entry, fate)| {
             let answer = match fate {
                 Fate::Written(number) => Ok(Delivered::awaiting(&self.journal.shared, number)),
                 Fate::Repeated => Ok(Delivered::awaiting(&self.journal.shared, None)),
                 Fate::Lost(why) => Err(why),
             };
-            if let Some(reply) = entry.reply {
-                // If nobody waits any more, dropping the answer inside the error says "not delivered".
-                let _ = reply.send(answer);
-            }
-        }
+            Some((entry.reply?, answer))
+        });
+        self.journal.messenger.tell(answers.collect());
         Ok(())
     }
 

@@ -4,13 +4,13 @@
 //! it sleeps: while it waits for the disk, charges gather without a system call.
 
 use super::item;
-use crate::charges::{Delivered, Lost, Slot};
+use crate::charges::Slot;
+use crate::charges::reply::Reply;
 use claviger_domain::id::{OrganizationId, RequestId};
 use claviger_domain::money::Nano;
 use claviger_domain::request::RequestRecord;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::oneshot;
 
 /// A charge on its way to the disk; its record lies in the bytes beside it.
 pub(crate) struct Entry {
@@ -21,7 +21,7 @@ pub(crate) struct Entry {
     pub(crate) end: usize,
     pub(crate) has_written_intent: bool,
     pub(crate) expects_mark: bool,
-    pub(crate) reply: Option<oneshot::Sender<Result<Delivered, Lost>>>,
+    pub(crate) reply: Option<Reply>,
     /// Given back when the entry is dropped.
     pub(crate) _slot: Slot,
 }

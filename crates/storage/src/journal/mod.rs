@@ -17,6 +17,7 @@ pub(crate) mod log;
 #[cfg(test)]
 mod simulated;
 
+use crate::charges::reply::Messenger;
 use crate::charges::shared::Shared;
 use backlog::Backlog;
 use book::Book;
@@ -37,11 +38,18 @@ pub(crate) struct Journal {
     pub(crate) backlog: Backlog,
     pub(crate) book: Mutex<Book>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) messenger: Messenger,
 }
 
 impl Journal {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { inbox: Inbox::default(), backlog: Backlog::default(), book: Mutex::default(), shared }
+        Self {
+            inbox: Inbox::default(),
+            backlog: Backlog::default(),
+            book: Mutex::default(),
+            shared,
+            messenger: Messenger::default(),
+        }
     }
 
     /// Whether a new request may be admitted: nothing has failed, and what waits for the database leaves half of the

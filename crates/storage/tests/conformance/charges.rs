@@ -13,6 +13,7 @@ on_both_engines! {
     groups_of_many_wallets_add_up,
     a_charge_nobody_waits_for_is_booked_all_the_same,
     slots_are_bounded_and_come_back,
+    whoever_waits_is_told_from_his_own_thread_or_directly,
     acts_and_charges_share_a_group_without_touching_each_other,
 }
 
@@ -80,6 +81,27 @@ async fn the_same_request_is_charged_once(engine: Engine) {
     assert_eq!(charges.try_reserve().unwrap().append(other).wait().await.err(), Some(Lost::Conflict));
     assert_eq!(world.store().wallet(world.scope).await.unwrap().charged, Nano(200));
     assert_eq!(world.store().verify_ledger().await.unwrap().faults, vec![]);
+}
+
+async fn whoever_waits_is_told_from_his_own_thread_or_directly(engine: Engine) {
+    let mut world = World::new(engine).await;
+    world.fund(world.scope, 100_000).await;
+    let charges = world.store().charges();
+    let mut paid = async |count: usize| {
+        let waiting: Vec<_> =
+            (0..count).map(|_| charges.try_reserve().unwrap().append(world.record(world.scope))).collect();
+        for durable in waiting {
+            durable.wait().await.unwrap().mark();
+        }
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let from_here = charges.answer_here(async { drop(stopped.await) });
+    tokio::join!(from_here, async {
+        paid(100).await;
+        drop(stop);
+    });
+    paid(10).await;
+    assert_eq!(world.store().wallet(world.scope).await.unwrap().charged, Nano(110 * COST.0));
 }
 
 async fn groups_of_many_wallets_add_up(engine: Engine) {
