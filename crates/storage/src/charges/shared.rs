@@ -42,8 +42,8 @@ pub(crate) struct Marks {
     next: u64,
     /// Charged, answer not yet handed over; by number, so that the stored list is in order.
     pending: BTreeMap<u64, Place>,
-    /// Answers that never left: their records are to be corrected.
-    undelivered: Vec<Place>,
+    /// Answers that never left, by their numbers: their records are to be corrected, once they are in the database.
+    undelivered: Vec<(u64, Place)>,
     /// Whether the stored list differs.
     is_dirty: bool,
     /// What the journal has not been told yet; `None` = there is no journal.
@@ -134,7 +134,7 @@ impl Shared {
     pub(super) fn not_delivered(&self, number: u64) {
         let mut marks = self.marks.lock();
         if let Some(place) = marks.pending.remove(&number) {
-            marks.undelivered.push(place);
+            marks.undelivered.push((number, place));
             marks.is_dirty = true;
             marks.tell(place, false);
         }
@@ -163,9 +163,17 @@ impl Shared {
 
     /// Takes what is to be written with a group, and numbers the charges of it that wait for a mark.
     pub(crate) fn take(&self, group: &[Queued]) -> (News, Vec<Option<u64>>) {
+        self.take_below(group, u64::MAX)
+    }
+
+    /// The same, when the records of answers numbered below `end` are in the database or come with this group.
+    pub(crate) fn take_below(&self, group: &[Queued], end: u64) -> (News, Vec<Option<u64>>) {
         let mut news = News { intents: self.due_intents(), ..News::default() };
         let mut marks = self.marks.lock();
-        news.undelivered = std::mem::take(&mut marks.undelivered);
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut marks.undelivered).into_iter().partition(|(number, _)| *number < end);
+        marks.undelivered = later;
+        news.undelivered = due.into_iter().map(|(_, place)| place).collect();
         let numbers: Vec<Option<u64>> = group.iter().map(|queued| marks.number(queued)).collect();
         if marks.is_dirty {
             marks.is_dirty = false;
@@ -181,7 +189,8 @@ impl Shared {
         for number in numbers.iter().flatten() {
             marks.pending.remove(number);
         }
-        marks.undelivered.extend(news.undelivered);
+        // They were due, and are so again.
+        marks.undelivered.extend(news.undelivered.into_iter().map(|place| (0, place)));
         marks.is_dirty = true;
         drop(marks);
         let mut intents = self.intents.lock();

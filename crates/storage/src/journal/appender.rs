@@ -30,6 +30,8 @@ pub(crate) struct Appender<D> {
     /// What was charged for recent requests.
     recent: Recent,
     payload: Vec<u8>,
+    /// Behind the number of the last answer that waits for a mark.
+    marks_end: u64,
 }
 
 /// How an entry goes on.
@@ -43,7 +45,7 @@ enum Fate {
 
 impl<D: Disk> Appender<D> {
     pub(crate) fn new(log: Log<D>, journal: Arc<Journal>) -> Self {
-        Self { log, journal, recent: Recent::default(), payload: Vec::new() }
+        Self { log, journal, recent: Recent::default(), payload: Vec::new(), marks_end: 0 }
     }
 
     /// Appends until the journal is closed, or its disk fails.
@@ -123,7 +125,8 @@ impl<D: Disk> Appender<D> {
         told.iter().for_each(|mark| item::put_mark(&mut self.payload, mark));
         let (mut begin, mut charges, mut closed) = (0, 0_usize, Vec::new());
         for (entry, fate) in batch.entries.iter().zip(fates) {
-            if matches!(fate, Fate::Written(_)) {
+            if let Fate::Written(number) = fate {
+                self.marks_end = number.map_or(self.marks_end, |number| number.saturating_add(1));
                 self.payload.extend_from_slice(batch.bytes.get(begin..entry.end).unwrap_or_default());
                 charges = charges.saturating_add(1);
                 closed.extend(entry.has_written_intent.then_some(entry.request));
@@ -146,7 +149,7 @@ impl<D: Disk> Appender<D> {
         self.journal.backlog.set_tight_above(self.log.tight_above());
         let payload = self.payload.clone();
         self.payload.clear();
-        Ok(Some(Waiting { position, payload, charges, closed }))
+        Ok(Some(Waiting { position, payload, charges, closed, marks_end: self.marks_end }))
     }
 }
 

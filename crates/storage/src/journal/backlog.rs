@@ -19,6 +19,8 @@ pub(crate) struct Waiting {
     pub(crate) charges: usize,
     /// Those of them whose intent the database has.
     pub(crate) closed: Vec<RequestId>,
+    /// The answers of this and all earlier frames that wait for a mark are numbered below this.
+    pub(crate) marks_end: u64,
 }
 
 /// Shared by the appending thread, the database's writer and readers.
@@ -39,6 +41,8 @@ struct State {
     charges: usize,
     /// The last frame that is durable, with or without a charge.
     last: Position,
+    /// The `marks_end` of the last one that was taken.
+    marks_end: u64,
     /// Requests to have everything so far in the database.
     asked: u64,
     /// Whether the writer has taken something that it has not committed.
@@ -69,6 +73,8 @@ pub(crate) struct Taken {
     pub(crate) frames: Vec<Waiting>,
     /// How far the database has come when they are committed; `None` = as far as before.
     pub(crate) position: Option<Position>,
+    /// Answers numbered below this have their records in the database then.
+    pub(crate) marks_end: u64,
     /// The requests for everything that are answered if this was the last of it.
     pub(crate) asked: u64,
     /// Whether more waits behind it.
@@ -111,7 +117,8 @@ impl Backlog {
         let end = if has_more { frames.last().map(|frame| frame.position) } else { Some(state.last) };
         let position = end.filter(|end| end.number > self.flushed.load(Ordering::Acquire) && !frames.is_empty());
         state.is_writing = true;
-        Taken { frames, position, asked: state.asked, has_more }
+        state.marks_end = frames.last().map_or(state.marks_end, |frame| frame.marks_end);
+        Taken { frames, position, marks_end: state.marks_end, asked: state.asked, has_more }
     }
 
     /// What was taken is in the database.

@@ -12,6 +12,7 @@ on_both_engines! {
     an_unmarked_answer_is_in_doubt_after_a_kill,
     a_marked_answer_is_not_in_doubt,
     an_answer_dropped_unmarked_is_not_delivered,
+    thousands_of_answers_dropped_at_once_are_not_delivered,
 }
 
 fn intent(record: &claviger_domain::request::RequestRecord) -> Intent {
@@ -116,6 +117,23 @@ async fn an_answer_dropped_unmarked_is_not_delivered(engine: Engine) {
     let world = world.reopen().await;
     let stored = world.store().find_request(world.scope, record.id).await.unwrap().unwrap();
     assert_eq!(stored.delivery, Delivery::NotDelivered);
+    assert_eq!(world.store().list_in_doubt().await.unwrap(), vec![]);
+}
+
+async fn thousands_of_answers_dropped_at_once_are_not_delivered(engine: Engine) {
+    let mut world = World::new(engine).await;
+    world.fund(world.scope, 1_000_000).await;
+    let charges = world.store().charges();
+    // More than one group can take; each answer is dropped as soon as its charge is durable.
+    for _ in 0..3 {
+        let waiting: Vec<_> =
+            (0..1500).map(|_| charges.try_reserve().unwrap().append(world.record(world.scope))).collect();
+        for durable in waiting {
+            drop(durable.wait().await.unwrap());
+        }
+    }
+    let world = world.reopen().await;
+    eventually(&world, "SELECT COUNT(*) FROM request WHERE delivery = 'delivered'", "0").await;
     assert_eq!(world.store().list_in_doubt().await.unwrap(), vec![]);
 }
 

@@ -254,7 +254,7 @@ impl Writer {
         let mut free = Vec::new();
         self.journal.shared.take_deferred(&mut free);
         taken.has_more |= free.len() >= limits::CHARGE_GROUP;
-        let (news, _) = self.journal.shared.take(&[]);
+        let (news, _) = self.journal.shared.take_below(&[], taken.marks_end);
         let group = if self.is_broken { Err(Error::unavailable("the disk failed")) } else { read(&taken) };
         let written = match group {
             Ok(mut group) => {
