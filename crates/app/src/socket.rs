@@ -116,7 +116,7 @@ async fn answer(
         }
         Ok(_) | Err(Miss::UnknownPath) => refusal(&PublicError::new(Code::UnknownUrl)),
         Err(Miss::OtherMethod(allowed)) => {
-            refusal(&PublicError { allow: Some(allowed.join(", ")), ..PublicError::new(Code::MethodNotAllowed) })
+            refusal(&PublicError { allow: Some(allowed.join(", ").into()), ..PublicError::new(Code::MethodNotAllowed) })
         }
     }
 }

@@ -196,7 +196,7 @@ pub struct PublicError {
     /// What refused, for `x-claviger-limit`: `wallet`, `key.rpm`, ….
     pub limit: Option<&'static str>,
     /// The methods of a 405.
-    pub allow: Option<String>,
+    pub allow: Option<Box<str>>,
     /// Whether a rate limit counts tokens, which is the `type` then.
     pub counts_tokens: bool,
 }

@@ -152,6 +152,16 @@ pub const PAGE_ROWS: u32 = 100;
 
 /// Requests a minute of one key to what answers about itself: models, key, credits, verify.
 pub const SELF_SERVICE_RPM: u32 = 600;
+/// Records a minute of refusals of one key for one reason, behind the first ones.
+pub const REFUSAL_RECORDS_RPM: u32 = 60;
+/// The first refusals of a kind: as many are recorded one by one.
+pub const REFUSAL_RECORDS_BURST: u32 = 100;
+/// Records a minute of refusals of a whole node: a small part of what the charges may write.
+pub const NODE_REFUSAL_RECORDS_RPM: u32 = 12_000;
+/// Keys and reasons whose refusals are counted between two writings.
+pub const REFUSAL_KINDS: usize = 10_000;
+/// How often counters of limits that say nothing any more are dropped.
+pub const LIMITER_SWEEP: Duration = Duration::from_secs(600);
 /// Entries of a list of models.
 pub const MODEL_LIST_ENTRIES: usize = 100;
 

@@ -130,6 +130,12 @@ impl Meters {
     /// No meter reported.
     pub const NONE: Self = Self { quantities: [0; Meter::ALL.len()], reported: 0 };
 
+    /// All tokens, of whatever kind: what limits on tokens count.
+    pub fn tokens(&self) -> u64 {
+        let tokens = self.iter().filter(|(meter, _)| meter.is_token());
+        tokens.fold(0, |sum, (_, quantity)| sum.saturating_add(quantity))
+    }
+
     /// The reported quantity of a meter.
     pub fn of(&self, meter: Meter) -> Option<u64> {
         let is_reported = self.reported & bit(meter) != 0;

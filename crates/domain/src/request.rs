@@ -61,6 +61,15 @@ pub struct Attempt {
     pub head_ms: u64,
 }
 
+/// The rule that refused a request, and whose value it had then.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RefusedBy {
+    /// `key.rpm`, `environment.models`, `organization.allowed_ips`, …
+    pub rule: String,
+    /// Its value, or the part of it that mattered.
+    pub value: String,
+}
+
 /// One proxied request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestRecord {
@@ -107,6 +116,10 @@ pub struct RequestRecord {
     pub outcome: Outcome,
     /// The public code of a refusal or failure.
     pub error_code: Option<&'static str>,
+    /// The rule of a key or of its place that refused it.
+    pub refused_by: Option<Box<RefusedBy>>,
+    /// The public code that the key's shadow would have refused it with.
+    pub would_refuse: Option<&'static str>,
     /// The row of the cut-off rule, 1 to 20.
     pub rule: u8,
     /// Where the meters came from.

@@ -3,9 +3,10 @@
 //! Order of `wire.md` §1: model, price, bound, credit; last, under the hold, the key's state and the validity lease are
 //! read once more. A refusal gives the hold back by dropping it, so it never burns credit.
 
-use crate::authenticated::{Caller, NotUsable, check_state};
+use crate::authenticated::{Caller, check_state};
 use crate::credit::{CLAMP_FLOOR, set_aside};
 use crate::drain::DrainPermit;
+use crate::limits::{self, Pass};
 use crate::local;
 use crate::memory::Room;
 use crate::node::Node;
@@ -15,7 +16,7 @@ use crate::respond::Refusal;
 use crate::running::RunningRequest;
 use crate::wallets::WalletHold;
 use claviger_domain::catalog::{Model, Pricing};
-use claviger_domain::endpoint::EndpointName;
+use claviger_domain::endpoint::{EndpointName, Operation};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::Meter;
 use claviger_domain::money::Nano;
@@ -37,6 +38,8 @@ pub(crate) struct Admitted {
     pub(crate) caller: Caller,
     pub(crate) ask: Box<ChatAsk>,
     pub(crate) headers: HeaderMap,
+    /// What it has taken of its limits.
+    pub(crate) pass: Pass,
     /// Held for as long as body or answer is.
     pub(crate) room: Room,
     pub(crate) model: Arc<Model>,
@@ -62,8 +65,8 @@ impl Admitted {
     /// # Errors
     /// 400 unpriced, unserved; 401, 403 gone meanwhile; 403, 404 model; 429 credit; 503 when a charge could not be kept.
     pub(crate) async fn hold(from: Parsed, node: &Node, trace: &mut Trace) -> Result<Box<Self>, Refusal> {
-        let Parsed { caller, ask, headers, room, .. } = from;
-        let model = find_model(node, &caller, &ask.model)?;
+        let Parsed { caller, mut pass, ask, headers, room, .. } = from;
+        let model = find_model(node, &caller, &ask.model, trace)?;
         if model.id != ask.model {
             trace.alias = Some(std::mem::replace(&mut trace.model, model.id.clone()));
         }
@@ -80,10 +83,16 @@ impl Admitted {
             Pricing::Unpriced => return Err(not_priced(&model.id)),
         };
         let Priced { bound, mut output_limit } = bound_of(&ask, &model, sheet.as_deref())?;
+        let of_whom = (&*caller.key, &*caller.tenant);
+        limits::take_tokens(node, &mut pass, of_whom, &model.id, ask.estimated_input_tokens())?;
+        if pass.would_refuse() {
+            trace.note_would_refuse(Code::RateLimitExceeded);
+        }
         let running = node.running.begin(caller.key.id);
         let mut admitted = Box::new(Self {
             caller,
             ask,
+            pass,
             headers,
             room,
             model,
@@ -108,19 +117,23 @@ impl Admitted {
             admitted.hold = Some(hold);
         }
         admitted.output_limit = output_limit;
-        admitted.look_once_more(node)?;
+        admitted.look_once_more(node, trace)?;
         Ok(admitted)
     }
 
     /// The instant of admission: what has died while the body came in is refused here. The clock is read last, so that a
     /// process which stood still in between does not believe what it read before.
-    fn look_once_more(&self, node: &Node) -> Result<(), Refusal> {
-        let key = node.snapshot.keys.find(self.caller.key.id);
-        let usable = match key {
-            Some(key) => check_state(&key, self.caller.secret, node),
-            None => Err(NotUsable::Suspended),
-        };
-        usable.map_err(|refused| refused.told(&[], &node.settings.prefixes))?;
+    fn look_once_more(&self, node: &Node, trace: &mut Trace) -> Result<(), Refusal> {
+        let Caller { key, secret, tenant } = &self.caller;
+        let found = node.snapshot.keys.find(key.id).zip(node.snapshot.find_organization(key.organization()));
+        let Some((key_now, tenant_now)) = found else { return Err(Code::OrganizationSuspended.into()) };
+        let is_unchanged = Arc::ptr_eq(&key_now, key) && Arc::ptr_eq(&tenant_now, tenant);
+        let caller = Caller { key: key_now, secret: *secret, tenant: tenant_now };
+        check_state(&caller, node).map_err(|refused| refused.told(&[], &node.settings.prefixes))?;
+        if !is_unchanged {
+            limits::check_address(&caller.key, &caller.tenant, trace)?;
+            limits::check_endpoint(&caller.key, Operation::ChatCompletions, trace)?;
+        }
         if !node.snapshot.is_fresh(node.monotonic()) {
             return Err(Code::AuthorizationStale.into());
         }
@@ -144,18 +157,21 @@ impl Admitted {
     }
 }
 
-fn find_model(node: &Node, caller: &Caller, id: &str) -> Result<Arc<Model>, Refusal> {
+fn find_model(node: &Node, caller: &Caller, id: &str, trace: &mut Trace) -> Result<Arc<Model>, Refusal> {
     let catalog = node.catalog.load();
     let Some(model) = catalog.find_model(id) else { return Err(local::model_not_found(node, id)) };
     if caller.key.is_test && !model.is_simulated {
         let message = format!("A test key reaches the simulator's models only; `{id}` is a live model.");
         return Err(PublicError::with_message(Code::ModelNotAllowed, message).about("model").into());
     }
-    if matches!(model.pricing, Pricing::Unpriced) {
-        return Err(not_priced(&model.id));
-    }
-    if !local::is_visible(node, caller, model) {
+    // Without a price nobody sees it; who knows its name is told why, if it may be called at all.
+    let is_unpriced = matches!(model.pricing, Pricing::Unpriced);
+    if !is_unpriced && !local::is_visible(node, caller, model) {
         return Err(local::model_not_found(node, id));
+    }
+    limits::check_model((&caller.key, &caller.tenant), id, model, trace)?;
+    if is_unpriced {
+        return Err(not_priced(&model.id));
     }
     if !model.endpoints.contains(&EndpointName::ChatCompletions) {
         let message = format!("The model `{id}` does not serve chat completions.");

@@ -1,13 +1,14 @@
 //! Stage 3: the credential becomes a caller, from memory alone (`keys.md` §2.1, steps 1 to 9).
 
 use crate::alarms::Fact;
+use crate::limits::{self, Pass};
 use crate::matched::Matched;
 use crate::node::Node;
 use crate::observe::Trace;
 use crate::respond::Refusal;
-use crate::snapshot::{KeyEntry, Presented, Unusable};
+use crate::snapshot::{KeyEntry, Presented, Tenant, Unusable};
 use claviger_domain::credential;
-use claviger_domain::endpoint::Authentication;
+use claviger_domain::endpoint::{Authentication, Operation};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::SecretId;
 use claviger_domain::key::{self, Class, KeyState, KeyText, Prefixes, mask};
@@ -25,6 +26,7 @@ pub(crate) struct Caller {
     pub(crate) key: Arc<KeyEntry>,
     /// Which of the key's secrets was presented.
     pub(crate) secret: SecretId,
+    pub(crate) tenant: Arc<Tenant>,
 }
 
 impl Caller {
@@ -44,6 +46,8 @@ impl Caller {
 pub(crate) struct Authenticated {
     pub(crate) matched: Box<Matched>,
     pub(crate) caller: Caller,
+    /// What it has taken of its limits.
+    pub(crate) pass: Pass,
     /// Only this file makes one.
     _made_here: (),
 }
@@ -58,12 +62,13 @@ impl Authenticated {
         node: &Node,
         trace: &mut Trace,
     ) -> Result<Self, Box<(Refusal, Box<Matched>)>> {
-        match find_caller(&matched, node, trace) {
-            Ok(caller) => {
-                node.used(&caller, trace.arrived.wall);
-                trace.caller = Some(caller.clone());
-                Ok(Self { matched, caller, _made_here: () })
-            }
+        let found = find_caller(&matched, node, trace).and_then(|caller| {
+            node.used(&caller, trace.arrived.wall);
+            let pass = enter(&matched, &caller, node, trace)?;
+            Ok((caller, pass))
+        });
+        match found {
+            Ok((caller, pass)) => Ok(Self { matched, caller, pass, _made_here: () }),
             Err(refusal) => Err(Box::new((refusal, matched))),
         }
     }
@@ -72,6 +77,7 @@ impl Authenticated {
 fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Caller, Refusal> {
     let head = &matched.received.head;
     let prefixes = &node.settings.prefixes;
+    trace.address = limits::client_of(node, trace.client, &head.headers);
     let text = credential::choose(&presented(&head.headers))?;
     #[cfg(feature = "bugs")]
     crate::bugs::secret_in_a_log_line(text);
@@ -93,23 +99,29 @@ fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Call
     if let Some(bait) = found.as_ref().filter(|found| found.key.is_canary) {
         alarm(node, trace, &head.headers, bait, NoticeKind::CanaryHit);
     }
-    let Some(Presented { key, secret }) = found.filter(|found| !found.key.is_canary) else {
+    let found = found.filter(|found| !found.key.is_canary);
+    let found = found.map(|found| (node.snapshot.find_organization(found.key.organization()), found));
+    let Some((tenant, Presented { key, secret })) = found else {
         return Err(match KeyText::parse(text, prefixes) {
             Ok(_) => incorrect(text, prefixes, "No key of this server matches it."),
             Err(diagnosis) => incorrect(text, prefixes, &diagnosis.sentence()),
         });
     };
-    let caller = Caller { key, secret };
+    // A key without an organization cannot be stored.
+    let tenant = tenant.ok_or(Code::OrganizationSuspended)?;
+    let caller = Caller { key, secret, tenant };
     // From here on the secret has matched: refusals are told why, and leave a record.
     trace.caller = Some(caller.clone());
-    if let Err(refused) = check_state(&caller.key, caller.secret, node) {
+    if let Err(refused) = check_state(&caller, node) {
         if refused.has_ended() {
             let presented = Presented { key: Arc::clone(&caller.key), secret: caller.secret };
             alarm(node, trace, &head.headers, &presented, NoticeKind::EndedKeyUsed);
         }
         return Err(refused.told(text, prefixes));
     }
+    limits::check_address(&caller.key, &caller.tenant, trace)?;
     check_class(caller.key.class, matched.found.row.authentication)?;
+    limits::check_endpoint(&caller.key, matched.found.row.operation, trace)?;
     Ok(caller)
 }
 
@@ -122,7 +134,7 @@ pub(crate) fn alarm(node: &Node, trace: &Trace, headers: &HeaderMap, presented: 
         key,
         secret: presented.secret,
         path: trace.operation.map_or("", |operation| operation.name()),
-        by: node.stranger(trace.client.ip(), headers, trace.request_id_text.clone()),
+        by: node.stranger(trace.client_ip(), headers, trace.request_id_text.clone()),
     };
     node.alarms.raise(node.now().monotonic, fact, key, kind);
 }
@@ -136,6 +148,20 @@ pub(crate) fn alarm_of_url(node: &Node, trace: &Trace, headers: &HeaderMap, quer
             let kind = if presented.key.is_canary { NoticeKind::CanaryHit } else { NoticeKind::KeyExposed };
             alarm(node, trace, headers, &presented, kind);
         }
+    }
+}
+
+/// Step 10. What a key asks about itself counts in a limit of its own.
+fn enter(matched: &Matched, caller: &Caller, node: &Node, trace: &mut Trace) -> Result<Pass, Refusal> {
+    match matched.found.row.operation {
+        Operation::ChatCompletions => {
+            let pass = limits::enter(node, &caller.key, &caller.tenant)?;
+            if pass.would_refuse() {
+                trace.note_would_refuse(Code::RateLimitExceeded);
+            }
+            Ok(pass)
+        }
+        _ => limits::self_service(node, &caller.key).map(|()| Pass::default()),
     }
 }
 
@@ -168,12 +194,11 @@ impl NotUsable {
 }
 
 /// Steps 6 and 7; asked at authentication and once more at the hold.
-pub(crate) fn check_state(key: &KeyEntry, secret: SecretId, node: &Node) -> Result<(), NotUsable> {
-    let tenant = node.snapshot.find_organization(key.organization());
-    let lifetime = tenant.as_ref().and_then(|tenant| tenant.lifetime);
-    key.check(secret, lifetime, node.wall()).map_err(NotUsable::Key)?;
-    match tenant.map(|tenant| tenant.state) {
-        Some(OrganizationState::Active | OrganizationState::SetUp) => Ok(()),
+pub(crate) fn check_state(caller: &Caller, node: &Node) -> Result<(), NotUsable> {
+    let Caller { key, secret, tenant } = caller;
+    key.check(*secret, tenant.lifetime, node.wall()).map_err(NotUsable::Key)?;
+    match tenant.state {
+        OrganizationState::Active | OrganizationState::SetUp => Ok(()),
         _ => Err(NotUsable::Suspended),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::authenticated::{Authenticated, Caller};
 use crate::flow::Flow;
+use crate::limits;
 use crate::node::Node;
 use crate::respond::{self, Refusal};
 use bytes::Bytes;
@@ -24,11 +25,16 @@ pub(crate) fn is_visible(node: &Node, caller: &Caller, model: &Model) -> bool {
     is_callable && is_on_side
 }
 
+/// Whether it may call it too: what it may not call is not shown (W19).
+fn is_callable(node: &Node, caller: &Caller, id: &str, model: &Model) -> bool {
+    is_visible(node, caller, model) && limits::is_callable(&caller.key, &caller.tenant, id, model)
+}
+
 pub(crate) fn list_models(node: &Node, from: &Authenticated) -> Response<Flow> {
     let catalog = node.catalog.load();
     let items: Vec<ModelItem<'_>> = catalog
         .list()
-        .filter(|(_, model)| is_visible(node, &from.caller, model))
+        .filter(|(id, model)| is_callable(node, &from.caller, id, model))
         .map(|(id, model)| item(id, model))
         .collect();
     respond::json(list_body(&items))
@@ -38,7 +44,7 @@ pub(crate) fn find_model(node: &Node, from: &Authenticated) -> Result<Response<F
     let id = from.matched.found.captured("id").unwrap_or_default();
     let catalog = node.catalog.load();
     match catalog.find_model(id) {
-        Some(model) if is_visible(node, &from.caller, model) => Ok(respond::json(item_body(&item(id, model)))),
+        Some(model) if is_callable(node, &from.caller, id, model) => Ok(respond::json(item_body(&item(id, model)))),
         _ => Err(model_not_found(node, id)),
     }
 }

@@ -79,6 +79,6 @@ fn is_method_of_ours(method: &str) -> bool {
 
 fn not_allowed(allow: String) -> Refusal {
     let mut error = PublicError::new(Code::MethodNotAllowed);
-    error.allow = Some(allow);
+    error.allow = Some(allow.into());
     error.into()
 }

@@ -3,8 +3,10 @@
 use crate::alarms::Alarms;
 use crate::authenticated::Caller;
 use crate::drain::Drains;
+use crate::limits::Limiters;
 use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
+use crate::refusals::RefusalCounts;
 use crate::running::Running;
 use crate::snapshot::{Follower, Neighbours, Snapshot, Waited, Watchtower};
 use crate::tasks::Tasks;
@@ -92,6 +94,7 @@ pub(crate) struct Node {
     pub(crate) running: Running,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
+    pub(crate) refusals: RefusalCounts,
     clock: Arc<dyn Clock>,
     random: Mutex<Box<dyn Random>>,
     /// This start of this node.
@@ -129,7 +132,9 @@ impl Gateway {
         let id = NodeId::generate(clock.now().wall, &mut *random);
         let validity = settings.validity_lease;
         let wallets = Arc::new(Wallets::new(store.engine() == Engine::Postgres));
-        let mut follower = Follower::new(store.clone(), Arc::clone(&wallets), Arc::clone(&clock), id, validity);
+        let limiters = Limiters::new(clock.now(), settings.key_limits, settings.self_service_rpm);
+        let mut follower =
+            Follower::new(store.clone(), Arc::clone(&wallets), limiters, Arc::clone(&clock), id, validity);
         follower.join().await?;
         let snapshot = Arc::clone(&follower.snapshot);
         let watchtower = Watchtower::new(store.clone(), Arc::clone(&clock), validity);
@@ -148,6 +153,7 @@ impl Gateway {
             running: Running::new(),
             tasks: Tasks::default(),
             metrics: Metrics::default(),
+            refusals: RefusalCounts::default(),
             clock,
             random: Mutex::new(random),
             id,
@@ -169,6 +175,7 @@ impl Gateway {
         node.tasks.spawn(crate::drain::run(Arc::downgrade(&node), abandoned, node.stop.subscribe()));
         node.tasks.spawn(Node::write_last_uses(Arc::clone(&node)));
         node.tasks.spawn(Node::tell_alarms(Arc::clone(&node)));
+        node.tasks.spawn(Node::keep_counts(Arc::clone(&node)));
         node.tasks.spawn(Node::sweep_upstreams(Arc::clone(&node)));
         node.tasks.spawn(Node::answer_charges(Arc::clone(&node)));
         Ok(Self(node))
@@ -268,6 +275,11 @@ impl Node {
         self.clock.monotonic()
     }
 
+    /// The clock itself, for what outlives the call.
+    pub(crate) const fn shared_clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     pub(crate) fn new_request_id(&self, at: Timestamp) -> RequestId {
         RequestId::generate(at, &mut **self.random.lock())
     }
@@ -345,6 +357,32 @@ impl Node {
     pub(crate) fn used(&self, caller: &Caller, at: Timestamp) {
         if self.snapshot.keys.used(&caller.key, caller.secret, at) {
             self.first_use.notify_one();
+        }
+    }
+
+    /// Writes counts of refusals in batches, once more when the node stops, and drops counters that say nothing.
+    async fn keep_counts(self: Arc<Self>) {
+        let mut stopped = self.stop.subscribe();
+        let mut swept = self.now().monotonic;
+        loop {
+            let is_last = tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => true,
+                () = tokio::time::sleep(limits::LAST_USE_FLUSH) => false,
+            };
+            let now = self.now();
+            let refused = self.refusals.take(now.monotonic);
+            if !refused.is_empty()
+                && let Err(error) = self.store.add_refusals(refused, now.wall).await
+            {
+                tracing::warn!(%error, "counts of refused requests could not be written and are lost");
+            }
+            if now.monotonic.since(swept) >= limits::LIMITER_SWEEP {
+                self.snapshot.limiters.sweep(now.monotonic);
+                swept = now.monotonic;
+            }
+            if is_last {
+                return;
+            }
         }
     }
 

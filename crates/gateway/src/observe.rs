@@ -5,11 +5,12 @@
 
 use crate::authenticated::Caller;
 use crate::node::Node;
+use claviger_domain::address::ClientAddress;
 use claviger_domain::endpoint::Operation;
 use claviger_domain::error::Code;
 use claviger_domain::id::RequestId;
 use claviger_domain::time::Now;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// One request, as far as it has come.
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub(crate) struct Trace {
     /// The alias that was sent in its place.
     pub(crate) alias: Option<String>,
     pub(crate) is_stream: bool,
+    /// Who calls, behind proxies that are trusted.
+    pub(crate) address: ClientAddress,
+    /// What the key's shadow would have refused it with.
+    pub(crate) would_refuse: Option<Code>,
 }
 
 impl Trace {
@@ -42,6 +47,8 @@ impl Trace {
             model: String::new(),
             alias: None,
             is_stream: false,
+            address: ClientAddress::Known(client.ip().to_canonical()),
+            would_refuse: None,
         }
     }
 
@@ -54,6 +61,21 @@ impl Trace {
             model: String::new(),
             alias: None,
             ..*self
+        }
+    }
+
+    /// The client's address, or the peer's where the client is not known.
+    pub(crate) fn client_ip(&self) -> IpAddr {
+        match self.address {
+            ClientAddress::Known(address) => address,
+            ClientAddress::Unknown => self.client.ip(),
+        }
+    }
+
+    /// The first thing that a shadow would have refused is told.
+    pub(crate) const fn note_would_refuse(&mut self, code: Code) {
+        if self.would_refuse.is_none() {
+            self.would_refuse = Some(code);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::authenticated::{Authenticated, Caller};
 use crate::body::PacedBody;
+use crate::limits::Pass;
 use crate::memory::Room;
 use crate::node::Node;
 use crate::observe::Trace;
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderValue, header};
 /// A request whose body is understood.
 pub(crate) struct Parsed {
     pub(crate) caller: Caller,
+    pub(crate) pass: Pass,
     pub(crate) ask: Box<ChatAsk>,
     /// Those of the client's headers that may be passed on (W22).
     pub(crate) headers: HeaderMap,
@@ -31,7 +33,7 @@ impl Parsed {
     /// # Errors
     /// 415 and 413 before the first byte; 400, 408, 413 while it comes, which end the connection; 400 by the scan.
     pub(crate) async fn read(from: Authenticated, node: &Node, trace: &mut Trace) -> Result<Self, Unparsed> {
-        let Authenticated { matched, caller, .. } = from;
+        let Authenticated { matched, caller, pass, .. } = from;
         if let Err(refusal) =
             check_head(&matched.received.head.headers, matched.received.length, matched.found.row.body_bytes_max)
         {
@@ -46,7 +48,7 @@ impl Parsed {
         // A key written into the wrong field must not reach logs and records.
         trace.model = redacted(&ask.model, &node.settings.prefixes).into_owned();
         trace.is_stream = ask.is_stream;
-        Ok(Self { caller, ask, headers, room, _made_here: () })
+        Ok(Self { caller, pass, ask, headers, room, _made_here: () })
     }
 }
 

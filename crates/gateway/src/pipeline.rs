@@ -23,6 +23,7 @@ use bytes::Bytes;
 use claviger_domain::endpoint::{ErrorShape, Match, Operation};
 use claviger_domain::error::Code;
 use claviger_domain::limits;
+use claviger_domain::request::RefusedBy;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -202,9 +203,13 @@ impl Walk<'_> {
         reply
     }
 
-    /// Refusals of a valid key are records with charge 0; unauthenticated ones are only counted.
+    /// Refusals of a valid key are counted, and records with charge 0, as many as `refusals.rs` lets through;
+    /// unauthenticated ones are only counted.
     fn record(&self, refusal: &Refusal, trace: &Trace) {
         let (Some(caller), Some(Operation::ChatCompletions)) = (&trace.caller, trace.operation) else { return };
+        if !self.node.refusals.note(caller, refusal.error.code, self.node.monotonic()) {
+            return;
+        }
         let Ok(slot) = self.node.charges.try_reserve() else {
             self.node.metrics.records_lost.fetch_add(1, Ordering::Relaxed);
             return;
@@ -212,6 +217,9 @@ impl Walk<'_> {
         let mut record = crate::settled::blank_record(self.node, trace, caller);
         record.status = refusal.error.code.status();
         record.error_code = Some(refusal.error.code.text());
+        let rule = refusal.limited.as_ref().and_then(|limited| limited.rule.as_ref());
+        record.refused_by =
+            rule.map(|rule| Box::new(RefusedBy { rule: rule.name.to_owned(), value: rule.value.clone() }));
         drop(slot.append(record));
     }
 }

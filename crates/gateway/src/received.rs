@@ -78,7 +78,7 @@ fn check_head(head: &http::request::Parts) -> Result<(), Refusal> {
     check_connection(&head.headers)?;
     if head.method == Method::CONNECT {
         let mut error = PublicError::new(Code::MethodNotAllowed);
-        error.allow = Some("GET, HEAD, POST, DELETE, OPTIONS".to_owned());
+        error.allow = Some("GET, HEAD, POST, DELETE, OPTIONS".into());
         return Err(Refusal::closing(error));
     }
     match head.headers.get(header::EXPECT) {

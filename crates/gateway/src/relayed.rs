@@ -203,6 +203,9 @@ fn extra_headers(open: &crate::exchange::Open) -> http::HeaderMap {
     {
         headers.insert(HeaderName::from_static("x-claviger-removed"), value);
     }
+    if let Some(shown) = open.admitted.pass.shown() {
+        respond::limit_headers(&mut headers, &shown, ErrorShape::OpenAi, open.trace.arrived.wall);
+    }
     if let Some(at) = open.admitted.caller.stops_at(&open.node)
         && let Ok(value) = HeaderValue::from_str(&at.rfc3339())
     {

@@ -5,6 +5,8 @@ use crate::observe::Trace;
 use bytes::Bytes;
 use claviger_domain::endpoint::ErrorShape;
 use claviger_domain::error::{Code, PublicError};
+use claviger_domain::time::Timestamp;
+use claviger_wire::rate_headers::{ShownLimits, rate_headers};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 /// Why a stage refused. It carries no stage: what is known of the request is in its [`Trace`].
@@ -12,6 +14,24 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 pub(crate) struct Refusal {
     pub(crate) error: PublicError,
     pub(crate) form: Form,
+    /// What refused and what it is shown with; few refusals have it.
+    pub(crate) limited: Option<Box<Limited>>,
+}
+
+/// What a rule of a key or of its place refused with.
+#[derive(Debug, Default)]
+pub(crate) struct Limited {
+    pub(crate) rule: Option<Rule>,
+    pub(crate) shown: Option<ShownLimits>,
+}
+
+/// The rule that refused, for the record.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    /// `key.rpm`, `environment.models`, …
+    pub(crate) name: &'static str,
+    /// Its value, or the part of it that mattered.
+    pub(crate) value: String,
 }
 
 /// How a refusal leaves.
@@ -27,17 +47,29 @@ pub(crate) enum Form {
 
 impl Refusal {
     pub(crate) fn closing(error: impl Into<PublicError>) -> Self {
-        Self { error: error.into(), form: Form::Closing }
+        Self { form: Form::Closing, ..error.into().into() }
     }
 
     pub(crate) fn bare(status: StatusCode) -> Self {
-        Self { error: PublicError::new(Code::InvalidHost), form: Form::Bare(status) }
+        Self { form: Form::Bare(status), ..Code::InvalidHost.into() }
+    }
+
+    /// Names the rule that refused.
+    pub(crate) fn by(mut self, rule: Rule) -> Self {
+        self.limited.get_or_insert_default().rule = Some(rule);
+        self
+    }
+
+    /// Shows the limit that refused.
+    pub(crate) fn showing(mut self, shown: ShownLimits) -> Self {
+        self.limited.get_or_insert_default().shown = Some(shown);
+        self
     }
 }
 
 impl From<PublicError> for Refusal {
     fn from(error: PublicError) -> Self {
-        Self { error, form: Form::Usual }
+        Self { error, form: Form::Usual, limited: None }
     }
 }
 
@@ -67,6 +99,9 @@ pub(crate) fn refusal(refusal: &Refusal, shape: ErrorShape, trace: &Trace, out_o
         }
     }
     headers.insert(header::CONTENT_TYPE, JSON);
+    if let Some(shown) = refusal.limited.as_ref().and_then(|limited| limited.shown.as_ref()) {
+        limit_headers(headers, shown, shape, trace.arrived.wall);
+    }
     if refusal.error.code == Code::UnsupportedContentEncoding {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
@@ -87,6 +122,15 @@ pub(crate) fn json(body: Bytes) -> Response<Flow> {
     let mut reply = Response::new(Flow::whole(body));
     reply.headers_mut().insert(header::CONTENT_TYPE, JSON);
     reply
+}
+
+/// What is left of the tightest limits (W25).
+pub(crate) fn limit_headers(headers: &mut HeaderMap, shown: &ShownLimits, shape: ErrorShape, now: Timestamp) {
+    for (name, value) in rate_headers(shown, shape, now) {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
 }
 
 /// The connection ends behind this reply.

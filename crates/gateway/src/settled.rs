@@ -39,7 +39,8 @@ impl Settled {
         let absorbed = Nano(known.saturating_sub(charge).0.max(0));
         let record = record(&mut open, verdict, status, code, Figures { held, charge, absorbed });
         let Open { node, trace, admitted, .. } = *open;
-        let Admitted { caller, hold, slot, .. } = *admitted;
+        let Admitted { caller, hold, slot, pass, .. } = *admitted;
+        pass.settle(verdict.charged.or(verdict.known).map_or(0, |usage| usage.meters.tokens()));
         let organization = caller.key.organization();
         let metrics = &node.metrics;
         metrics.holds_open.fetch_sub(1, Ordering::Relaxed);
@@ -156,6 +157,8 @@ pub(crate) fn blank_record(
         status: 0,
         outcome: Outcome::Refused,
         error_code: None,
+        refused_by: None,
+        would_refuse: trace.would_refuse.map(Code::text),
         rule: 19,
         usage_source: UsageSource::None,
         is_anomalous: false,

@@ -47,6 +47,12 @@ impl Object {
         self.0.push_str(if value { "true" } else { "false" });
     }
 
+    /// An object.
+    pub(crate) fn object(&mut self, name: &'static str, object: Self) {
+        self.name(name);
+        self.0.push_str(&object.end());
+    }
+
     /// A list of objects.
     pub(crate) fn list(&mut self, name: &'static str, objects: impl Iterator<Item = Self>) {
         self.name(name);
@@ -88,6 +94,7 @@ mod tests {
         object.number("least", i64::MIN);
         object.number("most", u64::MAX);
         object.flag("yes", true);
+        object.object("inner", Object::with_capacity(0));
         object.list("empty", std::iter::empty());
         let one = |number: u8| {
             let mut object = Object::with_capacity(8);
@@ -98,7 +105,7 @@ mod tests {
         let read: Value = serde_json::from_str(&object.end()).unwrap();
         let expected = json!({
             "a": "plain", "b": "\"\\\n\u{1}", "c": "ü\u{2028}", "d": "", "least": i64::MIN, "most": u64::MAX, "yes": true,
-            "empty": [], "list": [{ "n": 1 }, { "n": 2 }, {}],
+            "inner": {}, "empty": [], "list": [{ "n": 1 }, { "n": 2 }, {}],
         });
         assert_eq!(read, expected);
         assert_eq!(Object::with_capacity(0).end(), "{}");

@@ -12,7 +12,7 @@ use claviger_domain::id::PriceVersionId;
 use claviger_domain::ledger::{TransferId, TransferKind};
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::Nano;
-use claviger_domain::request::{Attempt, Delivery, Outcome, RequestRecord};
+use claviger_domain::request::{Attempt, Delivery, Outcome, RefusedBy, RequestRecord};
 use claviger_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -78,6 +78,10 @@ struct Detail<'a> {
     status: u16,
     #[serde(default)]
     error_code: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    refused_by: Option<Cow<'a, RefusedBy>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    would_refuse: Option<Cow<'a, str>>,
     rule: u8,
     usage_source: Cow<'a, str>,
     #[serde(default)]
@@ -220,6 +224,13 @@ fn detail(record: &RequestRecord, price_version: Option<&str>) -> String {
     }
     detail.number("status", record.status);
     detail.text_or_none("error_code", record.error_code);
+    if let Some(refused) = record.refused_by.as_deref() {
+        let mut by = Object::with_capacity(64);
+        by.text("rule", &refused.rule);
+        by.text("value", &refused.value);
+        detail.object("refused_by", by);
+    }
+    detail.text_or_none("would_refuse", record.would_refuse);
     detail.number("rule", record.rule);
     detail.text("usage_source", record.usage_source.name());
     if record.is_anomalous {
@@ -275,6 +286,8 @@ pub(crate) fn read<R: Cells>(row: &R) -> Result<RequestRecord, Error> {
         status: detail.status,
         outcome: known(Outcome::from_name(&outcome), "request.outcome", &outcome)?,
         error_code: detail.error_code.as_deref().and_then(code),
+        refused_by: detail.refused_by.map(|refused| Box::new(refused.into_owned())),
+        would_refuse: detail.would_refuse.as_deref().and_then(code),
         rule: detail.rule,
         usage_source: known(UsageSource::from_name(&detail.usage_source), "request.detail", &id)?,
         is_anomalous: detail.anomaly,

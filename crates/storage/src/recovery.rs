@@ -139,6 +139,8 @@ async fn lose(tx: &mut Tx<'_>, seat: &str, now: Now) -> Result<u64, Error> {
             status: 0,
             outcome: Outcome::NodeLost,
             error_code: None,
+            refused_by: None,
+            would_refuse: None,
             rule: 16,
             usage_source: UsageSource::None,
             is_anomalous: false,

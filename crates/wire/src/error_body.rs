@@ -40,7 +40,7 @@ pub fn render(error: &PublicError, shape: ErrorShape, request_id: &str) -> Error
         headers.push(("accept-encoding", "identity".to_owned()));
     }
     if let Some(methods) = &error.allow {
-        headers.push(("allow", methods.clone()));
+        headers.push(("allow", methods.to_string()));
     }
     if let Some(limit) = error.limit {
         headers.push(("x-claviger-limit", limit.to_owned()));

@@ -67,6 +67,8 @@ const USAGE: Object = object(
 );
 
 /// Open: what a request was is told by more members as endpoints come.
+const REFUSED_BY: Object = object("RefusedBy", &[must("rule", Shape::Text), must("value", Shape::Text)]);
+
 const REQUEST: Object = Object {
     name: "Request",
     fields: &[
@@ -84,6 +86,8 @@ const REQUEST: Object = Object {
         must("status", Shape::Whole),
         must("outcome", Shape::Text),
         must("error_code", TEXT_OR_NULL),
+        must("refused_by", Shape::OrNull(&Shape::Of(&REFUSED_BY))),
+        must("would_refuse", TEXT_OR_NULL),
         must("meters", METERS),
         must("price_version", TEXT_OR_NULL),
         must("hold", Shape::Amount),

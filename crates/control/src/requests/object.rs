@@ -1,6 +1,6 @@
 //! A request record as replies show it.
 
-use claviger_domain::request::{Attempt, RequestRecord};
+use claviger_domain::request::{Attempt, RefusedBy, RequestRecord};
 use claviger_domain::time::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub(crate) struct RequestObject {
     status: u16,
     outcome: &'static str,
     error_code: Option<&'static str>,
+    refused_by: Option<RefusedBy>,
+    would_refuse: Option<&'static str>,
     rule: u8,
     usage_source: &'static str,
     usage_anomaly: bool,
@@ -67,6 +69,8 @@ impl RequestObject {
             status: record.status,
             outcome: record.outcome.name(),
             error_code: record.error_code,
+            refused_by: record.refused_by.as_deref().cloned(),
+            would_refuse: record.would_refuse,
             rule: record.rule,
             usage_source: record.usage_source.name(),
             usage_anomaly: record.is_anomalous,

@@ -47,6 +47,8 @@ async fn charge(world: &World, key: &Value) -> RequestRecord {
         status: 200,
         outcome: Outcome::Complete,
         error_code: None,
+        refused_by: None,
+        would_refuse: None,
         rule: 1,
         usage_source: UsageSource::UpstreamFinal,
         is_anomalous: false,

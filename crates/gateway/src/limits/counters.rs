@@ -45,8 +45,11 @@ impl Counters {
     }
 
     /// The policy changed: what was counted is counted under the new rates.
-    pub(crate) fn convert(&self, former: &Rates, rates: &Rates, now: Monotonic) {
-        let words = [(&self.requests, former.requests, rates.requests), (&self.tokens, former.tokens, rates.tokens)];
+    pub(crate) fn convert(&self, former: &Rates, rates: Option<&Rates>, now: Monotonic) {
+        let words = [
+            (&self.requests, former.requests, rates.and_then(|rates| rates.requests)),
+            (&self.tokens, former.tokens, rates.and_then(|rates| rates.tokens)),
+        ];
         for (word, former, rate) in words {
             match (former, rate) {
                 (Some(former), Some(rate)) if former != rate => {
@@ -182,7 +185,7 @@ mod tests {
         for _ in 0..9 {
             assert!(counters.take_request(&former.requests.unwrap(), now).is_ok());
         }
-        counters.convert(&former, &raised, now);
+        counters.convert(&former, Some(&raised), now);
         assert_eq!(counters.read_requests(&raised.requests.unwrap(), now).remaining, 1);
         let restarted = Counters::exhausted(&former, now);
         assert!(restarted.take_request(&former.requests.unwrap(), now).is_err());

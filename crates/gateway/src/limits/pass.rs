@@ -81,7 +81,7 @@ impl Pass {
         if subjects.is_empty() {
             return Ok(());
         }
-        let now = clock.now().monotonic;
+        let now = clock.monotonic();
         let mut entering = Held { clock: Arc::clone(clock), parts: Vec::with_capacity(3), would_refuse: false };
         // What shadows is judged behind all that refuses, and takes nothing where it would refuse.
         let (shadows, enforced): (Vec<_>, Vec<_>) = subjects.into_iter().partition(|subject| subject.is_shadow);
@@ -126,7 +126,7 @@ impl Pass {
     /// 429 of the first subject that has too few left.
     pub(crate) fn take_tokens(&mut self, estimate: u64) -> Result<(), Refusal> {
         let Some(held) = &mut self.0 else { return Ok(()) };
-        let now = held.clock.now().monotonic;
+        let now = held.clock.monotonic();
         let mut refusal = None;
         for part in &mut held.parts {
             let Some(rate) = part.subject.rates.tokens.filter(|_| part.tokens.is_none()) else { continue };
@@ -151,7 +151,7 @@ impl Pass {
     /// The answer is over and has used this many tokens in truth.
     pub(crate) fn settle(mut self, used: u64) {
         if let Some(held) = &mut self.0 {
-            let now = held.clock.now().monotonic;
+            let now = held.clock.monotonic();
             held.parts.iter_mut().for_each(|part| part.settle_tokens(used, now));
         }
     }
@@ -164,7 +164,7 @@ impl Pass {
     /// The tightest limits, for the headers of the answer; `None` where nothing limits rates.
     pub(crate) fn shown(&self) -> Option<ShownLimits> {
         let held = self.0.as_ref()?;
-        let now = held.clock.now().monotonic;
+        let now = held.clock.monotonic();
         let mut shown = ShownLimits::default();
         for Part { subject, .. } in held.parts.iter().filter(|part| !part.subject.is_shadow) {
             if let Some(rate) = &subject.rates.requests {
@@ -223,7 +223,7 @@ impl Part {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let now = self.clock.now().monotonic;
+        let now = self.clock.monotonic();
         self.parts.iter_mut().for_each(|part| part.close(now));
     }
 }

@@ -82,3 +82,11 @@ fn refusal(subject: &Subject, kind: Kind, limit: u32, message: String, wait: Dur
     error.retry = Retry::After(wait);
     Refusal::from(error).by(Rule { name, value: limit.to_string() })
 }
+
+/// Too many requests about the key itself.
+pub(super) fn self_service(subject: &Subject, full: Full, now: Monotonic) -> Refusal {
+    let mut refusal = too_fast(subject, Kind::Requests, 1, full, now);
+    refusal.error.limit = Some("key.self_service");
+    refusal
+        .by(Rule { name: "key.self_service", value: subject.rates.requests.map_or(0, |rate| rate.limit()).to_string() })
+}

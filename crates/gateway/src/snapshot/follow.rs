@@ -5,12 +5,14 @@
 //! event names is read again, so an old record never comes back (R5): a read begins after the event was committed.
 
 use super::{Snapshot, Tenant};
+use crate::limits::{Limiters, Places};
 use crate::wallets::Wallets;
 use claviger_domain::audit::{Actor, Attribution};
-use claviger_domain::id::NodeId;
+use claviger_domain::id::{NodeId, OrganizationId};
 use claviger_domain::key::{Key, RevocationReason};
 use claviger_domain::limits;
 use claviger_domain::money::Nano;
+use claviger_domain::place::TenantRules;
 use claviger_domain::revocation::{Change, Event, Member, Position, RightsEvent, Step};
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::{Clock, Monotonic};
@@ -47,12 +49,13 @@ impl Follower {
     pub(crate) fn new(
         store: Store,
         wallets: Arc<Wallets>,
+        limiters: Limiters,
         clock: Arc<dyn Clock>,
         id: NodeId,
         validity: Duration,
     ) -> Self {
         let member = Member::new(validity);
-        Self { store, snapshot: Arc::new(Snapshot::new()), wallets, clock, id, validity, member }
+        Self { store, snapshot: Arc::new(Snapshot::new(limiters)), wallets, clock, id, validity, member }
     }
 
     /// Registers, reads everything at one consistent point behind that, and follows until it is level.
@@ -91,7 +94,7 @@ impl Follower {
             if is_again {
                 known.insert(key.id);
             }
-            self.snapshot.keys.learn(key);
+            self.learn(key);
         };
         let ended_after = self.clock.now().wall.minus(limits::REMEMBER_KEYS);
         let rights = self.store.load_rights(ended_after, &mut learn).await?;
@@ -99,7 +102,9 @@ impl Follower {
             self.snapshot.keys.forget_others(&known);
         }
         for (organization, balance) in rights.organizations {
-            self.snapshot.learn_organization(Tenant::of(&organization));
+            let rules = rights.rules.get(&organization.id);
+            let places = rules.and_then(|rules| self.places(rules, organization.id));
+            self.snapshot.learn_organization(Tenant::of(&organization, places));
             self.wallets.learn(organization.id, balance);
         }
         self.snapshot.applied.send_replace(rights.position.epoch);
@@ -158,12 +163,14 @@ impl Follower {
         match event.change {
             Change::Key(id) => {
                 if let Some(key) = self.store.find_rights_key(id).await? {
-                    self.snapshot.keys.learn(key);
+                    self.learn(key);
                 }
             }
             Change::Organization => {
                 if let Some(organization) = self.store.find_organization(event.organization).await? {
-                    self.snapshot.learn_organization(Tenant::of(&organization));
+                    let rules = self.store.find_tenant_rules(event.organization).await?;
+                    let places = self.places(&rules, event.organization);
+                    self.snapshot.learn_organization(Tenant::of(&organization, places));
                     // A new organization starts with nothing; what it is funded with comes as events of its own.
                     self.wallets.learn(event.organization, Nano::ZERO);
                 }
@@ -171,6 +178,24 @@ impl Follower {
             Change::Funding(amount) => self.wallets.fund(event.organization, amount),
         }
         Ok(())
+    }
+
+    /// Puts a key into the table; what was counted under its former policy stays counted.
+    fn learn(&self, key: Key) {
+        let id = key.id;
+        if let Some(change) = self.snapshot.keys.learn(key) {
+            let now = self.clock.now().monotonic;
+            self.snapshot.limiters.policy_changed(id, &change.former, &change.policy, now);
+        }
+    }
+
+    /// The limiters of an organization's rules, with the counters of those it had. Those of an organization that is new
+    /// to this node count as used up when the node began: what was used before is not known.
+    fn places(&self, rules: &TenantRules, organization: OrganizationId) -> Option<Places> {
+        let former = self.snapshot.find_organization(organization);
+        let begun = former.is_none().then(|| self.snapshot.limiters.begun());
+        let former = former.as_ref().and_then(|former| former.places.as_deref());
+        Places::of(rules, former, begun, self.clock.now().monotonic)
     }
 
     /// Makes the request path see what the machine says.

@@ -4,6 +4,8 @@
 //! as many comparisons are made as a key with every secret it may have would need, and a miss compares with dummies.
 //! An entry holds what a request needs; what many keys have in common is held once.
 
+use crate::limits::Places;
+use claviger_domain::address::Cidr;
 use claviger_domain::id::{EnvironmentId, IdHasher, KeyId, OrganizationId, SecretId};
 use claviger_domain::key::{
     Class, EndReason, Key, KeyState, Owner, Policy, Recipe, RevocationReason, StoredSecret, StoredState,
@@ -25,17 +27,27 @@ const SHARDS: usize = 64;
 const COMPARISONS: usize = 4;
 
 /// What is known of an organization.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tenant {
     pub(crate) id: OrganizationId,
     pub(crate) state: OrganizationState,
     /// How long its secrets may live.
     pub(crate) lifetime: Option<Lifetime>,
+    /// Where its keys may be used from.
+    pub(crate) allowed_ips: Option<Box<[Cidr]>>,
+    /// What it and its environments limit, if they do.
+    pub(crate) places: Option<Arc<Places>>,
 }
 
 impl Tenant {
-    pub(crate) fn of(organization: &Organization) -> Self {
-        Self { id: organization.id, state: organization.state, lifetime: organization.policy.lifetime }
+    pub(crate) fn of(organization: &Organization, places: Option<Places>) -> Self {
+        Self {
+            id: organization.id,
+            state: organization.state,
+            lifetime: organization.policy.lifetime,
+            allowed_ips: organization.policy.allowed_ips.clone().map(Vec::into_boxed_slice),
+            places: places.map(Arc::new),
+        }
     }
 }
 
@@ -174,9 +186,13 @@ impl KeyEntry {
     }
 
     /// What it may do.
-    #[expect(dead_code, reason = "the pipeline enforces it next")]
-    pub(crate) fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &Arc<Policy> {
         &self.policy
+    }
+
+    /// When it was made, as far as its known secrets tell; never earlier than that.
+    pub(crate) fn made_at(&self) -> Timestamp {
+        self.secrets().map(|secret| secret.created_at).min().unwrap_or_default()
     }
 
     /// The state at `now`.
@@ -229,6 +245,12 @@ impl KeyEntry {
         matches!(self.state, StoredState::Revoked { reason: RevocationReason::Compromised, .. })
             || self.secrets().any(|known| known.is_compromised)
     }
+}
+
+/// A key got another policy.
+pub(crate) struct PolicyChange {
+    pub(crate) former: Arc<Policy>,
+    pub(crate) policy: Arc<Policy>,
 }
 
 /// A presented text that matched: the key, and which of its secrets.
@@ -296,8 +318,8 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// Puts a key in, or its newer version in its place.
-    pub(crate) fn learn(&self, key: Key) {
+    /// Puts a key in, or its newer version in its place; its former policy, if it had another.
+    pub(crate) fn learn(&self, key: Key) -> Option<PolicyChange> {
         let foreign: Vec<[u8; 32]> = key
             .secrets
             .iter()
@@ -305,9 +327,10 @@ impl Keys {
             .map(|secret| *secret.digest.as_bytes())
             .collect();
         let id = key.id;
-        let Some(entry) = KeyEntry::of(key, &self.shared) else { return };
+        let entry = KeyEntry::of(key, &self.shared)?;
         let hash = self.hasher.hash_one(id);
-        let Some(shard) = self.shard(hash) else { return };
+        let shard = self.shard(hash)?;
+        let mut change = None;
         let is_leak = entry.has_compromised();
         {
             let mut shard = shard.write();
@@ -316,6 +339,9 @@ impl Keys {
                     if let Some(former) = slot.secrets().find(|former| former.id == secret.id) {
                         secret.keep_uses_of(former);
                     }
+                }
+                if !Arc::ptr_eq(&slot.policy, &entry.policy) {
+                    change = Some(PolicyChange { former: Arc::clone(&slot.policy), policy: Arc::clone(&entry.policy) });
                 }
                 *slot = Arc::new(entry);
             } else {
@@ -328,6 +354,7 @@ impl Keys {
         if is_leak {
             self.leaks.fetch_add(1, Ordering::Release);
         }
+        change
     }
 
     /// The entry of an id.

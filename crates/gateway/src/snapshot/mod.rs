@@ -13,6 +13,7 @@ pub(crate) use follow::Follower;
 pub(crate) use keys::{KeyEntry, Keys, Presented, Tenant, Unusable};
 pub(crate) use neighbours::Neighbours;
 
+use crate::limits::Limiters;
 use claviger_domain::id::{IdMap, OrganizationId};
 use claviger_domain::revocation::Epoch;
 use claviger_domain::time::Monotonic;
@@ -24,6 +25,8 @@ use tokio::sync::watch;
 /// Keys, organizations, and the lease under which they may be believed.
 pub(crate) struct Snapshot {
     pub(crate) keys: Keys,
+    /// The counters of limited keys; they move with the table.
+    pub(crate) limiters: Limiters,
     organizations: RwLock<IdMap<OrganizationId, Arc<Tenant>>>,
     applied: watch::Sender<Epoch>,
     /// The end of the validity lease in monotonic nanoseconds; `u64::MAX` on SQLite, where the one process that
@@ -32,9 +35,10 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    fn new() -> Self {
+    fn new(limiters: Limiters) -> Self {
         Self {
             keys: Keys::default(),
+            limiters,
             organizations: RwLock::default(),
             applied: watch::Sender::new(Epoch::default()),
             valid_until: AtomicU64::new(0),

@@ -9,7 +9,7 @@ use claviger_domain::endpoint::EndpointName;
 use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, PriceVersionId, RequestId, SecretId};
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::Nano;
-use claviger_domain::request::{Attempt, Delivery, Outcome, RequestRecord};
+use claviger_domain::request::{Attempt, Delivery, Outcome, RefusedBy, RequestRecord};
 use claviger_domain::time::Timestamp;
 
 /// A charge, with its record.
@@ -118,6 +118,8 @@ fn put_record(out: &mut Vec<u8>, record: &RequestRecord) {
         absorbed,
         attempts,
         delivery,
+        refused_by,
+        would_refuse,
     } = record;
     for id in [id.to_u128(), organization.to_u128(), environment.to_u128(), secret.to_u128()] {
         put_id(out, id);
@@ -148,6 +150,9 @@ fn put_record(out: &mut Vec<u8>, record: &RequestRecord) {
         out.extend_from_slice(&status.to_le_bytes());
         out.extend_from_slice(&head_ms.to_le_bytes());
     }
+    put_maybe(out, refused_by.as_deref().map(|refused| refused.rule.as_str()), put_text);
+    put_maybe(out, refused_by.as_deref().map(|refused| refused.value.as_str()), put_text);
+    put_maybe(out, *would_refuse, put_text);
 }
 
 fn put_id(out: &mut Vec<u8>, id: u128) {
@@ -231,6 +236,23 @@ impl<'a> Reader<'a> {
         self.maybe(|reader| reader.text().map(str::to_owned))
     }
 
+    fn refused_by(&mut self) -> Option<Option<Box<RefusedBy>>> {
+        let (rule, value) = (self.maybe_text()?, self.maybe_text()?);
+        Some(rule.zip(value).map(|(rule, value)| Box::new(RefusedBy { rule, value })))
+    }
+
+    fn attempts(&mut self) -> Option<Vec<Attempt>> {
+        let mut attempts = Vec::new();
+        for _ in 0..self.count()? {
+            attempts.push(Attempt {
+                provider: self.text()?.to_owned(),
+                status: self.array().map(u16::from_le_bytes)?,
+                head_ms: self.array().map(u64::from_le_bytes)?,
+            });
+        }
+        Some(attempts)
+    }
+
     fn record(&mut self) -> Option<RequestRecord> {
         let id = RequestId::from_u128(self.id()?);
         let organization = OrganizationId::from_u128(self.id()?);
@@ -257,14 +279,8 @@ impl<'a> Reader<'a> {
             let meter = Meter::from_name(self.text()?)?;
             meters.set(meter, self.array().map(u64::from_le_bytes)?);
         }
-        let mut attempts = Vec::new();
-        for _ in 0..self.count()? {
-            attempts.push(Attempt {
-                provider: self.text()?.to_owned(),
-                status: self.array().map(u16::from_le_bytes)?,
-                head_ms: self.array().map(u64::from_le_bytes)?,
-            });
-        }
+        let attempts = self.attempts()?;
+        let (refused_by, would_refuse) = (self.refused_by()?, self.maybe(Self::text)?.and_then(code));
         Some(RequestRecord {
             id,
             organization,
@@ -297,6 +313,8 @@ impl<'a> Reader<'a> {
             absorbed,
             attempts,
             delivery,
+            refused_by,
+            would_refuse,
         })
     }
 }
@@ -328,6 +346,8 @@ mod tests {
             completed_at: Timestamp(i64::MAX),
             status: 200,
             outcome: Outcome::CutAtHold,
+            refused_by: long.then(|| Box::new(RefusedBy { rule: text("key.rpm"), value: text("60") })),
+            would_refuse: long.then_some("model_not_allowed"),
             error_code: code("ledger_unavailable").filter(|_| long),
             rule: 7,
             usage_source: UsageSource::UpstreamFinal,

@@ -171,6 +171,8 @@ pub(crate) fn record(number: u64, charge: i64) -> RequestRecord {
         status: 200,
         outcome: Outcome::Complete,
         error_code: None,
+        refused_by: None,
+        would_refuse: None,
         rule: 1,
         usage_source: UsageSource::UpstreamFinal,
         is_anomalous: false,

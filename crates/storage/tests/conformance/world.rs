@@ -175,6 +175,8 @@ pub(crate) fn record(scope: TenantScope, number: i64) -> RequestRecord {
         status: 200,
         outcome: Outcome::Complete,
         error_code: None,
+        refused_by: None,
+        would_refuse: None,
         rule: 1,
         usage_source: UsageSource::UpstreamFinal,
         is_anomalous: false,

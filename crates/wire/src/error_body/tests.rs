@@ -131,7 +131,7 @@ fn headers_that_belong_to_one_code() {
         header(&render(&Code::UnsupportedContentEncoding.into(), OpenAi, ""), "accept-encoding"),
         Some("identity")
     );
-    let error = PublicError { allow: Some("GET, HEAD".to_owned()), ..Code::MethodNotAllowed.into() };
+    let error = PublicError { allow: Some("GET, HEAD".into()), ..Code::MethodNotAllowed.into() };
     assert_eq!(header(&render(&error, OpenAi, ""), "allow"), Some("GET, HEAD"));
 }
 
