@@ -12,10 +12,12 @@ use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::endpoint::Row;
 use claviger_domain::error::Code;
 use claviger_domain::id::{EnvironmentId, OrganizationId, SessionId, UserId};
-use claviger_domain::key::{Class, Key, Owner};
+use claviger_domain::key::{Class, Key, Owner, Reach};
 use claviger_domain::limits;
-use claviger_domain::person::UserState;
-use claviger_domain::right::{Bound, Creators, Extent, INFERENCE_KEY_PERMISSIONS, Permission, Role, Standing};
+use claviger_domain::right::{
+    Bound, Creators, EXTRA_PERMISSIONS, Extent, INFERENCE_KEY_PERMISSIONS, Permission, Role, Standing,
+};
+use claviger_domain::rights::{Rights, is_within};
 use claviger_domain::tenancy::{Organization, OrganizationState, TenantScope};
 use claviger_domain::time::{Now, Timestamp};
 use http::HeaderMap;
@@ -29,6 +31,8 @@ pub(crate) struct Member {
     scope: TenantScope,
     organization: Organization,
     standing: Standing,
+    owner: Option<Owner>,
+    rights: Rights,
     person: Option<Person>,
     attribution: Attribution,
 }
@@ -101,9 +105,30 @@ impl Member {
     }
 
     /// The only environment whose objects the caller sees; `None` = all of the organization.
-    #[expect(clippy::unused_self, reason = "keys get a reach next")]
     pub(crate) const fn seen_from(&self) -> Option<EnvironmentId> {
-        None
+        match self.rights.reach {
+            Reach::Environment => self.rights.environment,
+            Reach::Organization => None,
+        }
+    }
+
+    /// What the caller may do, to be compared with what they make.
+    pub(crate) const fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// Whether an object of this owner is the caller's own: a person's, or that of the owner of their key.
+    pub(crate) fn owns(&self, owner: Option<Owner>) -> bool {
+        owner.is_some() && owner == self.owner
+    }
+
+    /// Refuses what would be stronger than the caller (`keys.md` §8).
+    pub(crate) fn require_within(&self, child: &Rights) -> Result<(), Refusal> {
+        is_within(child, &self.rights).map_err(|exceeds| {
+            let what = exceeds.what;
+            let message = format!("This would be allowed more than you are: its '{what}' exceeds yours.");
+            Refusal::because(Code::PermissionDenied, message).about(what)
+        })
     }
 
     /// How far a permission reaches for this caller, now.
@@ -199,6 +224,8 @@ pub(crate) async fn member(
     headers: &HeaderMap,
 ) -> Result<Member, Refusal> {
     let mut person = None;
+    let mut owner = None;
+    let mut rights = Rights::of_member(Role::Owner);
     let (organization, standing, attribution) = match caller {
         Caller::Nobody { .. } => return Err(Code::MissingApiKey.into()),
         Caller::LocalOperator { attribution } => {
@@ -211,25 +238,47 @@ pub(crate) async fn member(
             {
                 return Err(Refusal::not_found());
             }
+            owner = key.owner;
+            rights = Rights::of_key(&key);
             let standing = match (key.class, key.role) {
                 (Class::Admin, Some(role)) => Standing::AdminKey { role, owner: bound(control, &key).await? },
                 (Class::Admin, None) => return Err(Code::AdminKeyRequired.into()),
-                (Class::Inference, _) => Standing::InferenceKey(INFERENCE_KEY_PERMISSIONS.to_vec()),
+                (Class::Inference, _) => Standing::InferenceKey(readable(&key)),
             };
             (*organization, standing, attribution)
         }
         Caller::Session { live, attribution } => {
             person = Some(Person { user: live.user.id, is_fresh: live.is_fresh });
+            owner = Some(Owner::User(live.user.id));
             let (organization, role) = own_organization(control, &live, headers).await?;
             touch(control, &live, Some(organization.id), attribution.at).await;
             (organization, Standing::Member(role), attribution)
         }
     };
-    let member = Member { scope: TenantScope(organization.id), organization, standing, person, attribution };
+    let scope = TenantScope(organization.id);
+    rights.standing = standing.clone();
+    let member = Member { scope, organization, standing, owner, rights, person, attribution };
     if let Some(permission) = row.permission {
         member.require(permission)?;
     }
     Ok(member)
+}
+
+/// Whose role bounds an admin key now.
+async fn bound(control: &Control, key: &Key) -> Result<Bound, Refusal> {
+    let Some(owner) = key.owner else { return Ok(Bound::Nobody) };
+    let role = control.store().role_of_owner(TenantScope(key.organization), owner).await?;
+    Ok(role.map_or(Bound::Gone, Bound::Role))
+}
+
+/// What an inference key may read: what all may, as far as its endpoint list allows, and what it was given besides.
+fn readable(key: &Key) -> Vec<Permission> {
+    let is_listed = |permission: &&Permission| match (&key.policy.enforced.endpoints, permission.endpoint()) {
+        (Some(list), Some(endpoint)) => list.contains(&endpoint),
+        (None, _) | (_, None) => true,
+    };
+    let extra = key.policy.permissions.iter().filter(|permission| EXTRA_PERMISSIONS.contains(permission));
+    INFERENCE_KEY_PERMISSIONS.iter().filter(is_listed).chain(extra).copied().collect()
 }
 
 /// The operator; nobody else, whatever their role.
@@ -290,18 +339,6 @@ fn denied(permission: Permission, standing: &Standing, creators: Creators) -> Re
         Code::PermissionDenied,
         format!("This needs the permission '{}', which {caller} does not have; {who} has it.", permission.name()),
     )
-}
-
-/// Whose role bounds an admin key: its owner's as it is now, whoever gave the key more.
-async fn bound(control: &Control, key: &Key) -> Result<Bound, Refusal> {
-    match key.owner {
-        Some(Owner::User(user)) => {
-            let member = control.store().find_member(TenantScope(key.organization), user).await?;
-            let member = member.filter(|member| member.user.state == UserState::Active);
-            Ok(member.map_or(Bound::Gone, |member| Bound::Role(member.membership.role)))
-        }
-        Some(Owner::Agent(_)) | None => Ok(Bound::Nobody),
-    }
 }
 
 /// The organization a session is about: the one named, or the only one its user belongs to.

@@ -5,6 +5,7 @@
 //! and a way to wait until a node knows a change.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod agents;
 mod ask;
 mod audit;
 mod auth;

@@ -12,8 +12,10 @@ use crate::operator::organizations;
 use crate::ports::AwaitRights;
 use crate::respond::Refusal;
 use crate::settings::PeopleSettings;
+use crate::{
+    agents, confirmation, environments, keys, limits, operator, organization, registries, requests, usage, wallet,
+};
 use crate::{auth, invites, me, members, session};
-use crate::{confirmation, environments, keys, limits, operator, organization, registries, requests, usage, wallet};
 use axum::body::Body;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
@@ -311,6 +313,13 @@ handlers! {
             UpdateEnvironment => environments::update::handler;
             ArchiveEnvironment => environments::archive::handler;
             AskEnvironments => environments::ask::handler;
+            ListAgents => agents::list::handler;
+            CreateAgent => agents::create::handler;
+            GetAgent => agents::get::handler;
+            UpdateAgent => agents::update::handler;
+            DeleteAgent => agents::delete::handler;
+            CreateAgentKey => agents::create_key::handler;
+            AskAgents => agents::ask::handler;
             ListRegistries => registries::list::handler;
             CreateRegistry => registries::create::handler;
             GetRegistry => registries::get::handler;

@@ -88,14 +88,6 @@ words! {
         RegistryUpdated = "registry.updated";
         /// A registry was ended.
         RegistryDeleted = "registry.deleted";
-        /// Machines of an issuer are trusted.
-        TrustCreated = "trust.created";
-        /// They are no longer.
-        TrustDeleted = "trust.deleted";
-        /// A token of a trusted issuer was exchanged for a key.
-        TokenExchanged = "trust.exchanged";
-        /// A token was refused.
-        TokenRefused = "trust.refused";
         /// A person joined.
         UserAdded = "user.added";
         /// A person's role, state or rights changed.

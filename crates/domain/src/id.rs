@@ -99,8 +99,6 @@ ids! {
     AgentId = "agt";
     /// A source of models.
     RegistryId = "reg";
-    /// Whom a keyless machine is trusted as.
-    TrustId = "trs";
     /// One credential of a key.
     SecretId = "sec";
     /// One administrative act.

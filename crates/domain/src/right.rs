@@ -3,6 +3,8 @@
 //! The matrix is `keys.md` §8, cell by cell; which endpoint asks for which permission stands in the endpoint table, not
 //! here. What one credential may make of another is `rights.rs`.
 
+use crate::endpoint::EndpointName;
+
 macro_rules! words {
     ($(#[$outer:meta])* $type:ident { $($(#[$doc:meta])* $name:ident = $text:literal;)* }) => {
         $(#[$outer])*
@@ -138,6 +140,20 @@ pub enum Extent {
     Own,
     /// Every object of the organization.
     All,
+}
+
+impl Permission {
+    /// The endpoint whose absence from a key's list takes the permission away.
+    pub const fn endpoint(self) -> Option<EndpointName> {
+        match self {
+            Permission::ModelsRead => Some(EndpointName::Models),
+            Permission::CreditsRead => Some(EndpointName::Credits),
+            Permission::EnvironmentsRead => Some(EndpointName::Environments),
+            Permission::RegistriesRead => Some(EndpointName::Registries),
+            Permission::AgentsRead => Some(EndpointName::Agents),
+            _ => None,
+        }
+    }
 }
 
 impl Role {

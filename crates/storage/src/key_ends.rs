@@ -5,19 +5,21 @@ use crate::cells::Cells as _;
 use crate::door::{Tx, both};
 use crate::epochs::publish;
 use crate::error::Error;
+use crate::key_row::by_text;
 use crate::keys::change;
 use crate::statements::statements;
 use claviger_domain::audit::{Action, Attribution};
-use claviger_domain::id::{EnvironmentId, KeyId};
+use claviger_domain::id::{AgentId, EnvironmentId, KeyId};
 use claviger_domain::key::RevocationReason;
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::tenancy::TenantScope;
 
 statements! {
     OF_ENVIRONMENT = "SELECT id FROM api_key WHERE org_id = $1 AND environment_id = $2 AND state <> 'revoked' ORDER BY id";
+    OF_OWNER = "SELECT id FROM api_key WHERE org_id = $1 AND owner = $2 AND state <> 'revoked' ORDER BY id";
     LIVE_IN_ENVIRONMENT = "SELECT id FROM api_key WHERE org_id = $1 AND environment_id = $2 AND state <> 'revoked' \
         AND (expires_at IS NULL OR expires_at > $3) LIMIT 1";
-    REVOKE = "UPDATE api_key SET state = 'revoked', state_at = $3, state_reason = $4, \
+    REVOKE = "UPDATE api_key SET state = 'revoked', state_at = $3, state_reason = $4, state_by = $5, \
         version = version + 1 WHERE org_id = $1 AND id = $2";
 }
 
@@ -25,6 +27,7 @@ statements! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Of {
     Environment(EnvironmentId),
+    Agent(AgentId),
 }
 
 /// Whether an environment has keys that are neither revoked nor expired.
@@ -51,17 +54,20 @@ pub(crate) async fn revoke(
     let organization = scope.0.to_string();
     let (text, object) = match of {
         Of::Environment(id) => (OF_ENVIRONMENT, id.to_string()),
+        Of::Agent(id) => (OF_OWNER, id.to_string()),
     };
     let keys: Vec<KeyId> = both!(tx, c => {
         let rows = sqlx::query(text).bind(&organization).bind(&object).fetch_all(c).await?;
         rows.iter().map(|row| row.parsed("id")).collect::<Result<_, _>>()?
     });
+    let actor = by_text(by);
     let reason = RevocationReason::Other.name();
     let mut epoch = None;
     for key in keys {
         let id = key.to_string();
         both!(tx, c => {
-            sqlx::query(REVOKE).bind(&organization).bind(&id).bind(by.at.0).bind(reason).execute(c).await?;
+            let query = sqlx::query(REVOKE).bind(&organization).bind(&id).bind(by.at.0).bind(reason);
+            query.bind(&actor).execute(c).await?;
         });
         let changes = [change("state", None, Some(format!("revoked ({reason}, with {object})")))];
         record(tx, scope.0, by, Action::KeyDeleted, &id, &changes).await?;

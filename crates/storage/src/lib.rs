@@ -16,6 +16,7 @@
 )]
 #![deny(missing_docs)]
 
+mod agents;
 mod audit;
 mod cells;
 mod charges;
@@ -63,6 +64,7 @@ mod verify;
 #[cfg(feature = "bugs")]
 pub mod bugs;
 
+pub use agents::{CreateAgentOutcome, NewAgent};
 pub use audit::{AuditEntry, AuditEvent, AuditFault, AuditFilter, AuditReport, SecurityMinute};
 pub use charges::{ChargeSlot, Charges, Delivered, Durable, Intent, Lost, QueueFull};
 pub use environments::{ArchiveOutcome, Edited};

@@ -12,6 +12,7 @@ pub(crate) use statements;
 /// All of them. Texts of one engine only are listed by that engine (`engine/mod.rs`).
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
     let fixed = [
+        crate::agents::STATEMENTS,
         crate::audit::STATEMENTS,
         crate::audit::security::STATEMENTS,
         crate::environments::STATEMENTS,
@@ -47,6 +48,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
     let built = [
         crate::keys::built(),
         crate::requests::built(),
+        crate::agents::built(),
         crate::audit::built(),
         crate::invites::built(),
         crate::members::built(),

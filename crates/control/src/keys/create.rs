@@ -106,16 +106,21 @@ pub(crate) async fn run(
             CreateKeyOutcome::IdTaken => {}
             CreateKeyOutcome::UnknownEnvironment => return Err(Refusal::not_found()),
             CreateKeyOutcome::LimitReached { limit, unused } => {
-                let message = format!(
-                    "This organization has {limit} of {limit} API keys; {unused} were not used for 90 days. Revoke one \
-                     or ask the operator for more."
-                );
-                return Err(Refusal::because(Code::KeyLimitReached, message));
+                return Err(limit_reached(limit, unused));
             }
         }
     }
     tracing::error!("no free key id in {ID_DRAWS} draws: the source of randomness is broken");
     Err(Code::InternalError.into())
+}
+
+/// Says how many keys there are, and how many of them nobody seems to need.
+pub(crate) fn limit_reached(limit: u32, unused: u32) -> Refusal {
+    let message = format!(
+        "This organization has {limit} of {limit} API keys; {unused} were not used for 90 days. Revoke one or ask the \
+         operator for more."
+    );
+    Refusal::because(Code::KeyLimitReached, message)
 }
 
 /// A key text with a fresh id, and the row to be stored for it.
@@ -165,7 +170,7 @@ fn read(mut fields: Fields, actor: &Member, now: Now) -> Result<Ask, Refusal> {
 }
 
 /// `expires_at` in seconds since 1970, or `expires_in_seconds`; not both.
-fn expiry(fields: &mut Fields, now: Now) -> Result<Option<Timestamp>, Refusal> {
+pub(crate) fn expiry(fields: &mut Fields, now: Now) -> Result<Option<Timestamp>, Refusal> {
     let at = fields.integer("expires_at")?;
     let within = fields.integer("expires_in_seconds")?;
     let (param, at) = match (at, within) {

@@ -46,6 +46,10 @@ async fn find(call: &Call<Member>) -> Result<Key, Refusal> {
     if environment.is_some_and(|environment| environment != key.environment) {
         return Err(Refusal::not_found());
     }
+    // Last, so that a refusal never tells about a key of another organization (`keys.md` §2.3).
+    if let Some(permission) = call.matched.row.permission {
+        call.actor.require_own(permission, call.actor.owns(key.owner))?;
+    }
     Ok(key)
 }
 

@@ -91,6 +91,13 @@ impl Object {
         json!({ "$ref": format!("#/components/schemas/{}", self.name) })
     }
 
+    /// A value of it, with what it must have and nothing else.
+    #[cfg(test)]
+    pub(crate) fn sample(&self) -> Value {
+        let fields = self.fields.iter().filter(|field| field.is_required);
+        Value::Object(fields.map(|field| (field.name.to_owned(), field.shape.sample())).collect())
+    }
+
     /// Compares a value: `Err` names the first member that differs.
     #[cfg(test)]
     pub(crate) fn compare(&self, value: &Value) -> Result<(), String> {
@@ -132,6 +139,23 @@ impl Shape {
             }
             Self::OrNull(shape) => json!({ "anyOf": [shape.schema(schemas), { "type": "null" }] }),
             Self::Any => json!({}),
+        }
+    }
+
+    #[cfg(test)]
+    fn sample(&self) -> Value {
+        match self {
+            Self::Text | Self::Any => json!("sample"),
+            Self::Amount => json!("1.00"),
+            Self::Time => json!(2_000_000_000),
+            Self::Whole | Self::Number => json!(1),
+            Self::Flag => json!(true),
+            Self::Word(words) => json!(words.first()),
+            Self::Is(word) => json!(word),
+            Self::Many(shape) => json!([shape.sample()]),
+            Self::Map(shape) => json!({ "sample": shape.sample() }),
+            Self::Of(object) => object.sample(),
+            Self::OrNull(_) => Value::Null,
         }
     }
 

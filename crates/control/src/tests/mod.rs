@@ -1,5 +1,6 @@
 //! The management plane over a real SQLite store: what each caller gets for each row.
 
+mod authorization;
 mod keys;
 mod limits;
 mod money;
@@ -10,7 +11,7 @@ mod walls;
 
 use crate::{Control, NoNodes, Origin, Settings};
 use claviger_domain::audit::{Actor, Attribution};
-use claviger_domain::endpoint::{EndpointTable, Operation};
+use claviger_domain::endpoint::EndpointTable;
 use claviger_domain::id::{EnvironmentId, OrganizationId, RequestId};
 use claviger_domain::key::Prefixes;
 use claviger_domain::secret::Pepper;
@@ -177,22 +178,4 @@ fn text(value: &Value) -> &str {
 /// The program itself.
 fn by_system() -> Attribution {
     Attribution::local(Actor::System, "", claviger_testkit::clock::START)
-}
-
-/// A path of every row, with ids that exist nowhere.
-fn path_of(row: &claviger_domain::endpoint::Row) -> String {
-    let operation = row.operation;
-    row.path
-        .replace("{model*}", "acme%2Fchat")
-        .replace("{key}", "key_000000000000")
-        .replace("{organization}", "org_0000000000000000000000")
-        .replace("{registry}", "reg_0000000000000000000000")
-        .replace("{user}", "usr_0000000000000000000000")
-        .replace("{invite}", "inv_0000000000000000000000")
-        .replace("{session}", "ses_0000000000000000000000")
-        .replace("{handover}", "hnd_0000000000000000000000")
-        .replace("{epoch}", "9000000000")
-        .replace("{project}", "env_0000000000000000000000")
-        .replace("{job}", "forgetting")
-        .replace("{request}", if operation == Operation::GetRequest { "req_0000000000000000000000" } else { "req_0" })
 }

@@ -148,6 +148,20 @@ operations! {
     ArchiveEnvironment = "environments.archive";
     /// Environments, asked by a body, for any key.
     AskEnvironments = "environments.ask";
+    /// List agents.
+    ListAgents = "agents.list";
+    /// Make an agent.
+    CreateAgent = "agents.create";
+    /// Read an agent.
+    GetAgent = "agents.get";
+    /// Change an agent.
+    UpdateAgent = "agents.update";
+    /// End an agent and its keys.
+    DeleteAgent = "agents.delete";
+    /// Make a key that an agent owns.
+    CreateAgentKey = "agents.keys.create";
+    /// Agents, asked by a body, for any key.
+    AskAgents = "agents.ask";
     /// List registries.
     ListRegistries = "registries.list";
     /// Make a registry.

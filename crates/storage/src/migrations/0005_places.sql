@@ -1,4 +1,4 @@
--- Organizations' policies, archived environments, agents, registries, trusts of keyless machines.
+-- Organizations' policies, archived environments, agents, registries.
 --! both
 -- `version` of an organization is the lock of its row; this counts what people changed.
 ALTER TABLE organization ADD COLUMN settings_version BIGINT NOT NULL DEFAULT 1;
@@ -54,32 +54,3 @@ CREATE TABLE registry (
     UNIQUE (org_id, slug),
     FOREIGN KEY (org_id, environment_id) REFERENCES environment (org_id, id)
 );
-
-CREATE TABLE trust (
-    org_id TEXT NOT NULL,
-    id TEXT NOT NULL PRIMARY KEY,
-    agent_id TEXT NOT NULL,
-    issuer TEXT NOT NULL,
-    audience TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    claims TEXT NOT NULL,
-    ttl_seconds BIGINT NOT NULL,
-    policy TEXT NOT NULL,
-    created_at BIGINT NOT NULL,
-    created_by TEXT NOT NULL,
-    ended_at BIGINT,
-    FOREIGN KEY (org_id, agent_id) REFERENCES agent (org_id, id)
-);
-
-CREATE INDEX trust_by_issuer ON trust (issuer);
-CREATE INDEX trust_by_agent ON trust (org_id, agent_id, created_at, id);
-
--- Which keys a trust has given out, so that it never has more than its bound alive.
-CREATE TABLE exchange (
-    key_id TEXT NOT NULL PRIMARY KEY,
-    org_id TEXT NOT NULL,
-    trust_id TEXT NOT NULL REFERENCES trust (id),
-    expires_at BIGINT NOT NULL
-);
-
-CREATE INDEX exchange_by_trust ON exchange (trust_id, expires_at);

@@ -2,12 +2,13 @@
 
 use crate::on_both_engines;
 use crate::world::{World, by};
-use claviger_domain::id::{EnvironmentId, RegistryId};
-use claviger_domain::right::Creators;
+use claviger_domain::id::{AgentId, EnvironmentId, RegistryId};
+use claviger_domain::key::Owner;
+use claviger_domain::right::{Creators, Role};
 use claviger_domain::tenancy::{Lifetime, OrganizationPolicy, OrganizationState, RegistryState};
 use claviger_storage::{
-    ArchiveOutcome, CreateKeyOutcome, Edited, Engine, Error, KeyFilter, NewRegistry, Order, OrganizationEdit,
-    PageRequest,
+    ArchiveOutcome, CreateAgentOutcome, CreateKeyOutcome, Edited, Engine, Error, KeyFilter, NewAgent, NewRegistry,
+    Order, OrganizationEdit, PageRequest,
 };
 use claviger_testkit::clock::START;
 use std::time::Duration;
@@ -17,6 +18,8 @@ on_both_engines! {
     an_archived_name_is_free_again,
     environments_page_without_gap_or_overlap,
     registries_belong_to_one_organization,
+    an_agent_is_made_with_its_key_and_ends_with_it,
+    an_agent_without_room_for_its_key_is_not_made,
     an_organization_changes_by_version,
     only_a_suspended_organization_resumes_and_a_closed_one_stays,
     live_secrets_come_oldest_first,
@@ -155,6 +158,69 @@ async fn registries_belong_to_one_organization(engine: Engine) {
     assert_eq!(store.delete_registry(other, made.id, &by()).await.unwrap(), None);
     assert!(store.delete_registry(scope, made.id, &by()).await.unwrap().is_some());
     assert_eq!(store.delete_registry(scope, made.id, &by()).await.unwrap(), None);
+}
+
+fn agent(world: &mut World, number: u128, environment: EnvironmentId) -> NewAgent {
+    let id = AgentId::from_u128(number);
+    let owner = Some(Owner::Agent(id));
+    let key = claviger_domain::key::NewKey { owner, environment: Some(environment), ..world.new_key("robot") };
+    NewAgent { id, environment, name: "robot".to_owned(), role: Some(Role::Developer), key: Some(key) }
+}
+
+async fn an_agent_is_made_with_its_key_and_ends_with_it(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let other = world.neighbour("umbrella").await;
+    let scope = world.scope;
+    let environment = world.store().find_organization(scope.0).await.unwrap().unwrap().default_environment;
+    let new = agent(&mut world, 9, environment);
+    let store = world.store();
+    let made = store.create_agent(scope, new.clone(), &by()).await.unwrap();
+    let CreateAgentOutcome::Created(made, Some(key), _) = made else { panic!("{made:?}") };
+    assert_eq!(
+        (made.name.as_str(), made.role, key.owner),
+        ("robot", Some(Role::Developer), Some(Owner::Agent(made.id)))
+    );
+    assert!(matches!(store.create_agent(scope, new, &by()).await.unwrap(), CreateAgentOutcome::Created(..)));
+    assert_eq!(store.find_agent(scope, made.id).await.unwrap(), Some(made.clone()));
+    assert_eq!(store.find_agent(other, made.id).await.unwrap(), None);
+    let page = PageRequest { limit: 10, ..PageRequest::default() };
+    let listed = store.page_agents(scope, Some(environment), &page).await.unwrap().unwrap();
+    assert_eq!(listed.data, vec![made.clone()]);
+    assert_eq!(store.page_agents(other, None, &page).await.unwrap().unwrap().data, vec![]);
+    let owner = Owner::Agent(made.id);
+    assert_eq!(store.role_of_owner(scope, owner).await.unwrap(), Some(Role::Developer));
+    assert_eq!(store.role_of_owner(other, owner).await.unwrap(), None);
+
+    let name = Some("drone".to_owned());
+    assert_eq!(store.update_agent(other, made.id, name.clone(), None, None, &by()).await.unwrap(), Edited::Unknown);
+    assert_eq!(store.update_agent(scope, made.id, name.clone(), None, Some(4), &by()).await.unwrap(), Edited::Stale);
+    let renamed = done(store.update_agent(scope, made.id, name, Some(None), Some(1), &by()).await.unwrap());
+    assert_eq!((renamed.name.as_str(), renamed.role, renamed.version), ("drone", None, 2));
+
+    assert_eq!(store.end_agent(other, made.id, &by()).await.unwrap(), None);
+    let ended = store.end_agent(scope, made.id, &by()).await.unwrap();
+    assert_eq!(store.end_agent(scope, made.id, &by()).await.unwrap(), ended, "a repetition changes nothing");
+    let key = store.find_key(scope, key.id).await.unwrap().unwrap();
+    assert_eq!(key.state.at(START, key.expires_at).name(), "revoked");
+    assert_eq!(store.role_of_owner(scope, owner).await.unwrap(), None);
+    assert_eq!(store.update_agent(scope, made.id, None, Some(None), None, &by()).await.unwrap(), Edited::Refused);
+    assert_eq!(store.page_agents(scope, None, &page).await.unwrap().unwrap().data, vec![]);
+    assert_eq!(store.verify_audit().await.unwrap().faults, vec![]);
+}
+
+async fn an_agent_without_room_for_its_key_is_not_made(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let scope = world.scope;
+    let environment = world.store().find_organization(scope.0).await.unwrap().unwrap().default_environment;
+    let edit = OrganizationEdit { keys_max: Some(0), ..OrganizationEdit::default() };
+    world.store().update_organization(scope.0, edit, None, &by()).await.unwrap();
+    let new = agent(&mut world, 9, environment);
+    let refused = world.store().create_agent(scope, new, &by()).await.unwrap();
+    assert!(matches!(refused, CreateAgentOutcome::NoKey(CreateKeyOutcome::LimitReached { .. })), "{refused:?}");
+    assert_eq!(world.store().find_agent(scope, AgentId::from_u128(9)).await.unwrap(), None);
+    let elsewhere = agent(&mut world, 9, EnvironmentId::from_u128(404));
+    let refused = world.store().create_agent(scope, elsewhere, &by()).await.unwrap();
+    assert!(matches!(refused, CreateAgentOutcome::UnknownEnvironment));
 }
 
 async fn an_organization_changes_by_version(engine: Engine) {

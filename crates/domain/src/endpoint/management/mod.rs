@@ -1,5 +1,6 @@
 //! The rows of the management plane (`keys.md` §10, `money.md` §4), matched byte for byte: one file an area.
 
+mod agents;
 mod audit;
 mod environments;
 mod keys;
@@ -22,6 +23,7 @@ pub(super) const AREAS: &[&[Row]] = &[
     limits::ROWS,
     organization::ROWS,
     environments::ROWS,
+    agents::ROWS,
     registries::ROWS,
     money::ROWS,
     audit::ROWS,

@@ -1,0 +1,24 @@
+//! List agents, asked by a body: any key, as far as it sees.
+
+use super::AgentObject;
+use crate::ask::Ask;
+use crate::authorize::Member;
+use crate::page::List;
+use crate::query::Query;
+use crate::respond::Refusal;
+use crate::serve::Call;
+use axum::Json;
+use axum::extract::State;
+use claviger_domain::error::Code;
+
+pub(crate) async fn handler(
+    State(call): State<Call<Member>>,
+    query: Query,
+    ask: Ask,
+) -> Result<Json<List<AgentObject>>, Refusal> {
+    query.finish()?;
+    let page = ask.page(&call.actor)?;
+    let found = call.control.store().page_agents(call.actor.scope(), call.actor.seen_from(), &page).await?;
+    let found = found.ok_or(Code::InvalidCursor)?;
+    Ok(Json(List::of(found, |row| row.id.to_string(), AgentObject::new)))
+}

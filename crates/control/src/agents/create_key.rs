@@ -1,0 +1,42 @@
+//! Make a key that an agent owns: whoever may make keys that are not their own.
+
+use super::create::{AgentKeyObject, owned, unmade};
+use super::found;
+use crate::authorize::Member;
+use crate::body::Fields;
+use crate::confirmation::widened;
+use crate::keys::create::expiry;
+use crate::query::Query;
+use crate::respond::Refusal;
+use crate::serve::Call;
+use axum::Json;
+use axum::extract::State;
+use claviger_domain::error::Code;
+use claviger_domain::key::{Name, Owner};
+use claviger_domain::right::Permission;
+use claviger_storage::CreateKeyOutcome;
+
+pub(crate) async fn handler(
+    State(call): State<Call<Member>>,
+    query: Query,
+    mut fields: Fields,
+) -> Result<Json<AgentKeyObject>, Refusal> {
+    query.finish()?;
+    let agent = found(&call).await?;
+    call.actor.require_own(Permission::KeysCreate, false)?;
+    let name = Name::parse(&fields.required_text("name")?).map_err(|code| Refusal::from(code).about("name"))?;
+    let expires_at = expiry(&mut fields, call.now)?;
+    fields.finish(&["id", "object", "value", "created_at"])?;
+    if agent.ended_at.is_some() {
+        return Err(Code::AgentEnded.into());
+    }
+    let (minted, new) = owned(&call, Owner::Agent(agent.id), agent.environment, name, expires_at)?;
+    let made = call.control.store().create_key(call.actor.scope(), new, call.actor.attribution()).await;
+    match made.map_err(Refusal::of_write)? {
+        CreateKeyOutcome::Created { key, epoch } => {
+            widened(&call, epoch).await;
+            Ok(Json(AgentKeyObject::new(&key, &minted)))
+        }
+        refused => Err(unmade(&refused)),
+    }
+}

@@ -1,0 +1,89 @@
+//! Agents, which the administration API calls service accounts: one file per operation, and the object they show.
+
+pub(crate) mod ask;
+pub(crate) mod create;
+pub(crate) mod create_key;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod update;
+
+use crate::authorize::Member;
+use crate::body::Fields;
+use crate::respond::Refusal;
+use crate::serve::Call;
+use claviger_domain::id::{AgentId, EnvironmentId};
+use claviger_domain::right::Role;
+use claviger_domain::rights::Rights;
+use claviger_domain::tenancy::{Agent, Environment};
+use serde::Serialize;
+
+/// `organization.project.service_account`.
+#[derive(Serialize)]
+pub(crate) struct AgentObject {
+    object: &'static str,
+    id: String,
+    name: String,
+    role: &'static str,
+    environment_id: String,
+    created_at: i64,
+    ended_at: Option<i64>,
+    version: i64,
+}
+
+impl AgentObject {
+    /// The object of an agent.
+    fn new(agent: &Agent) -> Self {
+        Self {
+            object: "organization.project.service_account",
+            id: agent.id.to_string(),
+            name: agent.name.clone(),
+            role: word(agent.role),
+            environment_id: agent.environment.to_string(),
+            created_at: agent.created_at.seconds(),
+            ended_at: agent.ended_at.map(|at| at.seconds()),
+            version: agent.version,
+        }
+    }
+}
+
+/// Members of the object that a body must not set.
+const READ_ONLY: &[&str] = &["id", "object", "environment_id", "created_at", "ended_at", "version"];
+
+/// OpenAI's words: a developer is a member, a viewer a reader.
+const fn word(role: Option<Role>) -> &'static str {
+    match role {
+        None => "none",
+        Some(Role::Developer) => "member",
+        Some(Role::Viewer) => "reader",
+        Some(role) => role.name(),
+    }
+}
+
+/// The role of a body: absent, none, or one that the caller may give. Its name in either vocabulary.
+fn role(fields: &mut Fields, actor: &Member) -> Result<Option<Option<Role>>, Refusal> {
+    let Some(text) = fields.text("role")? else { return Ok(None) };
+    let role = match text.as_str() {
+        "none" => return Ok(Some(None)),
+        "member" => Role::Developer,
+        "reader" => Role::Viewer,
+        other => Role::from_name(other)
+            .ok_or_else(|| Refusal::invalid("role", "owner, admin, member, billing, reader or none"))?,
+    };
+    actor.require_within(&Rights { standing: Rights::of_member(role).standing, ..actor.rights().clone() })?;
+    Ok(Some(Some(role)))
+}
+
+/// The environment of the path.
+async fn environment(call: &Call<Member>) -> Result<Environment, Refusal> {
+    let id: EnvironmentId = call.id("project")?;
+    let found = call.control.store().find_environment(call.actor.scope(), id).await?;
+    found.ok_or_else(Refusal::not_found)
+}
+
+/// The agent of the path, in the environment of the path.
+async fn found(call: &Call<Member>) -> Result<Agent, Refusal> {
+    let (environment, id): (EnvironmentId, AgentId) = (call.id("project")?, call.id("agent")?);
+    let found = call.control.store().find_agent(call.actor.scope(), id).await?;
+    found.filter(|agent| agent.environment == environment).ok_or_else(Refusal::not_found)
+}

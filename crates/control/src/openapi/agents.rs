@@ -1,0 +1,95 @@
+//! Agents, which this surface calls service accounts.
+
+use super::environments::ASK;
+use super::keys::CONFIRMATION;
+use super::shape::{Field, Object, Shape, may, must, object};
+use super::{Description, Reply};
+use claviger_domain::endpoint::Operation;
+
+/// Roles as this surface names them: `member` is a developer, `reader` a viewer.
+const ROLE: Shape = Shape::Word(&["owner", "admin", "member", "billing", "reader", "none"]);
+
+/// The members of an agent, and with them those of replies that add some.
+macro_rules! agent_object {
+    ($name:literal $(, $more:expr)*) => {
+        object($name, &[
+            must("object", Shape::Is("organization.project.service_account")),
+            must("id", Shape::Text),
+            must("name", Shape::Text),
+            must("role", ROLE),
+            must("environment_id", Shape::Text),
+            must("created_at", Shape::Time),
+            must("ended_at", Shape::OrNull(&Shape::Time)),
+            must("version", Shape::Whole),
+            $($more,)*
+        ])
+    };
+}
+
+const KEY: Object = object(
+    "ServiceAccountKey",
+    &[
+        must("object", Shape::Is("organization.project.service_account.api_key")),
+        must("id", Shape::Text),
+        must("name", Shape::Text),
+        must("value", Shape::Text),
+        must("created_at", Shape::Time),
+        must("expires_at", Shape::OrNull(&Shape::Time)),
+    ],
+);
+
+const AGENT: Object = agent_object!("ServiceAccount");
+const CREATED: Object = agent_object!("CreatedServiceAccount", must("api_key", Shape::OrNull(&Shape::Of(&KEY))));
+
+const CREATE: Object = object(
+    "CreateServiceAccount",
+    &[
+        must("name", Shape::Text),
+        may("role", ROLE),
+        may("create_service_account_only", Shape::Flag),
+        may("expires_in_seconds", Shape::Whole),
+    ],
+);
+
+const UPDATE: Object = object("UpdateServiceAccount", &[may("name", Shape::Text), may("role", ROLE)]);
+
+const CREATE_KEY: Object =
+    object("CreateServiceAccountKey", &[must("name", Shape::Text), may("expires_in_seconds", Shape::Whole)]);
+
+const DELETED: Object = object(
+    "DeletedServiceAccount",
+    &[
+        must("object", Shape::Is("organization.project.service_account.deleted")),
+        must("id", Shape::Text),
+        must("deleted", Shape::Flag),
+        must("confirmation", Shape::Of(&CONFIRMATION)),
+    ],
+);
+
+const PAGE: &[Field] = &[
+    may("limit", Shape::Whole),
+    may("after", Shape::Text),
+    may("before", Shape::Text),
+    may("order", Shape::Word(&["asc", "desc"])),
+];
+
+pub(super) fn describe(operation: Operation) -> Description {
+    match operation {
+        Operation::ListAgents => Description::of("List service accounts.", Reply::List(&AGENT)).asking(PAGE),
+        Operation::CreateAgent => {
+            let summary = "Make a service account, with its first key unless told otherwise.";
+            Description::of(summary, Reply::One(&CREATED)).taking(&CREATE)
+        }
+        Operation::UpdateAgent => Description::of("Change a service account.", Reply::One(&AGENT)).taking(&UPDATE),
+        Operation::DeleteAgent => {
+            Description::of("End a service account; its keys are revoked with it.", Reply::One(&DELETED))
+        }
+        Operation::CreateAgentKey => {
+            Description::of("Make a key that a service account owns.", Reply::One(&KEY)).taking(&CREATE_KEY)
+        }
+        Operation::AskAgents => {
+            Description::of("List service accounts, asked by a body.", Reply::List(&AGENT)).taking(&ASK)
+        }
+        _ => Description::of("Read a service account.", Reply::One(&AGENT)),
+    }
+}
