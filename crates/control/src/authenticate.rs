@@ -6,6 +6,7 @@ use crate::leaks;
 use crate::respond::Refusal;
 use crate::serve::{Control, Origin};
 use crate::session::{self, LiveSession};
+use claviger_domain::address::{ClientAddress, check_lists};
 use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::credential::{self, Presented};
 use claviger_domain::endpoint::{Authentication, Row};
@@ -20,6 +21,7 @@ use claviger_domain::tenancy::{Lifetime, Organization, OrganizationState};
 use claviger_domain::time::{Now, Timestamp};
 use claviger_storage::SecretUse;
 use http::{HeaderMap, header};
+use std::net::IpAddr;
 
 /// A caller whose credential is good, or who needs none.
 pub(crate) enum Caller {
@@ -116,12 +118,30 @@ pub(crate) async fn authenticate(
     if organization.state == OrganizationState::Suspended || organization.state == OrganizationState::Closed {
         return Err(Code::OrganizationSuspended.into());
     }
+    check_address(&key, &organization, address.ip())?;
     if key.class != Class::Admin && accepted != Authentication::AnyKey {
         return Err(Code::AdminKeyRequired.into());
     }
     stamp(control, &key, &secret, now.wall).await;
     let attribution = signed(Actor::Key(key.id.to_string()), key.id.to_string());
     Ok(Caller::Key { key: Box::new(key), organization: Box::new(organization), attribution })
+}
+
+/// Step 8: the key's lists, then the organization's.
+fn check_address(key: &Key, organization: &Organization, client: IpAddr) -> Result<(), Refusal> {
+    let lists = &key.policy.enforced;
+    let client = ClientAddress::Known(client.to_canonical());
+    let own = check_lists(lists.ips_denied.as_deref(), lists.ips.as_deref(), client).map_err(|_| "key");
+    let checked = own.and_then(|()| {
+        check_lists(None, organization.policy.allowed_ips.as_deref(), client).map_err(|_| "organization")
+    });
+    match (checked, client) {
+        (Err(whose), ClientAddress::Known(address)) => {
+            let message = format!("Requests from {address} are not allowed for this {whose}.");
+            Err(Refusal::because(Code::IpNotAllowed, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The session of the request's cookie, which counts only where no key header came. An ended one is refused, so that a

@@ -9,6 +9,7 @@ use crate::authenticated::Authenticated;
 use crate::body::PacedBody;
 use crate::dispatched::Dispatched;
 use crate::flow::Flow;
+use crate::limits;
 use crate::local;
 use crate::matched::{Destination, Matched};
 use crate::node::Node;
@@ -22,7 +23,7 @@ use crate::socket::Phase;
 use bytes::Bytes;
 use claviger_domain::endpoint::{ErrorShape, Match, Operation};
 use claviger_domain::error::Code;
-use claviger_domain::limits;
+use claviger_domain::limits as bounds;
 use claviger_domain::request::RefusedBy;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Either;
@@ -149,7 +150,7 @@ impl Walk<'_> {
         }
     }
 
-    async fn manage<M, F, B>(&self, matched: Box<Matched>, trace: Box<Trace>, management: M) -> Response<B>
+    async fn manage<M, F, B>(&self, matched: Box<Matched>, mut trace: Box<Trace>, management: M) -> Response<B>
     where
         M: Fn(Match, Request<PacedBody>, RequestContext) -> F,
         F: Future<Output = Response<B>>,
@@ -157,7 +158,9 @@ impl Walk<'_> {
         let Matched { received, found, .. } = *matched;
         let is_read = Arc::new(AtomicBool::new(received.length == BodyLength::Announced(0)));
         let body = PacedBody::new(received.body, found.row.body_bytes_max).noting_end(Arc::clone(&is_read));
-        let context = RequestContext { request_id: trace.request_id, client: trace.client };
+        trace.address = limits::client_of(self.node, trace.client, &received.head.headers);
+        let client = SocketAddr::new(trace.client_ip(), trace.client.port());
+        let context = RequestContext { request_id: trace.request_id, client };
         let mut reply = management(found, Request::from_parts(received.head, body), context).await;
         respond::common_headers(reply.headers_mut(), &trace.request_id_text, trace.elapsed_ms(self.node));
         if !is_read.load(Ordering::Relaxed) {
@@ -236,9 +239,9 @@ fn code_of(headers: &HeaderMap) -> Option<Code> {
 async fn is_discarded(received: Received) -> bool {
     match received.length {
         BodyLength::Announced(0) => true,
-        BodyLength::Announced(bytes) if bytes <= limits::DISCARDED_BODY_BYTES && !received.expects_continue => {
-            let body = PacedBody::new(received.body, limits::DISCARDED_BODY_BYTES);
-            matches!(tokio::time::timeout(limits::LINGER, body.discard()).await, Ok(Ok(())))
+        BodyLength::Announced(bytes) if bytes <= bounds::DISCARDED_BODY_BYTES && !received.expects_continue => {
+            let body = PacedBody::new(received.body, bounds::DISCARDED_BODY_BYTES);
+            matches!(tokio::time::timeout(bounds::LINGER, body.discard()).await, Ok(Ok(())))
         }
         _ => false,
     }

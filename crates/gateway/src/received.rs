@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 pub struct RequestContext {
     /// The id that the reply carries.
     pub request_id: RequestId,
-    /// The peer.
+    /// The client: the peer, or who a trusted proxy says it is.
     pub client: SocketAddr,
 }
 

@@ -28,6 +28,15 @@ pub(super) fn lines(receipt: &Value) -> Vec<String> {
     if let Some(code) = request["error_code"].as_str() {
         lines.push(format!("  {} {code} · {}", request["status"], text(receipt, "refusal")));
     }
+    if let Some(rule) = receipt["refused_by"].as_object() {
+        let text = |name: &str| printable(rule.get(name).and_then(Value::as_str).unwrap_or_default());
+        let at = rule.get("set_at").and_then(Value::as_i64).map(|at| Timestamp::from_seconds(at).date());
+        let set = at.map(|at| format!("   set by {} on {at}", text("set_by"))).unwrap_or_default();
+        lines.push(format!("  rule {} = {}{set}", text("rule"), text("value")));
+    }
+    if let Some(code) = request["would_refuse"].as_str() {
+        lines.push(format!("  its key's shadow would have refused it with {code}"));
+    }
     // A meter reported as 0 is a fact for programs and noise for people.
     let bill = receipt["lines"].as_array().into_iter().flatten();
     let bill: Vec<String> = bill.filter(|line| line["quantity"] != 0).map(bill_line).collect();

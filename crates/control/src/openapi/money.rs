@@ -108,6 +108,16 @@ const LINE: Object = object(
     ],
 );
 
+const RULE: Object = object(
+    "RefusedByRule",
+    &[
+        must("rule", Shape::Text),
+        must("value", Shape::Text),
+        must("set_by", TEXT_OR_NULL),
+        must("set_at", Shape::OrNull(&Shape::Time)),
+    ],
+);
+
 const RECEIPT: Object = object(
     "Receipt",
     &[
@@ -123,6 +133,7 @@ const RECEIPT: Object = object(
         must("currency", Shape::Text),
         must("transfer", TEXT_OR_NULL),
         must("refusal", TEXT_OR_NULL),
+        must("refused_by", Shape::OrNull(&Shape::Of(&RULE))),
     ],
 );
 

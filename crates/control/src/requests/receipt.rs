@@ -7,10 +7,12 @@ use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
 use axum::extract::State;
+use claviger_domain::audit::{Action, Chain};
 use claviger_domain::ledger::{TransferId, TransferKind};
 use claviger_domain::money::{Nano, Price};
 use claviger_domain::price::{CostLine, PriceSheet};
 use claviger_domain::request::RequestRecord;
+use claviger_storage::{AuditFilter, PageRequest};
 use serde::Serialize;
 
 /// Digits behind the point of an exact amount: nano-units per 10⁶ units.
@@ -34,6 +36,16 @@ pub(crate) struct Receipt {
     transfer: Option<String>,
     /// What refused, in words, for refusals.
     refusal: Option<&'static str>,
+    /// The rule that refused, and who set it last, for refusals by a rule.
+    refused_by: Option<RefusedByRule>,
+}
+
+#[derive(Serialize)]
+struct RefusedByRule {
+    rule: String,
+    value: String,
+    set_by: Option<String>,
+    set_at: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -56,7 +68,33 @@ pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> R
         None => None,
         Some(version) => store.find_price_version(version).await?,
     };
-    Ok(Json(receipt(&record, sheet.as_ref(), call.control.settings().currency.clone())))
+    let refused_by = rule_of(&call, &record).await?;
+    let currency = call.control.settings().currency.clone();
+    Ok(Json(Receipt { refused_by, ..receipt(&record, sheet.as_ref(), currency) }))
+}
+
+/// The rule that refused, and the last act before the request on whatever the rule is of.
+async fn rule_of(call: &Call<Member>, record: &RequestRecord) -> Result<Option<RefusedByRule>, Refusal> {
+    let Some(refused) = record.refused_by.as_deref() else { return Ok(None) };
+    let (target, actions) = match refused.rule.split('.').next() {
+        Some("key") => (record.key.to_string(), vec![Action::KeyCreated, Action::KeyUpdated]),
+        Some("environment") => {
+            (record.environment.to_string(), vec![Action::RateLimitUpdated, Action::ModelPermissionsUpdated])
+        }
+        _ => (record.organization.to_string(), vec![Action::RateLimitUpdated, Action::OrganizationUpdated]),
+    };
+    let filter =
+        AuditFilter { until: Some(record.completed_at), actions, targets: vec![target], ..AuditFilter::default() };
+    let page = PageRequest { limit: 1, ..PageRequest::default() };
+    let found = call.control.store().list_audit_of(Chain::Organization(record.organization), &filter, &page).await?;
+    let last = found.and_then(|page| page.data.into_iter().next());
+    let by = last.as_ref().map(|entry| entry.record.attribution.actor.parts());
+    Ok(Some(RefusedByRule {
+        rule: refused.rule.clone(),
+        value: refused.value.clone(),
+        set_by: by.map(|(kind, id)| format!("{kind} {id}")),
+        set_at: last.as_ref().map(|entry| entry.record.attribution.at.seconds()),
+    }))
 }
 
 fn receipt(record: &RequestRecord, sheet: Option<&PriceSheet>, currency: String) -> Receipt {
@@ -82,6 +120,7 @@ fn receipt(record: &RequestRecord, sheet: Option<&PriceSheet>, currency: String)
         transfer: (record.charge > Nano::ZERO)
             .then(|| TransferId::of(TransferKind::Charge, &record.id.to_string()).to_string()),
         refusal,
+        refused_by: None,
     }
 }
 
