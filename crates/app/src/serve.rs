@@ -341,6 +341,7 @@ fn wake_bug(variables: &Variables) -> Result<(), Failure> {
         "" => {}
         "no_fsync_before_last_byte" => claviger_storage::bugs::ack_before_commit(true),
         "hold_not_released_on_cancel" => claviger_gateway::bugs::plant_hold_not_released_on_cancel(),
+        "update_lacks_check" => claviger_control::bugs::plant_update_lacks_check(),
         "charge_on_retry" => claviger_gateway::bugs::plant_charge_on_retry(),
         "audit_after_commit" => claviger_storage::bugs::audit_after_commit(true),
         "secret_in_one_log_line" => claviger_gateway::bugs::plant_secret_in_a_log_line(),

@@ -14,6 +14,7 @@ use claviger_wire::scan::{Place, Sink, Value as Span, scan_strict};
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 /// The scanner only has to refuse here; the values are read by serde behind it.
 static ANY_OBJECT: Place<()> = Place::UNREAD;
@@ -148,6 +149,39 @@ impl Fields {
             Some(Value::Bool(flag)) => Ok(flag),
             Some(_) => Err(Refusal::invalid(name, "true or false")),
         }
+    }
+
+    /// Takes a member that is `null`; whether it was.
+    pub(crate) fn take_null(&mut self, name: &str) -> bool {
+        let is_null = self.0.get(name).is_some_and(Value::is_null);
+        if is_null {
+            self.0.remove(name);
+        }
+        is_null
+    }
+
+    /// Takes an object, as fields of its own.
+    pub(crate) fn fields(&mut self, name: &str) -> Result<Option<Fields>, Refusal> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(Self(members))),
+            Some(_) => Err(Refusal::invalid(name, "an object")),
+        }
+    }
+
+    /// Takes a text, or an object.
+    pub(crate) fn object_or_text(&mut self, name: &str) -> Result<Result<String, Fields>, Refusal> {
+        match self.0.remove(name) {
+            Some(Value::Object(members)) => Ok(Err(Self(members))),
+            Some(Value::String(text)) => Ok(Ok(text)),
+            _ => Err(Refusal::invalid(name, "a string or an object")),
+        }
+    }
+
+    /// SHA-256 of what the body says, as hex: members in order of their names, so that spaces do not count.
+    pub(crate) fn hash(&self) -> String {
+        let text = serde_json::to_string(&self.0).unwrap_or_default();
+        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Refuses what nobody took; names in `read_only` are known, but not the caller's to set.

@@ -12,6 +12,8 @@ mod auth;
 mod authenticate;
 mod authorize;
 mod body;
+#[cfg(feature = "bugs")]
+pub mod bugs;
 mod confirmation;
 mod edited;
 mod environments;
@@ -23,6 +25,7 @@ mod limits;
 mod mail;
 mod me;
 mod members;
+mod once;
 mod openapi;
 mod operator;
 mod organization;

@@ -31,6 +31,7 @@ use claviger_storage::Store;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -87,6 +88,8 @@ struct Parts {
     jobs: Jobs,
     guesses: Mutex<Throttle>,
     guess_hash: RandomState,
+    /// Idempotency-Keys under which something runs now: principal, path, key.
+    running: Mutex<HashSet<(String, String, String)>>,
 }
 
 /// What one call carries: axum's state. `A` is what `authorize` has made of the caller.
@@ -135,6 +138,7 @@ impl Control {
             guesses: Mutex::new(guesses),
             guess_hash: RandomState::new(),
             jobs: Jobs::default(),
+            running: Mutex::default(),
         }))
     }
 
@@ -234,6 +238,10 @@ impl Control {
         self.0.rights.as_ref()
     }
 
+    pub(crate) fn running(&self) -> &Mutex<HashSet<(String, String, String)>> {
+        &self.0.running
+    }
+
     pub(crate) fn jobs(&self) -> &Jobs {
         &self.0.jobs
     }
@@ -296,6 +304,11 @@ handlers! {
             RevokeKey => keys::revoke::handler;
             DisableKey => keys::disable::handler;
             EnableKey => keys::enable::handler;
+            UpdateKey => keys::update::handler;
+            RotateKey => keys::rotate::handler;
+            ReissueKey => keys::rotate::reissue;
+            EndSecret => keys::secrets::end;
+            ExtendSecret => keys::secrets::extend;
             GetConfirmation => confirmation::handler;
             ListRateLimits => limits::rate_limits::list;
             SetRateLimit => limits::rate_limits::set;

@@ -116,6 +116,14 @@ catalogue! {
     InvalidCursor = "invalid_cursor", 400, "invalid_request_error", Caller, Retry::Unsaid, "This cursor names no object of this list.";
     OrganizationRequired = "organization_required", 400, "invalid_request_error", Caller, Retry::Unsaid, "Name the organization: there are several.";
     KeyLimitReached = "key_limit_reached", 400, "invalid_request_error", Caller, Retry::Unsaid, "This organization has as many API keys as it may have. Revoke one or ask the operator for more.";
+    KeyNotActive = "key_not_active", 400, "invalid_request_error", Caller, Retry::Unsaid, "Only an active key gets a new secret.";
+    TooManySecrets = "too_many_secrets", 400, "invalid_request_error", Caller, Retry::Unsaid, "This key has three live secrets, as many as it may. End one, or rotate without overlap.";
+    SecretAlreadyUsed = "secret_already_used", 400, "invalid_request_error", Caller, Retry::Unsaid, "The newest secret was used, so it is not lost. Rotate the key instead.";
+    ReissueWindowOver = "reissue_window_over", 400, "invalid_request_error", Caller, Retry::Unsaid, "A secret is issued again within ten minutes of its making. Rotate the key instead.";
+    RevokeTheKey = "revoke_the_key", 400, "invalid_request_error", Caller, Retry::Unsaid, "This is the key's newest secret: it ends with the key. Rotate first, or revoke the key.";
+    SourceTagRequired = "source_tag_required", 400, "invalid_request_error", Caller, Retry::Unsaid, "This organization asks every key for a source tag.";
+    InvalidIdempotencyKey = "invalid_idempotency_key", 400, "invalid_request_error", Caller, Retry::Unsaid, "An Idempotency-Key has 1 to 255 printable ASCII characters, and comes once.";
+    IdempotencyKeyReused = "idempotency_key_reused", 400, "invalid_request_error", Caller, Retry::Unsaid, "This Idempotency-Key was used with another body within the last 24 hours.";
     KeyIsRevoked = "key_is_revoked", 400, "invalid_request_error", Caller, Retry::Unsaid, "This key is revoked, and that is final. Create a new one.";
     EnvironmentInUse = "environment_in_use", 400, "invalid_request_error", Caller, Retry::Unsaid, "This environment has live keys, or new keys go to it by default. Revoke its keys with it by 'revoke_keys': true; the default environment stays.";
     EnvironmentArchived = "environment_archived", 400, "invalid_request_error", Caller, Retry::Unsaid, "This environment is archived, and that is final.";
@@ -158,6 +166,7 @@ catalogue! {
     InviteExpired = "invite_expired", 410, "invalid_request_error", Caller, Retry::Unsaid, "This invite has expired. Ask for a new one.";
     InviteWithdrawn = "invite_withdrawn", 410, "invalid_request_error", Caller, Retry::Unsaid, "This invite was withdrawn. Ask for a new one.";
     VersionConflict = "version_conflict", 412, "invalid_request_error", Caller, Retry::Unsaid, "Somebody else changed this object since you read it. Read it again.";
+    IdempotencyInProgress = "idempotency_in_progress", 409, "conflict_error", Caller, Retry::AfterMilliseconds(500), "A request with this Idempotency-Key is running. Please try again in 500ms.";
     RequestTooLarge = "request_too_large", 413, "invalid_request_error", Caller, Retry::Unsaid, "The body is larger than this endpoint takes.";
     UnsupportedMediaType = "unsupported_media_type", 415, "invalid_request_error", Caller, Retry::Unsaid, "Send 'Content-Type: application/json'.";
     UnsupportedContentEncoding = "unsupported_content_encoding", 415, "invalid_request_error", Caller, Retry::Unsaid, "Send the body without Content-Encoding.";

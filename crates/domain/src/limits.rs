@@ -177,6 +177,14 @@ pub const LIFETIME_GRACE_DAYS: u32 = 14;
 pub const REMEMBER_KEYS: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Ended secrets that memory still knows.
 pub const REMEMBER_SECRETS: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long after its making a secret that nobody used may be issued again.
+pub const REISSUE_WINDOW: Duration = Duration::from_secs(600);
+/// The longest overlap of a rotation.
+pub const OVERLAP_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The overlap of a rotation that names none.
+pub const OVERLAP: Duration = Duration::from_secs(24 * 3600);
+/// How long an answer may be repeated under its Idempotency-Key (W31).
+pub const REPLAY: Duration = Duration::from_secs(24 * 3600);
 /// A key that was not used for so long is counted when the limit of keys is told.
 pub const UNUSED_KEY: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The first start's test key.

@@ -52,6 +52,7 @@ mod record;
 mod recovery;
 mod refusals;
 mod registries;
+mod replay;
 mod requests;
 mod sessions;
 mod setup;
@@ -73,7 +74,8 @@ pub use error::{Cause, Error, OpenError};
 pub use foreign::{ForeignSource, ForeignTable, read_foreign};
 pub use invites::{AcceptOutcome, Joining, NewInvite};
 pub use keys::{
-    Alarm, Changed, CreateKeyOutcome, ImportOutcome, ImportedKey, KeyFilter, LeakDone, SecretUse, Sighting,
+    Alarm, ChangeKeyOutcome, Changed, CreateKeyOutcome, ImportOutcome, ImportedKey, KeyAct, KeyFilter, LeakDone,
+    SecretUse, Sighting,
 };
 pub use leases::{LeaseGrant, OpenLease};
 pub use ledger::{Grant, InDoubt, Wallet};
@@ -88,6 +90,7 @@ pub use people::{NewUser, Profile, UserChange};
 pub use rate_limits::{ALL_MODELS, ModelPermissions, RateLimit, RateLimitChange};
 pub use refusals::Refusals;
 pub use registries::NewRegistry;
+pub use replay::Once;
 pub use requests::RequestFilter;
 pub use sessions::{GoodToken, NewToken, Replaces};
 pub use setup::{SetUp, SetUpOutcome};

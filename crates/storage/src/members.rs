@@ -9,7 +9,7 @@ use crate::door::{Linked, Tx, both};
 use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::key_row::{self, key_columns, with_secrets};
-use crate::keys::{self, change};
+use crate::keys::{self, ChangeKeyOutcome, change};
 use crate::notices::{self, NewMail};
 use crate::page::{Page, PageRequest};
 use crate::people::{self, NewUser};
@@ -338,10 +338,10 @@ async fn leave(
         })
     };
     let action = if fate == KeyFate::Revoke { Action::KeyDeleted } else { Action::KeyUpdated };
-    let changed = keys::apply(tx, scope, key.id, action, &decide, by).await?;
+    let changed = keys::apply(tx, scope, key.id, &action.into(), &decide, by).await?;
     let key = match changed {
-        Some(Ok(changed)) => changed.key,
-        Some(Err(Refused)) | None => key.clone(),
+        Some(ChangeKeyOutcome::Changed(changed)) => changed.key,
+        _ => key.clone(),
     };
     Ok(LeftKey { key, fate })
 }

@@ -14,6 +14,8 @@ mod durability;
 mod engine;
 #[path = "conformance/journal.rs"]
 mod journal;
+#[path = "conformance/key_life.rs"]
+mod key_life;
 #[path = "conformance/keys.rs"]
 mod keys;
 #[path = "conformance/leaks.rs"]

@@ -4,7 +4,9 @@ use super::{AgentObject, READ_ONLY, environment, role};
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::confirmation::widened;
-use crate::keys::create::{Ask, expiry, limit_reached, mint};
+use crate::keys::create::{Ask, mint};
+use crate::keys::outcome::limit_reached;
+use crate::keys::writable::expiry;
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::Call;
@@ -61,7 +63,7 @@ pub(crate) async fn handler(
     let name = Name::parse(&fields.required_text("name")?).map_err(|code| Refusal::from(code).about("name"))?;
     let role = role(&mut fields, &call.actor)?.flatten();
     let is_alone = fields.flag("create_service_account_only")?;
-    let expires_at = expiry(&mut fields, call.now)?;
+    let expires_at = expiry(&mut fields, call.now)?.or_none();
     fields.finish(READ_ONLY)?;
     if is_alone && expires_at.is_some() {
         return Err(Refusal::invalid("expires_in_seconds", "nothing where no key is made"));
@@ -96,16 +98,8 @@ pub(super) fn owned(
     name: Name,
     expires_at: Option<Timestamp>,
 ) -> Result<(MintedKey, NewKey), Refusal> {
-    let ask = Ask {
-        name,
-        owner: Some(owner),
-        environment: Some(environment),
-        source_tag: None,
-        expires_at,
-        class: Class::Inference,
-        role: None,
-        is_test: false,
-    };
+    let new = Ask::new(name, Class::Inference);
+    let ask = Ask { owner: Some(owner), environment: Some(environment), expires_at, ..new };
     let (minted, mut new) = mint(&call.control, &ask, call.now)?;
     // A caller with restrictions of its own hands them on: what it makes is never more than itself.
     let rights = call.actor.rights();
@@ -119,6 +113,9 @@ pub(super) fn unmade(refused: &CreateKeyOutcome) -> Refusal {
     match refused {
         CreateKeyOutcome::LimitReached { limit, unused } => limit_reached(*limit, *unused),
         CreateKeyOutcome::UnknownEnvironment => Code::EnvironmentArchived.into(),
-        CreateKeyOutcome::IdTaken | CreateKeyOutcome::Created { .. } => Code::InternalError.into(),
+        CreateKeyOutcome::IdTaken
+        | CreateKeyOutcome::Created { .. }
+        | CreateKeyOutcome::Repeated { .. }
+        | CreateKeyOutcome::OtherBody => Code::InternalError.into(),
     }
 }

@@ -5,7 +5,7 @@ use super::found;
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::confirmation::widened;
-use crate::keys::create::expiry;
+use crate::keys::writable::expiry;
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::Call;
@@ -25,7 +25,7 @@ pub(crate) async fn handler(
     let agent = found(&call).await?;
     call.actor.require_own(Permission::KeysCreate, false)?;
     let name = Name::parse(&fields.required_text("name")?).map_err(|code| Refusal::from(code).about("name"))?;
-    let expires_at = expiry(&mut fields, call.now)?;
+    let expires_at = expiry(&mut fields, call.now)?.or_none();
     fields.finish(&["id", "object", "value", "created_at"])?;
     if agent.ended_at.is_some() {
         return Err(Code::AgentEnded.into());

@@ -53,6 +53,7 @@ jobs! {
     forgetting,
     notices,
     sessions,
+    overlaps,
 }
 
 /// The job that empties the outbox.

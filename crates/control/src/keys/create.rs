@@ -1,46 +1,36 @@
-//! Create a key: owners, and whoever the organization's policy lets. The only reply that holds a secret.
+//! Create a key: owners, and whoever the organization's policy lets. The reply holds its text, once.
 
-use super::{KeyObject, fixed_environment, require_for};
+use super::outcome::{actor_as_owner, check_within, limit_reached};
+use super::writable::{READ_ONLY, check_owner, edit};
+use super::{Confirmation, KeyObject, fixed_environment, require_for};
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::confirmation::widened;
+use crate::once::{Idempotency, Running};
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::{Call, Control};
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use claviger_domain::audit::Attribution;
 use claviger_domain::error::Code;
 use claviger_domain::id::{EnvironmentId, KeyId, SecretId};
-use claviger_domain::key::{Class, Key, MintedKey, Name, NewKey, Owner, SourceTag, StoredSecret};
+use claviger_domain::key::{
+    Class, Edit, Key, MintedKey, Name, NewKey, Owner, Policy, Recipe, Set, SourceTag, StoredIn, StoredSecret,
+};
 use claviger_domain::limits;
-use claviger_domain::revocation::Confirmation;
-use claviger_domain::right::{Role, Standing};
+use claviger_domain::revocation::Epoch;
+use claviger_domain::right::{Extent, Permission, Role};
+use claviger_domain::rights::Rights;
 use claviger_domain::secret::Secret;
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::{Now, Timestamp};
-use claviger_storage::CreateKeyOutcome;
+use claviger_storage::{CreateKeyOutcome, Once};
 use serde::Serialize;
 
 /// Draws of an id before giving up; one collision in 62¹² is already unlikely.
 const ID_DRAWS: usize = 4;
-
-/// Members of the key object that a body must not set.
-const READ_ONLY: &[&str] = &[
-    "id",
-    "object",
-    "redacted_value",
-    "value",
-    "created_at",
-    "last_used_at",
-    "owner_project_access",
-    "state",
-    "flags",
-    "secrets",
-    "created_by",
-    "state_changed",
-    "version",
-];
 
 /// What the caller asks for.
 pub(crate) struct Ask {
@@ -51,76 +41,143 @@ pub(crate) struct Ask {
     pub(crate) class: Class,
     pub(crate) role: Option<Role>,
     pub(crate) is_test: bool,
-    /// Whose it is: whoever made it in person.
+    pub(crate) is_canary: bool,
     pub(crate) owner: Option<Owner>,
+    pub(crate) policy: Policy,
+    pub(crate) stored_in: Option<StoredIn>,
+    /// SHA-256 of a text made elsewhere: then there is none to show.
+    pub(crate) sha256: Option<[u8; 32]>,
+}
+
+impl Ask {
+    /// A key of this class and name, without more.
+    pub(crate) fn new(name: Name, class: Class) -> Self {
+        Self {
+            name,
+            environment: None,
+            source_tag: None,
+            expires_at: None,
+            class,
+            role: None,
+            is_test: false,
+            is_canary: false,
+            owner: None,
+            policy: Policy::default(),
+            stored_in: None,
+            sha256: None,
+        }
+    }
 }
 
 /// A key and its text.
 pub(crate) struct Created {
     pub(crate) key: Key,
     pub(crate) value: Secret<String>,
-    pub(crate) epoch: claviger_domain::revocation::Epoch,
+    pub(crate) epoch: Epoch,
 }
 
+/// A key made now, or before under the same Idempotency-Key: then its text is not known any more.
+pub(crate) enum Made {
+    Now(Created),
+    Before(Key),
+}
+
+/// A key with its text, or with the time until which a lost one is issued again.
 #[derive(Serialize)]
 pub(crate) struct Reply {
     #[serde(flatten)]
     key: KeyObject,
-    value: String,
-    confirmation: Confirmation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    reissue_until: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmation: Option<Confirmation>,
+}
+
+impl Reply {
+    pub(crate) fn shown(key: &Key, value: Option<String>, confirmation: Confirmation, now: Timestamp) -> Response {
+        let reissue_until = key.newest().and_then(|secret| secret.reissue_until).map(Timestamp::seconds);
+        let key = KeyObject::new(key, now);
+        Json(Self { key, value, reissue_until, confirmation: Some(confirmation) }).into_response()
+    }
+
+    /// The replay of W31.
+    pub(crate) fn repeated(key: &Key, now: Timestamp) -> Response {
+        let reissue_until = key.newest().and_then(|secret| secret.reissue_until).map(Timestamp::seconds);
+        let key = KeyObject::new(key, now);
+        let mut response = Json(Self { key, value: None, reissue_until, confirmation: None }).into_response();
+        response.headers_mut().insert("idempotent-replayed", http::HeaderValue::from_static("true"));
+        response
+    }
 }
 
 pub(crate) async fn handler(
     State(call): State<Call<Member>>,
     query: Query,
+    idempotency: Idempotency,
     fields: Fields,
-) -> Result<Json<Reply>, Refusal> {
+) -> Result<Response, Refusal> {
     query.finish()?;
+    let once = idempotency.of(&call, &fields);
     let fixed = fixed_environment(&call).await?;
     let mut ask = read(fields, &call.actor, call.now)?;
-    ask.owner = call.actor.user().map(Owner::User);
     if let Some(fixed) = fixed {
         if ask.environment.is_some_and(|named| named != fixed) {
             return Err(Refusal::invalid("environment_id", "the environment of the path, or nothing"));
         }
         ask.environment = Some(fixed);
     }
-    let created = run(&call.control, call.actor.scope(), ask, call.actor.attribution(), call.now).await?;
-    let confirmation = widened(&call, created.epoch).await;
-    let value = created.value.expose().clone();
-    Ok(Json(Reply { key: KeyObject::new(&created.key, call.now.wall), value, confirmation }))
+    settle_owner(&call.actor, &mut ask)?;
+    check_owner(&call, ask.owner).await?;
+    finish(&call, ask, once).await
+}
+
+/// Makes the key and shows it, once.
+pub(crate) async fn finish(call: &Call<Member>, ask: Ask, once: Option<Once>) -> Result<Response, Refusal> {
+    let _running = Running::begin(&call.control, once.as_ref())?;
+    let maker = call.actor.rights().clone();
+    let is_foreign = ask.sha256.is_some();
+    let scope = call.actor.scope();
+    match make(&call.control, scope, ask, once, &maker, call.actor.attribution(), call.now).await? {
+        Made::Now(created) => {
+            let confirmation = widened(call, created.epoch).await;
+            let value = (!is_foreign).then(|| created.value.expose().clone());
+            Ok(Reply::shown(&created.key, value, confirmation, call.now.wall))
+        }
+        Made::Before(key) => Ok(Reply::repeated(&key, call.now.wall)),
+    }
 }
 
 /// Mints, stores and returns the key. The text exists nowhere else.
-pub(crate) async fn run(
+async fn make(
     control: &Control,
     scope: TenantScope,
     ask: Ask,
+    once: Option<Once>,
+    maker: &Rights,
     by: &Attribution,
     now: Now,
-) -> Result<Created, Refusal> {
+) -> Result<Made, Refusal> {
     for _ in 0..ID_DRAWS {
         let (minted, new) = mint(control, &ask, now)?;
-        match control.store().create_key(scope, new, by).await.map_err(Refusal::of_write)? {
-            CreateKeyOutcome::Created { key, epoch } => return Ok(Created { key, value: minted.text, epoch }),
+        check_within(&as_key(&new, scope), maker)?;
+        let made = control.store().create_key_once(scope, new, once.clone(), by).await;
+        match made.map_err(Refusal::of_write)? {
+            CreateKeyOutcome::Created { key, epoch } => {
+                return Ok(Made::Now(Created { key, value: minted.text, epoch }));
+            }
+            CreateKeyOutcome::Repeated { key } => return Ok(Made::Before(key)),
+            CreateKeyOutcome::OtherBody => return Err(Code::IdempotencyKeyReused.into()),
+            CreateKeyOutcome::IdTaken if ask.sha256.is_some() => {
+                return Err(Refusal::invalid("sha256", "a text that no other key has"));
+            }
             CreateKeyOutcome::IdTaken => {}
             CreateKeyOutcome::UnknownEnvironment => return Err(Refusal::not_found()),
-            CreateKeyOutcome::LimitReached { limit, unused } => {
-                return Err(limit_reached(limit, unused));
-            }
+            CreateKeyOutcome::LimitReached { limit, unused } => return Err(limit_reached(limit, unused)),
         }
     }
     tracing::error!("no free key id in {ID_DRAWS} draws: the source of randomness is broken");
     Err(Code::InternalError.into())
-}
-
-/// Says how many keys there are, and how many of them nobody seems to need.
-pub(crate) fn limit_reached(limit: u32, unused: u32) -> Refusal {
-    let message = format!(
-        "This organization has {limit} of {limit} API keys; {unused} were not used for 90 days. Revoke one or ask the \
-         operator for more."
-    );
-    Refusal::because(Code::KeyLimitReached, message)
 }
 
 /// A key text with a fresh id, and the row to be stored for it.
@@ -131,62 +188,110 @@ pub(crate) fn mint(control: &Control, ask: &Ask, now: Now) -> Result<(MintedKey,
         let id = KeyId::generate(random);
         (MintedKey::mint(prefix, ask.is_test, id, random), SecretId::generate(now.wall, random))
     });
-    let digest = pepper.digest(minted.text.expose().as_bytes());
-    let stored = StoredSecret::new(secret, digest, pepper.version, minted.redacted.clone(), now.wall);
+    let mut stored = match &ask.sha256 {
+        None => {
+            let digest = pepper.digest(minted.text.expose().as_bytes());
+            StoredSecret::new(secret, digest, pepper.version, minted.redacted.clone(), now.wall)
+        }
+        Some(inner) => {
+            let digest = pepper.digest_of_inner(inner);
+            let stored = StoredSecret::new(secret, digest, pepper.version, "…".to_owned(), now.wall);
+            StoredSecret { recipe: Recipe::Sha256, ..stored }
+        }
+    };
+    if ask.sha256.is_none() {
+        stored.reissue_until = Some(now.wall.plus(limits::REISSUE_WINDOW));
+    }
     let new = NewKey {
         environment: ask.environment,
         class: ask.class,
         is_test: ask.is_test,
+        is_canary: ask.is_canary,
         source_tag: ask.source_tag.clone(),
-        role: ask.role,
         owner: ask.owner,
+        role: ask.role,
         expires_at: ask.expires_at,
+        policy: ask.policy.clone(),
+        stored_in: ask.stored_in.clone(),
         ..NewKey::new(minted.id, ask.name.clone(), stored)
     };
     Ok((minted, new))
 }
 
+/// The key that the store would make, for judging its rights.
+fn as_key(new: &NewKey, scope: TenantScope) -> Key {
+    new.made(scope.0, new.environment.unwrap_or(EnvironmentId::from_u128(0)), Timestamp(0), "")
+}
+
+/// A person's key is theirs unless it is said to be another's; who may make keys of their own only, makes no others.
+fn settle_owner(actor: &Member, ask: &mut Ask) -> Result<(), Refusal> {
+    let own = actor_as_owner(actor);
+    if ask.owner.is_none() {
+        ask.owner = own;
+    }
+    if actor.extent(Permission::KeysCreate) == Extent::Own {
+        actor.require_own(Permission::KeysCreate, ask.owner.is_some() && ask.owner == own)?;
+    }
+    Ok(())
+}
+
 fn read(mut fields: Fields, actor: &Member, now: Now) -> Result<Ask, Refusal> {
-    let name = Name::parse(&fields.required_text("name")?).map_err(|code| Refusal::from(code).about("name"))?;
-    let source_tag = fields.text("source_tag")?.map(|text| SourceTag::parse(&text)).transpose();
-    let source_tag = source_tag.map_err(|code| Refusal::from(code).about("source_tag"))?;
+    let edited = edit(&mut fields, now)?;
     let environment = match fields.text("environment_id")? {
         None => None,
         Some(text) => Some(text.parse().map_err(|_| Refusal::not_found())?),
     };
-    let expires_at = expiry(&mut fields, now)?;
     let class = match fields.text("class")? {
         None => Class::Inference,
         Some(text) => Class::from_name(&text).ok_or_else(|| Refusal::invalid("class", "'inference' or 'admin'"))?,
     };
     require_for(actor, class)?;
     let role = role(&mut fields, class, actor)?;
-    let is_test = fields.flag("test")?;
-    if is_test && class == Class::Admin {
-        return Err(Refusal::invalid("test", "false for an admin key"));
+    let (is_test, is_canary) = (fields.flag("test")?, fields.flag("canary")?);
+    if (is_test || is_canary) && class == Class::Admin {
+        return Err(Refusal::invalid(if is_test { "test" } else { "canary" }, "false for an admin key"));
     }
+    let sha256 = fields.text("sha256")?.map(|text| inner(&text)).transpose()?;
     fields.finish(READ_ONLY)?;
-    Ok(Ask { name, environment, source_tag, expires_at, class, role, is_test, owner: None })
+    let name = edited.name.clone().ok_or_else(|| {
+        Refusal::because(Code::MissingRequiredParameter, "Missing required parameter: 'name'.").about("name")
+    })?;
+    let mut ask = Ask { environment, role, is_test, is_canary, sha256, ..Ask::new(name, class) };
+    take(&mut ask, edited);
+    let is_tag_needed = actor.organization().policy.require_source_tag && class == Class::Inference;
+    if is_tag_needed && ask.source_tag.is_none() {
+        return Err(Refusal::from(Code::SourceTagRequired).about("source_tag"));
+    }
+    Ok(ask)
 }
 
-/// `expires_at` in seconds since 1970, or `expires_in_seconds`; not both.
-pub(crate) fn expiry(fields: &mut Fields, now: Now) -> Result<Option<Timestamp>, Refusal> {
-    let at = fields.integer("expires_at")?;
-    let within = fields.integer("expires_in_seconds")?;
-    let (param, at) = match (at, within) {
-        (None, None) => return Ok(None),
-        (Some(at), None) => ("expires_at", Timestamp::from_seconds(at)),
-        (None, Some(seconds)) => {
-            let at = now.wall.0.checked_add(Timestamp::from_seconds(seconds).0).map(Timestamp);
-            ("expires_in_seconds", at.unwrap_or(Timestamp(i64::MAX)))
-        }
-        (Some(_), Some(_)) => return Err(Refusal::invalid("expires_in_seconds", "nothing beside 'expires_at'")),
-    };
-    let is_possible = at >= now.wall.plus(limits::KEY_LIFE_MIN) && at <= now.wall.plus(limits::KEY_LIFE_MAX);
-    if is_possible { Ok(Some(at)) } else { Err(Refusal::invalid(param, "an expiry in 60 seconds to 10 years")) }
+fn take(ask: &mut Ask, edited: Edit) {
+    edited.source_tag.onto(&mut ask.source_tag);
+    edited.expires_at.onto(&mut ask.expires_at);
+    edited.owner.onto(&mut ask.owner);
+    edited.stored_in.onto(&mut ask.stored_in);
+    edited.enforced.onto(&mut ask.policy.enforced);
+    if let Set::To(shadow) = edited.shadow {
+        ask.policy.shadow = Some(Box::new(shadow));
+    }
+    ask.policy.reach = edited.reach.unwrap_or(ask.policy.reach);
+    ask.policy.permissions = edited.permissions.unwrap_or_default();
 }
 
-/// An admin key's role: at most the caller's, theirs when absent. Inference keys have none.
+fn inner(text: &str) -> Result<[u8; 32], Refusal> {
+    let expected = || Refusal::invalid("sha256", "64 hexadecimal digits");
+    let mut inner = [0_u8; 32];
+    if text.len() != 64 {
+        return Err(expected());
+    }
+    for (place, byte) in inner.iter_mut().enumerate() {
+        let pair = text.get(place * 2..place * 2 + 2).ok_or_else(expected)?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| expected())?;
+    }
+    Ok(inner)
+}
+
+/// An admin key's role, the caller's when absent; that it is at most theirs is checked with all its rights.
 fn role(fields: &mut Fields, class: Class, actor: &Member) -> Result<Option<Role>, Refusal> {
     let text = fields.text("role")?;
     match (class, text) {
@@ -194,22 +299,8 @@ fn role(fields: &mut Fields, class: Class, actor: &Member) -> Result<Option<Role
         (Class::Inference, Some(_)) => Err(Refusal::invalid("role", "nothing for an inference key")),
         (Class::Admin, None) => Ok(Some(actor.role())),
         (Class::Admin, Some(text)) => {
-            let role = Role::from_name(&text)
-                .ok_or_else(|| Refusal::invalid("role", "owner, admin, developer, billing or viewer"))?;
-            // No key is stronger than its maker (`keys.md` §8).
-            let creators = actor.organization().policy.creators;
-            if Standing::Member(role).is_at_most(actor.standing(), creators) {
-                Ok(Some(role))
-            } else {
-                Err(Refusal::because(
-                    Code::PermissionDenied,
-                    format!(
-                        "A key with the role {} would be allowed more than your role {}.",
-                        role.name(),
-                        actor.role().name()
-                    ),
-                ))
-            }
+            let expected = || Refusal::invalid("role", "owner, admin, developer, billing or viewer");
+            Role::from_name(&text).ok_or_else(expected).map(Some)
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Disable a key, reversibly. Requests in flight finish.
 
+use super::outcome::{Denied, changed, require_own};
+use super::revoke::why;
+use super::rotate::who;
 use super::{Confirmed, KeyObject, find, require_for};
 use crate::authorize::Member;
 use crate::body::OptionalFields;
@@ -9,21 +12,33 @@ use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
 use axum::extract::State;
-use claviger_domain::error::Code;
+use claviger_domain::audit::Action;
+use claviger_domain::key::{self, Key};
+use claviger_domain::right::Permission;
+use claviger_storage::KeyAct;
 
 pub(crate) async fn handler(
     State(call): State<Call<Member>>,
     query: Query,
-    OptionalFields(fields): OptionalFields,
+    OptionalFields(mut fields): OptionalFields,
 ) -> Result<Json<Confirmed>, Refusal> {
     query.finish()?;
+    let (reason, note) = why(&mut fields)?;
     fields.finish(&[])?;
     let key = find(&call).await?;
     require_for(&call.actor, key.class)?;
+    require_own(&call.actor, Permission::KeysUpdate, &key)?;
+    let (by, now) = (who(call.actor.attribution()), call.now.wall);
+
+    let decide = move |key: &Key| -> Result<Option<Key>, Denied> {
+        let next = key::disable(key, reason, &by, now)?;
+
+        Ok(next)
+    };
+    let act = KeyAct { note, ..KeyAct::from(Action::KeyDisabled) };
     let store = call.control.store();
-    let outcome = store.disable_key(call.actor.scope(), key.id, call.actor.attribution()).await;
-    let changed = outcome.map_err(Refusal::of_write)?.ok_or_else(Refusal::not_found)?;
-    let changed = changed.map_err(|_refused| Code::KeyIsRevoked)?;
+    let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
+    let changed = changed(outcome.map_err(Refusal::of_write)?)?;
     let confirmation = narrowed(&call, changed.epoch, Some(key.id)).await?;
-    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.now.wall), confirmation }))
+    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, now), confirmation }))
 }

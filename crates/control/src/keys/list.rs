@@ -12,6 +12,7 @@ use claviger_domain::error::Code;
 use claviger_domain::id::EnvironmentId;
 use claviger_domain::key::Class;
 use claviger_storage::KeyFilter;
+use std::time::Duration;
 
 const STATES: [&str; 4] = ["active", "disabled", "expired", "revoked"];
 
@@ -54,7 +55,31 @@ fn read(query: &mut Query, call: &Call<Member>) -> Result<KeyFilter, Refusal> {
         // An id that names nothing would show an empty list as if there were no keys.
         Some(text) => Some(text.parse().map_err(|_| Refusal::not_found())?),
     };
+    let owner = query.text("owner")?.map(|text| text.parse().map_err(|_| Refusal::not_found())).transpose()?;
+    let is_test = match query.text("test")?.as_deref() {
+        None => None,
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) => return Err(Refusal::invalid("test", "true or false")),
+    };
+    let now = call.now.wall;
+    let days = |query: &mut Query, name: &str| -> Result<Option<Duration>, Refusal> {
+        let Some(days) = query.integer(name)? else { return Ok(None) };
+        let days = u64::try_from(days).ok().filter(|days| (1..=3660).contains(days));
+        let days = days.ok_or_else(|| Refusal::invalid(name, "whole days from 1 to 3660"))?;
+        Ok(Some(Duration::from_secs(days * 24 * 3600)))
+    };
+    let unused_since = days(query, "unused_days")?.map(|days| now.minus(days));
+    let expiring_before = days(query, "expiring_days")?.map(|days| now.plus(days));
+    let older_than = days(query, "older_than_days")?.map(|days| now.minus(days));
+    // No key has a budget of its own yet, so this filter leaves every key in.
+    query.flag("no_budget")?;
     Ok(KeyFilter {
+        owner,
+        is_test,
+        unused_since,
+        expiring_before,
+        older_than,
         states,
         class: class.transpose()?,
         environment,

@@ -7,7 +7,12 @@ pub(crate) mod get;
 pub(crate) mod import;
 pub(crate) mod list;
 mod object;
+pub(crate) mod outcome;
 pub(crate) mod revoke;
+pub(crate) mod rotate;
+pub(crate) mod secrets;
+pub(crate) mod update;
+pub(crate) mod writable;
 
 pub(crate) use object::KeyObject;
 

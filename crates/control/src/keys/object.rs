@@ -2,7 +2,9 @@
 //!
 //! Members whose features do not exist yet are there with `null`, so that a client sees one shape for good.
 
-use claviger_domain::key::{Class, EndReason, Key, StoredSecret, StoredState};
+use claviger_domain::key::{
+    Class, EndReason, Key, Limits, Owner, Restrictions, StateChange, StoredSecret, is_safe_to_end,
+};
 use claviger_domain::time::Timestamp;
 use serde::Serialize;
 
@@ -17,8 +19,8 @@ pub(crate) struct KeyObject {
     redacted_value: String,
     created_at: i64,
     last_used_at: Option<i64>,
-    owner: Option<()>,
-    owner_project_access: Option<()>,
+    owner: Option<OwnerObject>,
+    owner_project_access: Option<&'static str>,
     class: &'static str,
     test: bool,
     canary: bool,
@@ -30,10 +32,10 @@ pub(crate) struct KeyObject {
     role: Option<&'static str>,
     limits: LimitsObject,
     policy: PolicyObject,
-    shadow: Option<()>,
-    stored_in: Option<()>,
+    shadow: Option<ShadowObject>,
+    stored_in: Option<String>,
     secrets: Vec<SecretObject>,
-    created_by: Option<()>,
+    created_by: String,
     state_changed: Option<StateChanged>,
     version: i64,
 }
@@ -48,13 +50,35 @@ struct LimitsObject {
 }
 
 #[derive(Serialize)]
+struct OwnerObject {
+    r#type: &'static str,
+    id: String,
+}
+
+#[derive(Serialize)]
+struct Lists {
+    models: Option<Vec<String>>,
+    endpoints: Option<Vec<&'static str>>,
+    ips: Option<Vec<String>>,
+    ips_denied: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
 struct PolicyObject {
-    models: Option<()>,
-    endpoints: Option<()>,
-    ips: Option<()>,
-    ips_denied: Option<()>,
+    #[serde(flatten)]
+    lists: Lists,
     reach: &'static str,
-    permissions: [(); 0],
+    permissions: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct ShadowObject {
+    #[serde(flatten)]
+    lists: Lists,
+    rpm: Option<u32>,
+    tpm: Option<u32>,
+    concurrency: Option<u32>,
+    burst: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -75,13 +99,14 @@ struct SecretObject {
 #[derive(Serialize)]
 struct StateChanged {
     at: i64,
-    by: Option<()>,
-    reason: Option<&'static str>,
+    by: String,
+    reason: Option<String>,
 }
 
 impl KeyObject {
     /// The object of a key at an instant.
     pub(crate) fn new(key: &Key, now: Timestamp) -> Self {
+        let Limits { rpm, tpm, concurrency, burst } = key.policy.enforced.limits;
         Self {
             object: "organization.project.api_key",
             id: key.id.to_string(),
@@ -89,38 +114,35 @@ impl KeyObject {
             redacted_value: key.redacted().to_owned(),
             created_at: key.created_at.seconds(),
             last_used_at: key.last_used_at.map(Timestamp::seconds),
-            owner: None,
-            owner_project_access: None,
+            owner: key.owner.map(OwnerObject::new),
+            owner_project_access: key.owner.map(|_| "active"),
             class: key.class.name(),
             test: key.is_test,
-            canary: false,
+            canary: key.is_canary,
             state: key.state.at(now, key.expires_at).name(),
             flags: flags(key, now),
             environment_id: key.environment.to_string(),
             source_tag: key.source_tag.clone(),
             expires_at: key.expires_at.map(Timestamp::seconds),
             role: key.role.map(claviger_domain::right::Role::name),
-            limits: LimitsObject { rpm: None, tpm: None, concurrency: None, burst: None, budgets: [] },
+            limits: LimitsObject { rpm, tpm, concurrency, burst, budgets: [] },
             policy: PolicyObject {
-                models: None,
-                endpoints: None,
-                ips: None,
-                ips_denied: None,
-                reach: "organization",
-                permissions: [],
+                lists: Lists::new(&key.policy.enforced),
+                reach: key.policy.reach.name(),
+                permissions: key.policy.permissions.iter().map(|permission| permission.name()).collect(),
             },
-            shadow: None,
-            stored_in: None,
-            secrets: key.secrets.iter().map(SecretObject::new).collect(),
-            created_by: None,
-            state_changed: StateChanged::new(key.state),
+            shadow: key.policy.shadow.as_deref().map(ShadowObject::new),
+            stored_in: key.stored_in.clone(),
+            secrets: key.secrets.iter().map(|secret| SecretObject::new(key, secret, now)).collect(),
+            created_by: key.created_by.clone(),
+            state_changed: key.state_changed.as_ref().map(StateChanged::new),
             version: key.version,
         }
     }
 }
 
 impl SecretObject {
-    fn new(secret: &StoredSecret) -> Self {
+    fn new(key: &Key, secret: &StoredSecret, now: Timestamp) -> Self {
         Self {
             id: secret.id.to_string(),
             number: secret.number,
@@ -128,24 +150,49 @@ impl SecretObject {
             created_at: secret.created_at.seconds(),
             created_by: secret.created_by.clone(),
             ends_at: secret.ends_at.map(Timestamp::seconds),
-            ended_at: secret.ended_at.map(Timestamp::seconds),
+            ended_at: secret.ended(now).map(Timestamp::seconds),
             end_reason: secret.end_reason.map(EndReason::name),
             first_used_at: secret.first_used_at.map(Timestamp::seconds),
             last_used_at: secret.last_used_at.map(Timestamp::seconds),
-            safe_to_end: false,
+            safe_to_end: is_safe_to_end(key, secret, now),
         }
     }
 }
 
 impl StateChanged {
-    fn new(state: StoredState) -> Option<Self> {
-        match state {
-            StoredState::Enabled => None,
-            StoredState::Disabled { at } => Some(Self { at: at.seconds(), by: None, reason: None }),
-            StoredState::Revoked { at, reason } => {
-                Some(Self { at: at.seconds(), by: None, reason: Some(reason.name()) })
-            }
+    fn new(change: &StateChange) -> Self {
+        Self { at: change.at.seconds(), by: change.by.clone(), reason: change.reason.clone() }
+    }
+}
+
+impl OwnerObject {
+    fn new(owner: Owner) -> Self {
+        let kind = match owner {
+            Owner::User(_) => "user",
+            Owner::Agent(_) => "service_account",
+        };
+        Self { r#type: kind, id: owner.to_string() }
+    }
+}
+
+impl Lists {
+    fn new(of: &Restrictions) -> Self {
+        fn texts<T: ToString>(list: Option<&Vec<T>>) -> Option<Vec<String>> {
+            list.map(|list| list.iter().map(ToString::to_string).collect())
         }
+        Self {
+            models: texts(of.models.as_ref()),
+            endpoints: of.endpoints.as_ref().map(|list| list.iter().map(|name| name.name()).collect()),
+            ips: texts(of.ips.as_ref()),
+            ips_denied: texts(of.ips_denied.as_ref()),
+        }
+    }
+}
+
+impl ShadowObject {
+    fn new(of: &Restrictions) -> Self {
+        let Limits { rpm, tpm, concurrency, burst } = of.limits;
+        Self { lists: Lists::new(of), rpm, tpm, concurrency, burst }
     }
 }
 
@@ -155,7 +202,11 @@ fn flags(key: &Key, now: Timestamp) -> Vec<&'static str> {
     let is_expiring =
         key.expires_at.is_some_and(|at| at > now && at.seconds().saturating_sub(now.seconds()) <= 14 * DAY);
     let is_inference = key.class == Class::Inference;
+    let is_exposed = key.exposed_at.is_some_and(|at| key.live_secrets(now).any(|secret| secret.created_at <= at));
     [
+        ("exposed", is_exposed),
+        ("rotation_due", key.rotation_due_since.is_some()),
+        ("rotating", key.live_secrets(now).nth(1).is_some()),
         ("expiring", is_expiring),
         ("idle", key.last_used_at.is_some_and(|at| age(at) >= 90 * DAY)),
         ("never_used", key.last_used_at.is_none() && age(key.created_at) > DAY),

@@ -4,6 +4,26 @@ use super::shape::{Field, Object, Shape, may, must, object};
 use super::{Description, Reply};
 use claviger_domain::endpoint::{Method, Operation};
 
+/// The operations of this area, as a pattern.
+macro_rules! operations {
+    () => {
+        Operation::CreateKey
+            | Operation::ListKeys
+            | Operation::GetKey
+            | Operation::RevokeKey
+            | Operation::DisableKey
+            | Operation::EnableKey
+            | Operation::UpdateKey
+            | Operation::RotateKey
+            | Operation::ReissueKey
+            | Operation::EndSecret
+            | Operation::ExtendSecret
+            | Operation::OperatorDisableKey
+            | Operation::OperatorRevokeKey
+    };
+}
+pub(super) use operations;
+
 const TEXTS: Shape = Shape::Many(&Shape::Text);
 const TEXTS_OR_NULL: Shape = Shape::OrNull(&TEXTS);
 const COUNT_OR_NULL: Shape = Shape::OrNull(&Shape::Whole);
@@ -101,8 +121,12 @@ macro_rules! key_object {
 
 pub(super) const KEY: Object = key_object!("Key");
 const CONFIRMED: Object = key_object!("ConfirmedKey", must("confirmation", Shape::Of(&CONFIRMATION)));
-const CREATED: Object =
-    key_object!("CreatedKey", must("value", Shape::Text), must("confirmation", Shape::Of(&CONFIRMATION)));
+const CREATED: Object = key_object!(
+    "CreatedKey",
+    may("value", Shape::Text),
+    must("reissue_until", TIME_OR_NULL),
+    may("confirmation", Shape::Of(&CONFIRMATION))
+);
 
 const DELETED: Object = object(
     "DeletedKey",
@@ -125,11 +149,51 @@ const CREATE: Object = object(
         may("class", Shape::Word(&["inference", "admin"])),
         may("role", Shape::Word(&["owner", "admin", "developer", "billing", "viewer"])),
         may("test", Shape::Flag),
+        may("canary", Shape::Flag),
+        may("owner", TEXT_OR_NULL),
+        may("stored_in", TEXT_OR_NULL),
+        may("limits", Shape::Any),
+        may("policy", Shape::Any),
+        may("shadow", Shape::OrNull(&Shape::Any)),
+        may("sha256", Shape::Text),
     ],
 );
 
-const REASON: Object =
-    object("RevokeKey", &[may("reason", Shape::Word(&["unused", "replaced", "member_left", "compromised", "other"]))]);
+const UPDATE: Object = object(
+    "UpdateKey",
+    &[
+        may("name", Shape::Text),
+        may("source_tag", TEXT_OR_NULL),
+        may("expires_at", TIME_OR_NULL),
+        may("expires_in_seconds", Shape::Whole),
+        may("role", Shape::Word(&["owner", "admin", "developer", "billing", "viewer"])),
+        may("owner", TEXT_OR_NULL),
+        may("stored_in", TEXT_OR_NULL),
+        may("limits", Shape::Any),
+        may("policy", Shape::Any),
+        may("shadow", Shape::OrNull(&Shape::Any)),
+    ],
+);
+
+const ROTATE: Object = object(
+    "RotateKey",
+    &[
+        may("overlap_seconds", Shape::Whole),
+        may("finish_when_quiet_hours", Shape::Whole),
+        may("at_deadline", Shape::Word(&["end", "extend"])),
+        may("reason", Shape::Text),
+    ],
+);
+
+const EXTEND: Object = object("ExtendSecret", &[must("ends_at", Shape::Time)]);
+
+const REASON: Object = object(
+    "RevokeKey",
+    &[
+        may("reason", Shape::Word(&["unused", "replaced", "member_left", "compromised", "other"])),
+        may("note", Shape::Text),
+    ],
+);
 
 /// Why the operator acts, for the organization to read.
 pub(super) const WHY: Object = object("Why", &[must("reason", Shape::Text)]);
@@ -144,6 +208,12 @@ const LIST: &[Field] = &[
     may("environment_id", Shape::Text),
     may("source_tag", Shape::Text),
     may("q", Shape::Text),
+    may("owner", Shape::Text),
+    may("test", Shape::Flag),
+    may("unused_days", Shape::Whole),
+    may("expiring_days", Shape::Whole),
+    may("older_than_days", Shape::Whole),
+    may("no_budget", Shape::Flag),
     may("owner_project_access", Shape::Word(&["active", "inactive", "any"])),
 ];
 
@@ -163,8 +233,20 @@ pub(super) fn describe(operation: Operation, method: Method) -> Description {
         (Operation::OperatorRevokeKey, _) => {
             Description::of("Revoke a key of any organization.", Reply::One(&CONFIRMED)).taking(&WHY)
         }
-        (Operation::DisableKey, _) => Description::of("Disable a key, reversibly.", Reply::One(&CONFIRMED)),
-        (Operation::EnableKey, _) => Description::of("Enable a disabled key.", Reply::One(&CONFIRMED)),
+        (Operation::DisableKey, _) => {
+            Description::of("Disable a key, reversibly.", Reply::One(&CONFIRMED)).taking(&REASON)
+        }
+        (Operation::EnableKey, _) => Description::of("Enable a disabled key.", Reply::One(&CONFIRMED)).taking(&REASON),
+        (Operation::UpdateKey, _) => Description::of("Change a key.", Reply::One(&CONFIRMED)).taking(&UPDATE),
+        (Operation::RotateKey, _) => {
+            Description::of("Give a key a new secret; its text is in this reply only.", Reply::One(&CREATED))
+                .taking(&ROTATE)
+        }
+        (Operation::ReissueKey, _) => Description::of("Give a lost, unused secret another text.", Reply::One(&CREATED)),
+        (Operation::EndSecret, _) => Description::of("End one older secret.", Reply::One(&CONFIRMED)),
+        (Operation::ExtendSecret, _) => {
+            Description::of("Let an older secret live longer.", Reply::One(&CONFIRMED)).taking(&EXTEND)
+        }
         _ => Description::of("Read a key.", Reply::One(&KEY)),
     }
 }

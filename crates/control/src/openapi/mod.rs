@@ -67,59 +67,55 @@ impl Description {
     }
 }
 
-/// One line per area: which operations its file describes. One that no area names does not compile. Keys also ask for the
-/// method, which tells apart the two ways of ending a key.
+/// One line per area: which operations its file describes. One that no area names does not compile. Keys and
+/// people name their own; keys also ask for the method, which tells apart the two ways of ending a key.
 macro_rules! areas {
-    ($($area:ident($($argument:ident),*) { $($operation:ident)* })*) => {
+    ($($area:ident { $($operation:ident)* })*) => {
         /// The description of a row's operation.
         pub(crate) fn describe(operation: Operation, method: Method) -> Description {
             match operation {
-                $($(Operation::$operation)|* => areas!(@ $area, operation, method, $($argument),*),)*
+                $($(Operation::$operation)|* => $area::describe(operation),)*
+                keys::operations!() => keys::describe(operation, method),
                 people::operations!() => people::describe(operation),
             }
         }
     };
-    (@ $area:ident, $operation:ident, $method:ident, operation) => { $area::describe($operation) };
-    (@ $area:ident, $operation:ident, $method:ident, operation, method) => { $area::describe($operation, $method) };
 }
 
 areas! {
-    inference(operation) {
+    inference {
         ChatCompletions ListModels GetModel GetOwnKey GetCredits
     }
-    keys(operation, method) {
-        CreateKey ListKeys GetKey RevokeKey DisableKey EnableKey OperatorDisableKey OperatorRevokeKey
-    }
-    limits(operation) {
+    limits {
         ListRateLimits SetRateLimit GetModelPermissions SetModelPermissions DeleteModelPermissions
     }
-    nodes(operation) {
+    nodes {
         GetConfirmation
     }
-    organization(operation) {
+    organization {
         GetOrganization UpdateOrganization GetPolicy UpdatePolicy CloseOrganization ListOrganizations
         CreateOrganization ReadOrganization BoundOrganization SuspendOrganization ResumeOrganization
         EndOrganization
     }
-    environments(operation) {
+    environments {
         ListEnvironments CreateEnvironment GetEnvironment UpdateEnvironment ArchiveEnvironment AskEnvironments
     }
-    agents(operation) {
+    agents {
         ListAgents CreateAgent GetAgent UpdateAgent DeleteAgent CreateAgentKey AskAgents
     }
-    registries(operation) {
+    registries {
         ListRegistries CreateRegistry GetRegistry UpdateRegistry DeleteRegistry AskRegistries
     }
-    money(operation) {
+    money {
         GetWallet GetUsage GetRequest ListRequests GetReceipt
     }
-    leaks(operation) {
+    leaks {
         ImportKeys ReportLeaks
     }
-    audit(operation) {
+    audit {
         ListAuditLogs ExportAuditLogs ListInstanceAudit ExportInstanceAudit VerifyAudit ListCheckpoints
     }
-    operator(operation) {
+    operator {
         SetUp CreateGrant VerifyLedger ListInDoubt ListJobs RunJob
     }
 }

@@ -148,16 +148,7 @@ async fn unfinished(control: &Control) -> Result<Organization, Refusal> {
 
 fn mint(control: &Control, name: &Name, class: Class, now: Now) -> Result<(MintedKey, NewKey), Refusal> {
     let role = (class == Class::Admin).then_some(Role::Owner);
-    let ask = Ask {
-        name: name.clone(),
-        environment: None,
-        source_tag: None,
-        expires_at: None,
-        class,
-        role,
-        is_test: false,
-        owner: None,
-    };
+    let ask = Ask { role, ..Ask::new(name.clone(), class) };
     create::mint(control, &ask, now)
 }
 

@@ -1,6 +1,7 @@
 //! The management plane over a real SQLite store: what each caller gets for each row.
 
 mod authorization;
+mod key_life;
 mod keys;
 mod limits;
 mod money;
@@ -112,6 +113,11 @@ impl World {
     /// As the operator at this machine.
     async fn operator(&self, method: &str, target: &str, body: &Value) -> Answer {
         self.send(Origin::LocalOperator, method, target, &[], body).await
+    }
+
+    /// As the operator, with further headers.
+    async fn operator_with(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        self.send(Origin::LocalOperator, method, target, headers, body).await
     }
 
     /// As the operator, in one of several organizations.

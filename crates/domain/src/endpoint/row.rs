@@ -112,6 +112,16 @@ operations! {
     RevokeKey = "keys.revoke";
     /// Disable a key, reversibly.
     DisableKey = "keys.disable";
+    /// Change a key.
+    UpdateKey = "keys.update";
+    /// Give a key a new secret.
+    RotateKey = "keys.rotate";
+    /// Give a lost secret another text.
+    ReissueKey = "keys.reissue";
+    /// End one older secret.
+    EndSecret = "keys.end_secret";
+    /// Let one older secret live longer.
+    ExtendSecret = "keys.extend_secret";
     /// Enable a disabled key.
     EnableKey = "keys.enable";
     /// The proof of a change of rights.

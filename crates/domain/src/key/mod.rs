@@ -1,13 +1,20 @@
 //! A key: its text, its state, its policy. Who asks is not known here.
 
 mod compromise;
+mod edit;
 pub mod leak;
+mod life;
 mod name;
 mod policy;
 mod record;
 mod state;
 mod text;
 
+pub use edit::{Edit, EditedRestrictions, Set};
+pub use life::{
+    LIVE_SECRETS, NewText, Rotation, Unwilling, disable, enable, end_secret, extend_secret, is_safe_to_end, reissue,
+    revoke, rotate, tend,
+};
 pub use name::{Name, SourceTag, StoredIn};
 pub use policy::{Class, InvalidPattern, Limits, ModelPattern, Owner, Policy, Reach, Restrictions};
 pub use record::{AtDeadline, EndReason, Key, NewKey, Recipe, StateChange, StoredSecret};

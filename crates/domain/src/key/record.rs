@@ -245,4 +245,32 @@ impl NewKey {
             secret,
         }
     }
+
+    /// The key that it becomes.
+    pub fn made(&self, organization: OrganizationId, environment: EnvironmentId, at: Timestamp, by: &str) -> Key {
+        Key {
+            id: self.id,
+            organization,
+            environment,
+            class: self.class,
+            is_test: self.is_test,
+            is_canary: self.is_canary,
+            name: self.name.as_str().to_owned(),
+            source_tag: self.source_tag.as_ref().map(|tag| tag.as_str().to_owned()),
+            owner: self.owner,
+            created_by: by.to_owned(),
+            role: self.role,
+            state: StoredState::Enabled,
+            state_changed: None,
+            expires_at: self.expires_at,
+            policy: self.policy.clone(),
+            stored_in: self.stored_in.as_ref().map(|place| place.as_str().to_owned()),
+            exposed_at: None,
+            rotation_due_since: None,
+            created_at: at,
+            last_used_at: None,
+            version: 1,
+            secrets: vec![StoredSecret { number: 1, created_by: by.to_owned(), ..self.secret.clone() }],
+        }
+    }
 }

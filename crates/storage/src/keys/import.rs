@@ -1,11 +1,12 @@
 //! Keys that come from elsewhere, by their digest: many in one transaction, each counted once.
 
-use super::{COUNT_LIVE, LOCK_ORGANIZATION, difference, find_anywhere, made, write};
+use super::{COUNT_LIVE, LOCK_ORGANIZATION, difference, find_anywhere, write};
 use crate::audit::record;
 use crate::cells::Cells as _;
 use crate::door::{Linked, Tx, both};
 use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
+use crate::key_row::by_text;
 use crate::statements::statements;
 use crate::store::Store;
 use crate::tenancy;
@@ -158,7 +159,7 @@ impl<'a> Import<'a> {
         imported: &ImportedKey,
         environment: EnvironmentId,
     ) -> Result<(), Error> {
-        let mut key = made(self.scope, environment, &imported.key, self.by);
+        let mut key = imported.key.made(self.scope.0, environment, self.by.at, &by_text(self.by));
         if let Some(secret) = key.secrets.first_mut() {
             secret.recipe = imported.key.secret.recipe;
         }

@@ -2,7 +2,7 @@
 //!
 //! Each is one transaction: the change of the key, its audit record, and the notice to its owners.
 
-use super::{apply, find_anywhere};
+use super::{KeyAct, apply, find_anywhere, plain};
 use crate::audit::{AuditEvent, append};
 use crate::cells::Cells as _;
 use crate::door::{Tx, both};
@@ -112,14 +112,14 @@ async fn leaked(
             }
         })
     };
-    let changed = apply(tx, sighting.scope, sighting.key, word, &decide, by).await?;
+    let changed = apply(tx, sighting.scope, sighting.key, &KeyAct::from(word), &decide, by).await?;
     let told = [("source", &sighting.source), ("url", &sighting.url)];
     let told = told.map(|(field, value)| FieldChange { field: field.to_owned(), from: None, to: Some(value.clone()) });
     let event = AuditEvent::done(Action::LeakReported, sighting.key.to_string(), told.to_vec());
     append(tx, Chain::Organization(sighting.scope.0), by, &event).await?;
     let detail = serde_json::json!({ "name": key.name, "source": sighting.source, "url": sighting.url });
     tell(tx, NoticeKind::KeyExposed, &key, detail, by).await?;
-    Ok(changed.and_then(Result::ok).map(|changed| match (changed.is_new, action) {
+    Ok(plain(changed).and_then(Result::ok).map(|changed| match (changed.is_new, action) {
         (false, _) => LeakDone::Already,
         (true, LeakAction::Revoke) => LeakDone::Ended(changed.epoch),
         (true, LeakAction::Notify) => LeakDone::Flagged(changed.epoch),
@@ -159,7 +159,7 @@ async fn disable_beside(tx: &mut Tx<'_>, alarm: &Alarm, place: &str, by: &Attrib
             let disabled = Key { state: StoredState::Disabled { at }, state_changed: Some(changed), ..key.clone() };
             Ok::<_, std::convert::Infallible>(is_enabled.then_some(disabled))
         };
-        apply(tx, alarm.scope, id, Action::KeyDisabled, &decide, by).await?;
+        apply(tx, alarm.scope, id, &KeyAct::from(Action::KeyDisabled), &decide, by).await?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::key_row::{key_columns, keys, with_secrets};
 use crate::page::{Page, PageRequest};
 use crate::store::Store;
 use claviger_domain::id::EnvironmentId;
-use claviger_domain::key::{Class, Key};
+use claviger_domain::key::{Class, Key, Owner};
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::Timestamp;
 use sqlx::AssertSqlSafe;
@@ -23,8 +23,18 @@ pub struct KeyFilter {
     pub environment: Option<EnvironmentId>,
     /// Only this source tag, byte-exact.
     pub source_tag: Option<String>,
-    /// Part of the name (ASCII letters in any case), or the beginning of the id.
+    /// Part of name or tag (ASCII letters in any case), the beginning of the id, or the last 4 of a secret.
     pub search: Option<String>,
+    /// Only keys of this owner.
+    pub owner: Option<Owner>,
+    /// Only test keys, or only others.
+    pub is_test: Option<bool>,
+    /// Only keys neither used nor made since.
+    pub unused_since: Option<Timestamp>,
+    /// Only keys that expire before this.
+    pub expiring_before: Option<Timestamp>,
+    /// Only keys whose newest secret was made before this.
+    pub older_than: Option<Timestamp>,
     /// When expiry is judged.
     pub now: Timestamp,
 }
@@ -37,6 +47,11 @@ impl Default for KeyFilter {
             environment: None,
             source_tag: None,
             search: None,
+            owner: None,
+            is_test: None,
+            unused_since: None,
+            expiring_before: None,
+            older_than: None,
             now: Timestamp::default(),
         }
     }
@@ -85,6 +100,12 @@ impl Store {
                 .bind(filter.source_tag.as_deref())
                 .bind(filter.search.as_deref().map(|text| format!("%{}%", like(&text.to_ascii_lowercase()))))
                 .bind(filter.search.as_deref().map(|text| format!("{}%", like(text))))
+                .bind(filter.owner.map(|owner| owner.to_string()))
+                .bind(filter.is_test)
+                .bind(filter.unused_since.map(|at| at.0))
+                .bind(filter.expiring_before.map(|at| at.0))
+                .bind(filter.older_than.map(|at| at.0))
+                .bind(filter.search.as_deref().filter(|text| text.len() == 4).map(|text| format!("%{}", like(text))))
                 .fetch_all(c)
                 .await?;
             keys(&rows)?
@@ -112,7 +133,16 @@ fn list_text(is_ascending: bool) -> String {
          AND (CAST($11 AS TEXT) IS NULL OR a.environment_id = CAST($11 AS TEXT)) \
          AND (CAST($12 AS TEXT) IS NULL OR a.source_tag = CAST($12 AS TEXT)) \
          AND (CAST($13 AS TEXT) IS NULL OR LOWER(a.name) LIKE CAST($13 AS TEXT) ESCAPE '\\' \
-              OR a.id LIKE CAST($14 AS TEXT) ESCAPE '\\') \
+              OR LOWER(a.source_tag) LIKE CAST($13 AS TEXT) ESCAPE '\\' \
+              OR a.id LIKE CAST($14 AS TEXT) ESCAPE '\\' \
+              OR (CAST($20 AS TEXT) IS NOT NULL AND EXISTS (SELECT 1 FROM secret l WHERE l.key_id = a.id \
+                  AND l.redacted LIKE CAST($20 AS TEXT) ESCAPE '\\'))) \
+         AND (CAST($15 AS TEXT) IS NULL OR a.owner = CAST($15 AS TEXT)) \
+         AND (CAST($16 AS BOOLEAN) IS NULL OR a.is_test = CAST($16 AS BOOLEAN)) \
+         AND (CAST($17 AS BIGINT) IS NULL OR COALESCE(a.last_used_at, a.created_at) < CAST($17 AS BIGINT)) \
+         AND (CAST($18 AS BIGINT) IS NULL OR a.expires_at < CAST($18 AS BIGINT)) \
+         AND (CAST($19 AS BIGINT) IS NULL OR NOT EXISTS (SELECT 1 FROM secret o WHERE o.key_id = a.id \
+              AND o.created_at >= CAST($19 AS BIGINT))) \
          ORDER BY a.created_at {order}, a.id {order} LIMIT CAST($4 AS BIGINT)) k {} \
          ORDER BY k.created_at {order}, k.id {order}, s.number DESC",
         key_columns!(),

@@ -8,7 +8,7 @@ use claviger_domain::key::{Class, Key, KeyState, RevocationReason, StoredSecret,
 use claviger_domain::right::Role;
 use claviger_domain::secret::Digest;
 use claviger_domain::time::Timestamp;
-use claviger_storage::{CreateKeyOutcome, Engine, KeyFilter, Order, PageRequest, SecretUse};
+use claviger_storage::{ChangeKeyOutcome, CreateKeyOutcome, Engine, KeyFilter, Order, PageRequest, SecretUse};
 use claviger_testkit::clock::START;
 use std::time::Duration;
 
@@ -293,7 +293,7 @@ async fn what_ended_long_ago_is_forgotten_but_never_the_newest_secret(engine: En
         Ok(Some(next))
     };
     let changed = world.store().change_key(world.scope, key.id, Action::KeyUpdated, end, &by()).await.unwrap();
-    assert!(changed.unwrap().unwrap().is_new);
+    assert!(matches!(changed, Some(ChangeKeyOutcome::Changed(changed)) if changed.is_new));
     let ending = |key: &Key| -> Result<Option<Key>, ()> {
         let mut next = key.clone();
         next.secrets.iter_mut().for_each(|secret| secret.ended_at = Some(START));
