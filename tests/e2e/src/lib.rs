@@ -5,8 +5,10 @@
 //! directory and one scripted upstream; whatever it started ends with it, by process id.
 #![expect(clippy::disallowed_methods, reason = "tests are drivers: they read the clock and start tasks themselves")]
 
+mod browser;
 mod checker;
 mod client;
+mod mail_server;
 mod plan;
 mod ports;
 mod program;
@@ -16,8 +18,10 @@ mod tap;
 mod upstream;
 mod world;
 
+pub use browser::Browser;
 pub use checker::{Expected, Fact, check_books};
 pub use client::{Answer, Client, Events};
+pub use mail_server::{MailServer, Received};
 pub use plan::{Engine, Plan};
 pub use program::{Program, binary, workspace_root};
 pub use raw::{Fate, Raw, RawAnswer};
