@@ -55,13 +55,17 @@ impl MailServer {
         .await
     }
 
-    /// The token in the link of the newest letter to an address, of at least `count` letters.
+    /// The token in the newest link to an address, of at least `count` letters with links.
     ///
     /// # Errors
     /// When it does not come.
     pub async fn token_to(&self, address: &str, count: usize) -> Result<String> {
-        let letters = self.letters_to(address, count).await?;
-        let text = &letters[letters.len() - 1].text;
+        let text = crate::eventually(15, &format!("link {count} to {address}"), async || {
+            let letters = self.letters.lock().await;
+            let linked = letters.iter().filter(|letter| letter.to == address && letter.text.contains('#'));
+            Ok(linked.skip(count.saturating_sub(1)).last().map(|letter| letter.text.clone()))
+        })
+        .await?;
         let behind = text.split('#').nth(1).unwrap_or_default();
         Ok(behind.chars().take_while(char::is_ascii_alphanumeric).collect())
     }

@@ -63,7 +63,7 @@ async fn s0_22_s0_23_s0_24_s0_26_members_share_and_leave_and_their_keys_go_on() 
         assert_eq!(world.client.post("/v1/chat/completions", &value, &hello).await?.status, 200);
         assert_eq!(owner.delete(&format!("{KEYS}/{id}")).await?.status, 200);
         assert_eq!(world.client.post("/v1/chat/completions", &value, &hello).await?.status, 401);
-        let told = mail.letters_to(OWNER, 1).await?;
+        let told = mail.letters_to(OWNER, 3).await?;
         assert!(told.iter().any(|letter| letter.text.contains("left")), "owners are told: {told:?}");
     }
     Ok(())
