@@ -1,0 +1,227 @@
+//! P8: canary secrets go through everything at TRACE level, and afterwards are nowhere: not in any output, answer, database
+//! file, WAL, dump, export or metric; not plain, base64, hexadecimal or URL-encoded, nor any slice of twelve characters.
+//!
+//! What may hold a secret is named: the files that the operator gave or must keep (pepper, audit key, password, credential
+//! of the upstream), and the one answer that shows a new key.
+
+use claviger_e2e::{Client, Plan, Result, World, eventually};
+use serde_json::json;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use tokio::process::Command;
+
+/// The credential of the upstream in every world.
+const PROVIDER: &str = "sk-upstream-7f3a9c51e0b24d68a1";
+const PASSWORD: &str = "correct horse battery staple";
+
+/// Characters of a slice that counts as a find.
+const SLICE: usize = 12;
+
+/// One secret under its name; of a key only what is secret in it: its id is public, its last six are checksum.
+struct Canary {
+    name: &'static str,
+    forms: Vec<Vec<u8>>,
+}
+
+fn canary(name: &'static str, secret: &str) -> Canary {
+    let bytes = secret.as_bytes();
+    let slices = |text: &[u8]| text.windows(SLICE).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let mut forms = slices(bytes);
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    forms.extend(hex.as_bytes().windows(2 * SLICE).step_by(2).map(<[u8]>::to_vec));
+    let url: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
+    forms.extend(url.as_bytes().windows(3 * SLICE).step_by(3).map(<[u8]>::to_vec));
+    // Base64 looks different at each of three offsets; the ends mix with what stands beside.
+    for offset in 0..3 {
+        let shifted: Vec<u8> = std::iter::repeat_n(0, offset).chain(bytes.iter().copied()).collect();
+        let text = base64(&shifted);
+        let inner = text.get(4..text.len().saturating_sub(4)).unwrap_or_default();
+        forms.extend(inner.windows(16).map(<[u8]>::to_vec));
+    }
+    Canary { name, forms }
+}
+
+fn base64(bytes: &[u8]) -> Vec<u8> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = Vec::new();
+    for group in bytes.chunks(3) {
+        let number = group.iter().enumerate().fold(0_u32, |sum, (at, byte)| sum | u32::from(*byte) << (16 - 8 * at));
+        for at in 0..=group.len() {
+            text.push(ALPHABET[(number >> (18 - 6 * at)) as usize & 63]);
+        }
+    }
+    text
+}
+
+/// The secret characters of a key of ours.
+fn secret_of(key: &str) -> &str {
+    &key[key.len() - 49..key.len() - 6]
+}
+
+/// Every canary that stands in these bytes.
+fn hits(canaries: &[Canary], place: &str, bytes: &[u8]) -> Vec<String> {
+    let mut forms: HashMap<&[u8], &str> = HashMap::new();
+    // Most places are ruled out by two bytes.
+    let mut begins = vec![false; 1 << 16];
+    for canary in canaries {
+        for form in &canary.forms {
+            forms.insert(form, canary.name);
+            begins[usize::from(form[0]) << 8 | usize::from(form[1])] = true;
+        }
+    }
+    let lengths: BTreeSet<usize> = forms.keys().map(|form| form.len()).collect();
+    let mut found = BTreeSet::new();
+    for (at, pair) in bytes.windows(2).enumerate() {
+        if begins[usize::from(pair[0]) << 8 | usize::from(pair[1])] {
+            let here = lengths.iter().filter_map(|length| forms.get(bytes.get(at..at + length)?));
+            found.extend(here.map(|name| format!("{name} in {place}")));
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    let mut waiting = vec![folder.to_path_buf()];
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => waiting.push(entry.path()),
+                Ok(kind) if kind.is_file() => all.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    all
+}
+
+/// Twelve secrets through the whole program; every place where one was found.
+async fn scanned(plan: Plan) -> Result<Vec<String>> {
+    // TRACE from the first moment, set-up included.
+    let mut world = plan.more("[telemetry]\nlevel = \"trace\"\n").start().await?;
+    let mut answers: Vec<(String, Vec<u8>)> = Vec::new();
+    let live = world.key("live").await?;
+    let test = world.create_key(&json!({ "name": "test", "test": true })).await?;
+    let revoked = world.create_key(&json!({ "name": "revoked" })).await?;
+    let bait = world.create_key(&json!({ "name": "bait", "canary": true })).await;
+    let admin = world.create_key(&json!({ "name": "admin", "class": "admin" })).await?;
+    let value = |key: &serde_json::Value| key["value"].as_str().unwrap_or_default().to_owned();
+    let (test, gone, admin) = (value(&test), value(&revoked), value(&admin));
+    world.revoke(revoked["id"].as_str().unwrap_or_default()).await?;
+    let mistyped = format!("{}x{}", &live[..30], &live[31..]);
+    let foreign = format!("sk-{}", "Zq7Wm2Xk9".repeat(5));
+    let column = "Hj3Kp8Vt".repeat(6);
+    let pepper = std::fs::read_to_string(world.data().join("pepper"))?;
+    let audit_key = std::fs::read_to_string(world.data().join("audit-key"))?;
+
+    let body = json!({ "model": "paid/echo", "messages": [{ "role": "user", "content": "hello" }] });
+    let broken = json!({ "model": "paid/echo" });
+    let presented = [&live, &test, &gone, &admin, &mistyped, &foreign];
+    for key in &presented {
+        for (path, body) in
+            [("/v1/chat/completions", &body), ("/v1/chat/completions", &broken), ("/v1/organization/api_keys", &body)]
+        {
+            let answer = world.client.post(path, key, body).await?;
+            answers.push((format!("answer of {path}"), answer.body.to_vec()));
+        }
+        let path = format!("/v1/models?key={key}");
+        answers.push(("answer to a key in the URL".to_owned(), world.client.get(&path, &live).await?.body.to_vec()));
+        // What nobody could know to be a key comes back as the path it was sent as.
+        if **key != foreign {
+            let path = format!("/nowhere/{key}");
+            answers
+                .push(("answer to a key in the path".to_owned(), world.client.get(&path, &live).await?.body.to_vec()));
+        }
+    }
+    let bait = bait.as_ref().map(value).unwrap_or_default();
+    if !bait.is_empty() {
+        answers.push(("answer to bait".to_owned(), world.client.get("/v1/models", &bait).await?.body.to_vec()));
+    }
+    std::fs::write(
+        world.folder.path().join("export.csv"),
+        format!("id,key,status,name,expired_time\n1,{column},1,moved,-1\n"),
+    )?;
+    let printed = world.claviger(&["import", "new-api", "export.csv"]).await?;
+    answers.push(("output of import".to_owned(), printed.into_bytes()));
+    std::fs::remove_file(world.folder.path().join("export.csv"))?;
+    for path in [
+        "/v1/organization/api_keys?limit=100",
+        "/v1/organization/audit_logs?limit=100",
+        "/v1/organization/requests?limit=100",
+    ] {
+        answers.push((path.to_owned(), world.client.get(path, &world.admin_key).await?.body.to_vec()));
+    }
+    for command in [&["audit", "export"][..], &["audit", "export", "--instance"], &["keys", "list"], &["doctor"]] {
+        let printed = world.claviger(command).await.unwrap_or_else(|error| error.to_string());
+        answers.push((command.join(" "), printed.into_bytes()));
+    }
+    let metrics = Client::new(&world.private_url).send("GET", "/metrics", &[], b"").await?;
+    answers.push(("metrics".to_owned(), metrics.body.to_vec()));
+    let database = world.data().join("claviger.db");
+    let dump = Command::new("sqlite3").arg(&database).arg(".dump").output().await?;
+    answers.push(("dump".to_owned(), dump.stdout));
+    eventually(10, "the log is there", async || Ok((world.server.output().len() > 1000).then_some(()))).await?;
+
+    let canaries = [
+        canary("live key", secret_of(&live)),
+        canary("test key", secret_of(&test)),
+        canary("revoked key", secret_of(&gone)),
+        canary("admin key", secret_of(&admin)),
+        canary("set-up admin key", secret_of(&world.admin_key)),
+        canary("mistyped key", &secret_of(&mistyped)[14..]),
+        canary("foreign key", &foreign[3..]),
+        canary("imported key", &column),
+        canary("provider credential", &PROVIDER[3..]),
+        canary("password", PASSWORD),
+        canary("pepper", pepper.trim().rsplit(' ').next().unwrap_or_default()),
+        canary("audit key", audit_key.trim()),
+    ];
+    let mut found: Vec<String> = answers.iter().flat_map(|(place, bytes)| hits(&canaries, place, bytes)).collect();
+    // Files while the server runs, WAL included, and once more when it has ended.
+    for round in ["running", "stopped"] {
+        let kept = ["pepper", "audit-key", "password", "provider-key"];
+        for file in files_below(world.folder.path()) {
+            let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if !kept.contains(&name.as_str()) && !name.starts_with("upstream") {
+                found.extend(hits(&canaries, &format!("{name} ({round})"), &std::fs::read(&file)?));
+            }
+        }
+        if round == "running" {
+            world.server.stop().await?;
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p8_no_secret_is_written_anywhere_at_the_most_verbose_level() -> Result<()> {
+    assert_eq!(scanned(Plan::default()).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scan_catches_a_secret_in_one_log_line() -> Result<()> {
+    let found = scanned(Plan::default().with_bug("secret_in_one_log_line")).await?;
+    assert!(found.iter().any(|hit| hit.contains("server.log")), "secret_in_one_log_line went unnoticed: {found:?}");
+    Ok(())
+}
+
+/// Whether the server reads a body that says two things.
+async fn takes_two_models(world: &World) -> Result<bool> {
+    let key = world.key("twice").await?;
+    let body = r#"{"model":"free/echo","messages":[{"role":"user","content":"hi"}],"model":"paid/echo"}"#;
+    let headers = [("authorization", format!("Bearer {key}")), ("content-type", "application/json".to_owned())];
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let answer = world.client.send("POST", "/v1/chat/completions", &headers, body.as_bytes()).await?;
+    Ok(answer.refusal() != (400, "duplicate_key".to_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_occurs_twice_is_refused_and_the_seeded_bug_is_caught() -> Result<()> {
+    assert!(!takes_two_models(&World::usual().await?).await?);
+    let world = Plan::default().with_bug("duplicate_json_key_accepted").start().await?;
+    assert!(takes_two_models(&world).await?, "duplicate_json_key_accepted changes nothing: the check proves nothing");
+    Ok(())
+}
