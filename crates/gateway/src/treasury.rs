@@ -38,6 +38,8 @@ pub(crate) struct Drawing {
     pub(crate) freed: Notify,
     is_recalled: AtomicBool,
     wants_more: AtomicBool,
+    /// Σ of what waiting requests need.
+    waiting: AtomicI64,
     /// Charged since the last grant.
     spent: AtomicI64,
     /// Below this much free credit more is drawn beside requests.
@@ -58,6 +60,41 @@ struct Numbers {
     is_unanswered: bool,
     /// Taken out of memory, and not yet known to be back in the wallet.
     returning: Option<Nano>,
+    /// The wallet had nothing a moment ago.
+    dry: Option<Dry>,
+}
+
+/// What was said when the wallet had nothing left: good for a moment, so that a crowd does not ask one by one.
+#[derive(Clone, Copy)]
+struct Dry {
+    at: Monotonic,
+    missing: Nano,
+    drawn: Drawn,
+}
+
+impl Dry {
+    fn holds_for(&self, now: Monotonic, missing: Nano) -> bool {
+        missing >= self.missing && now.since(self.at) < ASK_AGAIN
+    }
+}
+
+/// The need of a request that waits for its turn.
+struct Waiting<'a> {
+    drawing: &'a Drawing,
+    need: i64,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(drawing: &'a Drawing, need: Nano) -> Self {
+        drawing.waiting.fetch_add(need.0, Ordering::Relaxed);
+        Self { drawing, need: need.0 }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.drawing.waiting.fetch_sub(self.need, Ordering::Relaxed);
+    }
 }
 
 /// What came of drawing.
@@ -79,6 +116,7 @@ impl Drawing {
             freed: Notify::new(),
             is_recalled: AtomicBool::new(false),
             wants_more: AtomicBool::new(false),
+            waiting: AtomicI64::new(0),
             spent: AtomicI64::new(0),
             low: AtomicI64::new(0),
             granted_at: AtomicU64::new(0),
@@ -146,7 +184,11 @@ impl Wallet {
         takes_rest: bool,
     ) -> Result<Drawn, Error> {
         let Some(drawing) = &self.drawing else { return Err(Error::unanswered()) };
-        let mut numbers = drawing.numbers.lock().await;
+        let _waiting = Waiting::begin(drawing, need);
+        let Ok(mut numbers) = tokio::time::timeout(WAIT, drawing.numbers.lock()).await else {
+            // Others of this node are drawing: there may be credit, it is only not this request's turn.
+            return Ok(Drawn { is_enough: false, total: Nano(i64::MAX), others: Nano::ZERO });
+        };
         let (balance, free) = self.standing();
         let missing = need.saturating_sub(free);
         if need > Nano::ZERO && missing <= Nano::ZERO && !numbers.is_unanswered {
@@ -154,11 +196,17 @@ impl Wallet {
             return Ok(Drawn { is_enough: true, total: balance, others: Nano::ZERO });
         }
         let now = clock.now();
-        self.know(store, &mut numbers, now.wall).await?;
-        let ask = GrantAsk { need: missing.max(Nano::ZERO), spent: drawing.pace(now.monotonic), takes_rest };
+        if let Some(dry) = numbers.dry.filter(|dry| dry.holds_for(now.monotonic, missing)) {
+            return Ok(dry.drawn);
+        }
+        within(self.know(store, &mut numbers, now.wall)).await?;
+        // What all who wait here need, so that one grant serves them all.
+        let waiting = Nano(drawing.waiting.load(Ordering::Relaxed));
+        let spent = drawing.pace(now.monotonic).max(waiting);
+        let ask = GrantAsk { need: missing.max(Nano::ZERO), spent, takes_rest };
         let number = numbers.grants.saturating_add(1);
         numbers.is_unanswered = true;
-        let granted = store.grant_lease(TenantScope(self.organization), number, ask, now.wall).await;
+        let granted = within(store.grant_lease(TenantScope(self.organization), number, ask, now.wall)).await;
         let granted = match granted {
             Err(error @ Error::Conflict(_)) => {
                 numbers.is_known = false;
@@ -175,10 +223,12 @@ impl Wallet {
             drawing.low.store(granted.amount.0.checked_div(3).unwrap_or(0), Ordering::Relaxed);
             self.grow(granted.amount);
         }
-        drop(numbers);
         let (balance, free) = self.standing();
         let total = Nano(granted.wallet.0.saturating_add(granted.others.0).saturating_add(balance.0));
-        Ok(Drawn { is_enough: free >= need, total, others: granted.others })
+        let drawn = Drawn { is_enough: free >= need, total, others: granted.others };
+        let is_dry = !drawn.is_enough && granted.wallet <= Nano::ZERO;
+        numbers.dry = is_dry.then_some(Dry { at: now.monotonic, missing, drawn });
+        Ok(drawn)
     }
 
     /// Waits until `need` may be free here, while others may still give credit back. Every node that comes short asks
@@ -189,7 +239,7 @@ impl Wallet {
     pub(crate) async fn draw_patiently(&self, store: &Store, clock: &dyn Clock, need: Nano) -> Result<Drawn, Error> {
         let begun = clock.now().monotonic;
         loop {
-            let drawn = within(self.draw(store, clock, need, false)).await?;
+            let drawn = self.draw(store, clock, need, false).await?;
             if drawn.is_enough || drawn.others <= Nano::ZERO || clock.now().monotonic.since(begun) >= WAIT {
                 return Ok(drawn);
             }
@@ -205,7 +255,7 @@ impl Wallet {
     /// # Errors
     /// As of [`Wallet::draw_patiently`].
     pub(crate) async fn draw_rest(&self, store: &Store, clock: &dyn Clock, need: Nano) -> Result<Drawn, Error> {
-        within(self.draw(store, clock, need, true)).await
+        self.draw(store, clock, need, true).await
     }
 
     fn standing(&self) -> (Nano, Nano) {

@@ -82,7 +82,7 @@ pub(crate) async fn open(url: &str, seat: SeatId, now: Now) -> Result<(Open, Rea
         .options([
             ("statement_timeout", "2s"),
             ("lock_timeout", "1s"),
-            ("idle_in_transaction_session_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "1s"),
             ("tcp_keepalives_idle", "10"),
             ("tcp_keepalives_interval", "10"),
         ])
