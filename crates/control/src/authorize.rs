@@ -40,8 +40,6 @@ pub(crate) struct Member {
 /// The person behind a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Person {
-    /// Who.
-    pub(crate) user: UserId,
     /// Whether they signed in a moment ago.
     pub(crate) is_fresh: bool,
 }
@@ -86,11 +84,6 @@ impl Member {
         self.standing.role().unwrap_or(Role::Viewer)
     }
 
-    /// The person, if it is one: a session, not a key.
-    pub(crate) fn user(&self) -> Option<UserId> {
-        self.person.map(|person| person.user)
-    }
-
     /// Refuses a session whose sign-in is not fresh (`keys.md` §7). Keys and the local operator sign nothing in.
     pub(crate) fn require_fresh(&self) -> Result<(), Refusal> {
         match self.person {
@@ -115,6 +108,11 @@ impl Member {
     /// What the caller may do, to be compared with what they make.
     pub(crate) const fn rights(&self) -> &Rights {
         &self.rights
+    }
+
+    /// Whose objects the caller's are: the person, or the owner of their key.
+    pub(crate) const fn owner(&self) -> Option<Owner> {
+        self.owner
     }
 
     /// Whether an object of this owner is the caller's own: a person's, or that of the owner of their key.
@@ -248,7 +246,7 @@ pub(crate) async fn member(
             (*organization, standing, attribution)
         }
         Caller::Session { live, attribution } => {
-            person = Some(Person { user: live.user.id, is_fresh: live.is_fresh });
+            person = Some(Person { is_fresh: live.is_fresh });
             owner = Some(Owner::User(live.user.id));
             let (organization, role) = own_organization(control, &live, headers).await?;
             touch(control, &live, Some(organization.id), attribution.at).await;

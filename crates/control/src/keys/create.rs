@@ -1,6 +1,6 @@
 //! Create a key: owners, and whoever the organization's policy lets. The reply holds its text, once.
 
-use super::outcome::{actor_as_owner, check_within, limit_reached};
+use super::outcome::{check_within, limit_reached};
 use super::writable::{READ_ONLY, check_owner, edit};
 use super::{Confirmation, KeyObject, fixed_environment, require_for};
 use crate::authorize::Member;
@@ -21,7 +21,7 @@ use claviger_domain::key::{
 };
 use claviger_domain::limits;
 use claviger_domain::revocation::Epoch;
-use claviger_domain::right::{Extent, Permission, Role};
+use claviger_domain::right::{Permission, Role};
 use claviger_domain::rights::Rights;
 use claviger_domain::secret::Secret;
 use claviger_domain::tenancy::TenantScope;
@@ -225,14 +225,8 @@ fn as_key(new: &NewKey, scope: TenantScope) -> Key {
 
 /// A person's key is theirs unless it is said to be another's; who may make keys of their own only, makes no others.
 fn settle_owner(actor: &Member, ask: &mut Ask) -> Result<(), Refusal> {
-    let own = actor_as_owner(actor);
-    if ask.owner.is_none() {
-        ask.owner = own;
-    }
-    if actor.extent(Permission::KeysCreate) == Extent::Own {
-        actor.require_own(Permission::KeysCreate, ask.owner.is_some() && ask.owner == own)?;
-    }
-    Ok(())
+    ask.owner = ask.owner.or(actor.owner());
+    actor.require_own(Permission::KeysCreate, actor.owns(ask.owner))
 }
 
 fn read(mut fields: Fields, actor: &Member, now: Now) -> Result<Ask, Refusal> {

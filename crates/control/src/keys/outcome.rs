@@ -3,8 +3,8 @@
 use crate::authorize::Member;
 use crate::respond::Refusal;
 use claviger_domain::error::Code;
-use claviger_domain::key::{Key, Owner, Unwilling};
-use claviger_domain::right::{Extent, Permission};
+use claviger_domain::key::{Key, Unwilling};
+use claviger_domain::right::Permission;
 use claviger_domain::rights::{Exceeds, Rights, is_within};
 use claviger_storage::{ChangeKeyOutcome, Changed};
 
@@ -86,13 +86,7 @@ pub(crate) fn check_within(key: &Key, maker: &Rights) -> Result<(), Denied> {
 
 /// Asks for a permission that may reach the caller's own keys only.
 pub(crate) fn require_own(actor: &Member, permission: Permission, key: &Key) -> Result<(), Refusal> {
-    let is_own = actor.extent(permission) == Extent::Own && key.owner.is_some() && key.owner == actor_as_owner(actor);
-    actor.require_own(permission, is_own)
-}
-
-/// The person behind the call, as an owner of keys.
-pub(crate) fn actor_as_owner(actor: &Member) -> Option<Owner> {
-    actor.user().map(Owner::User)
+    actor.require_own(permission, actor.owns(key.owner))
 }
 
 fn of_life(unwilling: Unwilling) -> Refusal {

@@ -56,7 +56,11 @@ pub(crate) async fn extend(
 async fn found(call: &Call<Member>) -> Result<(Key, SecretId), Refusal> {
     let key = find(call).await?;
     let secret: SecretId = call.id("secret")?;
+    // An unknown secret is said to be unknown before anything is said about the key: the order of §2.3.
+    if !key.secrets.iter().any(|known| known.id == secret) {
+        return Err(Refusal::not_found());
+    }
     require_for(&call.actor, key.class)?;
     require_own(&call.actor, Permission::KeysRotate, &key)?;
-    if key.secrets.iter().any(|known| known.id == secret) { Ok((key, secret)) } else { Err(Refusal::not_found()) }
+    Ok((key, secret))
 }
