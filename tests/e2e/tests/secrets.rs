@@ -95,73 +95,25 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// What was answered or printed, by its place.
+type Answers = Vec<(String, Vec<u8>)>;
+
 /// Twelve secrets through the whole program; every place where one was found.
 async fn scanned(plan: Plan) -> Result<Vec<String>> {
     // TRACE from the first moment, set-up included.
     let mut world = plan.more("[telemetry]\nlevel = \"trace\"\n").start().await?;
-    let mut answers: Vec<(String, Vec<u8>)> = Vec::new();
     let live = world.key("live").await?;
-    let test = world.create_key(&json!({ "name": "test", "test": true })).await?;
-    let revoked = world.create_key(&json!({ "name": "revoked" })).await?;
-    let bait = world.create_key(&json!({ "name": "bait", "canary": true })).await;
-    let admin = world.create_key(&json!({ "name": "admin", "class": "admin" })).await?;
     let value = |key: &serde_json::Value| key["value"].as_str().unwrap_or_default().to_owned();
-    let (test, gone, admin) = (value(&test), value(&revoked), value(&admin));
+    let test = value(&world.create_key(&json!({ "name": "test", "test": true })).await?);
+    let admin = value(&world.create_key(&json!({ "name": "admin", "class": "admin" })).await?);
+    let revoked = world.create_key(&json!({ "name": "revoked" })).await?;
     world.revoke(revoked["id"].as_str().unwrap_or_default()).await?;
+    let gone = value(&revoked);
     let mistyped = format!("{}x{}", &live[..30], &live[31..]);
     let foreign = format!("sk-{}", "Zq7Wm2Xk9".repeat(5));
     let column = "Hj3Kp8Vt".repeat(6);
     let pepper = std::fs::read_to_string(world.data().join("pepper"))?;
     let audit_key = std::fs::read_to_string(world.data().join("audit-key"))?;
-
-    let body = json!({ "model": "paid/echo", "messages": [{ "role": "user", "content": "hello" }] });
-    let broken = json!({ "model": "paid/echo" });
-    let presented = [&live, &test, &gone, &admin, &mistyped, &foreign];
-    for key in &presented {
-        for (path, body) in
-            [("/v1/chat/completions", &body), ("/v1/chat/completions", &broken), ("/v1/organization/api_keys", &body)]
-        {
-            let answer = world.client.post(path, key, body).await?;
-            answers.push((format!("answer of {path}"), answer.body.to_vec()));
-        }
-        let path = format!("/v1/models?key={key}");
-        answers.push(("answer to a key in the URL".to_owned(), world.client.get(&path, &live).await?.body.to_vec()));
-        // What nobody could know to be a key comes back as the path it was sent as.
-        if **key != foreign {
-            let path = format!("/nowhere/{key}");
-            answers
-                .push(("answer to a key in the path".to_owned(), world.client.get(&path, &live).await?.body.to_vec()));
-        }
-    }
-    let bait = bait.as_ref().map(value).unwrap_or_default();
-    if !bait.is_empty() {
-        answers.push(("answer to bait".to_owned(), world.client.get("/v1/models", &bait).await?.body.to_vec()));
-    }
-    std::fs::write(
-        world.folder.path().join("export.csv"),
-        format!("id,key,status,name,expired_time\n1,{column},1,moved,-1\n"),
-    )?;
-    let printed = world.claviger(&["import", "new-api", "export.csv"]).await?;
-    answers.push(("output of import".to_owned(), printed.into_bytes()));
-    std::fs::remove_file(world.folder.path().join("export.csv"))?;
-    for path in [
-        "/v1/organization/api_keys?limit=100",
-        "/v1/organization/audit_logs?limit=100",
-        "/v1/organization/requests?limit=100",
-    ] {
-        answers.push((path.to_owned(), world.client.get(path, &world.admin_key).await?.body.to_vec()));
-    }
-    for command in [&["audit", "export"][..], &["audit", "export", "--instance"], &["keys", "list"], &["doctor"]] {
-        let printed = world.claviger(command).await.unwrap_or_else(|error| error.to_string());
-        answers.push((command.join(" "), printed.into_bytes()));
-    }
-    let metrics = Client::new(&world.private_url).send("GET", "/metrics", &[], b"").await?;
-    answers.push(("metrics".to_owned(), metrics.body.to_vec()));
-    let database = world.data().join("claviger.db");
-    let dump = Command::new("sqlite3").arg(&database).arg(".dump").output().await?;
-    answers.push(("dump".to_owned(), dump.stdout));
-    eventually(10, "the log is there", async || Ok((world.server.output().len() > 1000).then_some(()))).await?;
-
     let canaries = [
         canary("live key", secret_of(&live)),
         canary("test key", secret_of(&test)),
@@ -176,22 +128,80 @@ async fn scanned(plan: Plan) -> Result<Vec<String>> {
         canary("pepper", pepper.trim().rsplit(' ').next().unwrap_or_default()),
         canary("audit key", audit_key.trim()),
     ];
+    let mut answers = Answers::new();
+    for key in [&live, &test, &gone, &admin, &mistyped, &foreign] {
+        present(&world, key, &live, *key == foreign, &mut answers).await?;
+    }
+    import(&world, &column, &mut answers).await?;
+    read_back(&world, &mut answers).await?;
     let mut found: Vec<String> = answers.iter().flat_map(|(place, bytes)| hits(&canaries, place, bytes)).collect();
     // Files while the server runs, WAL included, and once more when it has ended.
-    for round in ["running", "stopped"] {
-        let kept = ["pepper", "audit-key", "password", "provider-key"];
-        for file in files_below(world.folder.path()) {
-            let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if !kept.contains(&name.as_str()) && !name.starts_with("upstream") {
-                found.extend(hits(&canaries, &format!("{name} ({round})"), &std::fs::read(&file)?));
-            }
-        }
-        if round == "running" {
-            world.server.stop().await?;
-        }
-    }
+    found.extend(written(&world, &canaries, "running")?);
+    world.server.stop().await?;
+    found.extend(written(&world, &canaries, "stopped")?);
     found.sort();
     found.dedup();
+    Ok(found)
+}
+
+/// Presents a key where it belongs, with wrong bodies, on the wrong plane, in a URL and in a path.
+async fn present(world: &World, key: &str, live: &str, is_foreign: bool, answers: &mut Answers) -> Result<()> {
+    let body = json!({ "model": "paid/echo", "messages": [{ "role": "user", "content": "hello" }] });
+    let broken = json!({ "model": "paid/echo" });
+    for (path, body) in
+        [("/v1/chat/completions", &body), ("/v1/chat/completions", &broken), ("/v1/organization/api_keys", &body)]
+    {
+        answers.push((format!("answer of {path}"), world.client.post(path, key, body).await?.body.to_vec()));
+    }
+    let mut urls = vec![("answer to a key in the URL", format!("/v1/models?key={key}"))];
+    // What nobody could know to be a key comes back as the path it was sent as.
+    if !is_foreign {
+        urls.push(("answer to a key in the path", format!("/nowhere/{key}")));
+    }
+    for (place, url) in urls {
+        answers.push((place.to_owned(), world.client.get(&url, live).await?.body.to_vec()));
+    }
+    Ok(())
+}
+
+/// Takes a key over from another system, whose table holds it in plain text.
+async fn import(world: &World, column: &str, answers: &mut Answers) -> Result<()> {
+    let table = world.folder.path().join("export.csv");
+    std::fs::write(&table, format!("id,key,status,name,expired_time\n1,{column},1,moved,-1\n"))?;
+    let printed = world.claviger(&["import", "new-api", "export.csv"]).await?;
+    answers.push(("output of import".to_owned(), printed.into_bytes()));
+    std::fs::remove_file(table)?;
+    Ok(())
+}
+
+/// Everything that can be read about what happened: lists, exports, metrics, a dump of the database.
+async fn read_back(world: &World, answers: &mut Answers) -> Result<()> {
+    for list in ["api_keys", "audit_logs", "requests"] {
+        let path = format!("/v1/organization/{list}?limit=100");
+        let answer = world.client.get(&path, &world.admin_key).await?;
+        answers.push((path, answer.body.to_vec()));
+    }
+    for command in [&["audit", "export"][..], &["audit", "export", "--instance"], &["keys", "list"], &["doctor"]] {
+        let printed = world.claviger(command).await.unwrap_or_else(|error| error.to_string());
+        answers.push((command.join(" "), printed.into_bytes()));
+    }
+    let metrics = Client::new(&world.private_url).send("GET", "/metrics", &[], b"").await?;
+    answers.push(("metrics".to_owned(), metrics.body.to_vec()));
+    let dump = Command::new("sqlite3").arg(world.data().join("claviger.db")).arg(".dump").output().await?;
+    answers.push(("dump".to_owned(), dump.stdout));
+    eventually(10, "the log is there", async || Ok((world.server.output().len() > 1000).then_some(()))).await
+}
+
+/// What stands in the files of the world, but for those that must hold a secret.
+fn written(world: &World, canaries: &[Canary], round: &str) -> Result<Vec<String>> {
+    let kept = ["pepper", "audit-key", "password", "provider-key"];
+    let mut found = Vec::new();
+    for file in files_below(world.folder.path()) {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if !kept.contains(&name.as_str()) && !name.starts_with("upstream") {
+            found.extend(hits(canaries, &format!("{name} ({round})"), &std::fs::read(&file)?));
+        }
+    }
     Ok(found)
 }
 

@@ -14,6 +14,9 @@ pub(super) fn install_missing() -> Outcome<()> {
     if !exists("curl") {
         missing.push("curl");
     }
+    if !exists("sqlite3") {
+        missing.push("sqlite3");
+    }
     if !exists("npm") {
         return Err("npm was not found: install Node.js 20 or newer, which brings it".to_owned());
     }
