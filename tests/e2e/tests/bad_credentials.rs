@@ -1,8 +1,7 @@
 //! Rows 25 to 39 of the table of bad inputs: credentials and paths.
 //!
-//! Not here, because nothing can bring it about yet: row 33 (an organization cannot be suspended before the operator's
-//! area exists), row 34 (address lists on keys), the half of row 35 that needs such a list or a trusted proxy, and the
-//! foreign id of row 39 (there is one organization; the storage suite compares foreign and unknown).
+//! Not here: rows 34 and 35, which are in `limits.rs`; row 33 (suspending an organization is the operator's act, whose
+//! tests have it); and the foreign id of row 39, which the storage and control suites compare with an unknown one.
 
 use claviger_e2e::{Answer, Raw, Result, World};
 use serde_json::{Value, json};
