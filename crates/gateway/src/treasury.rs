@@ -48,6 +48,8 @@ pub(crate) struct Drawing {
     granted_at: AtomicU64,
     used_at: AtomicU64,
     was_used: AtomicBool,
+    /// How often the wallet was funded: what was said of an empty wallet ends with the next funding.
+    fundings: AtomicU64,
 }
 
 /// Where the numbering of this wallet's grants and returns is.
@@ -64,17 +66,19 @@ struct Numbers {
     dry: Option<Dry>,
 }
 
-/// What was said when the wallet had nothing left: good for a moment, so that a crowd does not ask one by one.
+/// What was said when the wallet had nothing left: good for a moment, so that a crowd does not ask one by one, and no
+/// longer than until the wallet is funded.
 #[derive(Clone, Copy)]
 struct Dry {
     at: Monotonic,
+    fundings: u64,
     missing: Nano,
     drawn: Drawn,
 }
 
 impl Dry {
-    fn holds_for(&self, now: Monotonic, missing: Nano) -> bool {
-        missing >= self.missing && now.since(self.at) < ASK_AGAIN
+    fn holds_for(&self, now: Monotonic, fundings: u64, missing: Nano) -> bool {
+        missing >= self.missing && fundings == self.fundings && now.since(self.at) < ASK_AGAIN
     }
 }
 
@@ -122,7 +126,14 @@ impl Drawing {
             granted_at: AtomicU64::new(0),
             used_at: AtomicU64::new(0),
             was_used: AtomicBool::new(true),
+            fundings: AtomicU64::new(0),
         }
+    }
+
+    /// The wallet was funded: who waits asks again, and so does who comes now.
+    pub(crate) fn funded(&self) {
+        self.fundings.fetch_add(1, Ordering::Release);
+        self.freed.notify_waiters();
     }
 
     /// Whether unused credit is asked back; `true` when it just began to be.
@@ -196,7 +207,9 @@ impl Wallet {
             return Ok(Drawn { is_enough: true, total: balance, others: Nano::ZERO });
         }
         let now = clock.now();
-        if let Some(dry) = numbers.dry.filter(|dry| dry.holds_for(now.monotonic, missing)) {
+        // Read before the wallet is: a funding that comes meanwhile makes the answer old.
+        let fundings = drawing.fundings.load(Ordering::Acquire);
+        if let Some(dry) = numbers.dry.filter(|dry| dry.holds_for(now.monotonic, fundings, missing)) {
             return Ok(dry.drawn);
         }
         within(self.know(store, &mut numbers, now.wall)).await?;
@@ -227,7 +240,7 @@ impl Wallet {
         let total = Nano(granted.wallet.0.saturating_add(granted.others.0).saturating_add(balance.0));
         let drawn = Drawn { is_enough: free >= need, total, others: granted.others };
         let is_dry = !drawn.is_enough && granted.wallet <= Nano::ZERO;
-        numbers.dry = is_dry.then_some(Dry { at: now.monotonic, missing, drawn });
+        numbers.dry = is_dry.then_some(Dry { at: now.monotonic, fundings, missing, drawn });
         Ok(drawn)
     }
 

@@ -57,7 +57,7 @@ impl Wallets {
             return;
         };
         match &wallet.drawing {
-            Some(drawing) => drawing.freed.notify_waiters(),
+            Some(drawing) => drawing.funded(),
             None => wallet.grow(amount),
         }
     }

@@ -92,5 +92,8 @@ async fn a_fresh_directory_is_made_by_set_up_where_it_is_named_and_by_nothing_el
     // The store was let go of, and another pepper is noticed before anything is done with it.
     std::fs::write(data.join("pepper"), format!("1 {}\n", "ab".repeat(32))).expect("written");
     let refused = Transport::choose(&global, &variables, false).await.err().map(|error| error.to_string());
-    assert!(refused.is_some_and(|text| text.contains("is not the one this database was made with")));
+    assert!(
+        refused.as_deref().is_some_and(|text| text.contains("is not the one this database was made with")),
+        "{refused:?}"
+    );
 }
