@@ -51,7 +51,26 @@ impl Instance {
 
     async fn open_within(config: &Config, directory: &DataDirectory, patience: Duration) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(MachineClock::new());
-        let store = open_audited(config, directory, clock.as_ref(), patience).await?;
+        let audit = AuditFile::read(directory)?;
+        let seat = directory.seat(clock.now().wall, &mut SystemRandom)?;
+        let store = open_store(&config.database, seat, audit.key.clone(), clock.as_ref(), patience).await?;
+        let opened = Self::check(store.clone(), config, directory, &audit, clock).await;
+        if opened.is_err() {
+            // Who tries again, or takes another directory's files, must not find this one still in use.
+            store.close().await;
+        }
+        opened
+    }
+
+    /// Checks the files of the directory against an open store, and makes the first organization if there is none.
+    async fn check(
+        store: Store,
+        config: &Config,
+        directory: &DataDirectory,
+        audit: &AuditFile,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        audit.check(&store, directory).await?;
         let checks = store.pepper_checks().await?;
         let peppers = directory.peppers(config, &mut SystemRandom, checks.is_empty())?;
         check_peppers(&store, &peppers, &checks, config).await?;
@@ -120,45 +139,48 @@ impl Instance {
     }
 }
 
-/// Opens the database under its audit key. A key is made once, for a database that has seen none: a database whose key
-/// file is missing or another is refused, since its chains could only be continued by a stranger.
-async fn open_audited(
-    config: &Config,
-    directory: &DataDirectory,
-    clock: &dyn Clock,
-    patience: Duration,
-) -> anyhow::Result<Store> {
-    let found = directory.find_audit_key()?;
-    let bytes = found.unwrap_or_else(|| draw(&mut SystemRandom));
-    let key = AuditKey::new(bytes, draw(&mut SystemRandom));
-    let check = key.check();
-    let seat = directory.seat(clock.now().wall, &mut SystemRandom)?;
-    let store = open_store(&config.database, seat, key, clock, patience).await?;
-    let file = directory.audit_key_file();
-    match (store.audit_key_check().await?, found) {
-        (Some(known), Some(_)) if known == check => {}
-        (Some(_), Some(_)) => bail!(
-            "the audit key in {} is not the one this database was written under; restore the file from its backup",
-            file.display()
-        ),
-        (Some(_), None) => bail!(
-            "the audit key {} is missing: without it the audit records of this database cannot be continued; restore it from its backup, or copy it from another node of this database",
-            file.display()
-        ),
-        (None, found) => {
-            // The file first: a database that knows a key nobody has could never be opened again.
-            if found.is_none() {
-                directory.save_audit_key(&bytes)?;
-            }
-            if let Err(error) = store.save_audit_key_check(check).await {
-                if found.is_none() {
-                    std::fs::remove_file(&file).ok();
-                }
-                return Err(error).context("another node made the audit key of this database at the same moment");
-            }
+/// The audit key of this directory, or one to be kept there. A key is made once, for a database that has seen none: a
+/// database whose key file is missing or another is refused, since its chains could only be continued by a stranger.
+struct AuditFile {
+    bytes: [u8; 32],
+    key: AuditKey,
+    is_found: bool,
+}
+
+impl AuditFile {
+    fn read(directory: &DataDirectory) -> anyhow::Result<Self> {
+        let found = directory.find_audit_key()?;
+        let bytes = found.unwrap_or_else(|| draw(&mut SystemRandom));
+        Ok(Self { bytes, key: AuditKey::new(bytes, draw(&mut SystemRandom)), is_found: found.is_some() })
+    }
+
+    async fn check(&self, store: &Store, directory: &DataDirectory) -> anyhow::Result<()> {
+        let file = directory.audit_key_file();
+        match (store.audit_key_check().await?, self.is_found) {
+            (Some(known), true) if known == self.key.check() => Ok(()),
+            (Some(_), true) => bail!(
+                "the audit key in {} is not the one this database was written under; restore the file from its backup",
+                file.display()
+            ),
+            (Some(_), false) => bail!(
+                "the audit key {} is missing: without it the audit records of this database cannot be continued; restore it from its backup, or copy it from another node of this database",
+                file.display()
+            ),
+            (None, _) => self.make_known(store, directory).await,
         }
     }
-    Ok(store)
+
+    /// The file first: a database that knows a key nobody has could never be opened again.
+    async fn make_known(&self, store: &Store, directory: &DataDirectory) -> anyhow::Result<()> {
+        if !self.is_found {
+            directory.save_audit_key(&self.bytes)?;
+        }
+        let saved = store.save_audit_key_check(self.key.check()).await;
+        if saved.is_err() && !self.is_found {
+            std::fs::remove_file(directory.audit_key_file()).ok();
+        }
+        saved.context("another node made the audit key of this database at the same moment")
+    }
 }
 
 /// Opens the database, again and again while its server cannot be reached and the patience lasts.
