@@ -31,7 +31,7 @@ use claviger_storage::Store;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::collections::hash_map::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -90,6 +90,8 @@ struct Parts {
     guess_hash: RandomState,
     /// Idempotency-Keys under which something runs now: principal, path, key.
     running: Mutex<HashSet<(String, String, String)>>,
+    /// Proofs that are still to be recorded.
+    unrecorded: Mutex<VecDeque<confirmation::Unrecorded>>,
 }
 
 /// What one call carries: axum's state. `A` is what `authorize` has made of the caller.
@@ -139,6 +141,7 @@ impl Control {
             guess_hash: RandomState::new(),
             jobs: Jobs::default(),
             running: Mutex::default(),
+            unrecorded: Mutex::default(),
         }))
     }
 
@@ -240,6 +243,10 @@ impl Control {
 
     pub(crate) fn running(&self) -> &Mutex<HashSet<(String, String, String)>> {
         &self.0.running
+    }
+
+    pub(crate) fn unrecorded(&self) -> &Mutex<VecDeque<confirmation::Unrecorded>> {
+        &self.0.unrecorded
     }
 
     pub(crate) fn jobs(&self) -> &Jobs {

@@ -6,6 +6,7 @@
 
 mod check;
 mod checkpoints;
+pub(crate) mod confirmations;
 mod list;
 pub(crate) mod security;
 

@@ -14,6 +14,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
     let fixed = [
         crate::agents::STATEMENTS,
         crate::audit::STATEMENTS,
+        crate::audit::confirmations::STATEMENTS,
         crate::audit::security::STATEMENTS,
         crate::environments::STATEMENTS,
         crate::epochs::STATEMENTS,

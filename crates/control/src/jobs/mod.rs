@@ -50,6 +50,7 @@ macro_rules! jobs {
 }
 
 jobs! {
+    confirmations,
     forgetting,
     notices,
     sessions,

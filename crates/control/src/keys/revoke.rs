@@ -7,7 +7,7 @@ use super::rotate::who;
 use super::{Confirmed, KeyObject, find, require_for};
 use crate::authorize::Member;
 use crate::body::{Fields, OptionalFields};
-use crate::confirmation::narrowed;
+use crate::confirmation::{Met, narrowed};
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::Call;
@@ -62,7 +62,8 @@ pub(crate) async fn handler(
     let store = call.control.store();
     let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;
-    let confirmation = narrowed(&call, changed.epoch, Some(key.id)).await?;
+    let met = if reason == RevocationReason::Compromised { Met::leaked(key.id) } else { Some(key.id).into() };
+    let confirmation = narrowed(&call, changed.epoch, met).await?;
     Ok(match call.matched.row.method {
         Method::Delete => Json(Deleted {
             object: "organization.project.api_key.deleted",

@@ -155,3 +155,27 @@ async fn an_admin_key_is_no_stronger_than_its_maker() {
     let path = format!("{KEYS}/{}", text(&made.body["id"]));
     assert_eq!(world.with(viewer_key, "DELETE", &path, &Value::Null).await.refusal(), (403, "permission_denied"));
 }
+
+#[tokio::test]
+async fn the_proof_of_a_revocation_stands_in_the_audit_log_behind_it() {
+    let (world, admin) = World::set_up().await;
+    let log = "/v1/organization/audit_logs?limit=2";
+    let key = world.key("leaked").await;
+    let path = format!("{KEYS}/{}/revoke", text(&key["id"]));
+    let revoked = world.with(&admin, "POST", &path, &json!({ "reason": "compromised" })).await;
+    assert_eq!(revoked.body["confirmation"]["cut"], json!(true), "{}", revoked.body);
+    let logged = world.with(&admin, "GET", log, &Value::Null).await;
+    let (proof, act) = (&logged.body["data"][0], &logged.body["data"][1]);
+    assert_eq!((text(&proof["type"]), text(&act["type"])), ("rights.confirmed", "api_key.deleted"));
+    assert_eq!(proof["request_id"], act["request_id"]);
+    assert_eq!(proof["rights.confirmed"]["id"], key["id"]);
+    assert_eq!(proof["rights.confirmed"]["confirmation"], revoked.body["confirmation"]);
+    // Asked for again, the same change has one record.
+    let again = world.with(&admin, "POST", &path, &json!({ "reason": "compromised" })).await;
+    assert_eq!(again.status, 200);
+    let later = world.with(&admin, "GET", log, &Value::Null).await;
+    assert_eq!(later.body["data"], logged.body["data"]);
+    let key = world.key("k").await;
+    let disabled = world.with(&admin, "POST", &format!("{KEYS}/{}/disable", text(&key["id"])), &json!({})).await;
+    assert_eq!(disabled.body["confirmation"]["cut"], json!(false));
+}

@@ -33,6 +33,11 @@ impl Match {
             .position(|part| part.trim_start_matches('{').trim_end_matches(['}', '*']) == name)?;
         self.captures.get(position)?.as_deref()
     }
+
+    /// The text of the last `{…}` of the row's path: the object that the request is about.
+    pub fn last_captured(&self) -> Option<&str> {
+        self.captures.iter().rev().find_map(Option::as_deref)
+    }
 }
 
 /// Why a path and method are no endpoint.

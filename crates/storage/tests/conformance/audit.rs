@@ -2,7 +2,9 @@
 
 use crate::on_both_engines;
 use crate::world::{World, by};
-use claviger_domain::audit::{Action, Actor, Attribution, Chain, ExportCheck, proof_line, record_line};
+use claviger_domain::audit::{
+    Action, Actor, Attribution, Chain, Confirmed, ConfirmedNode, ExportCheck, proof_line, record_line,
+};
 use claviger_domain::key::RevocationReason;
 use claviger_storage::{AuditEvent, AuditFilter, Engine, Order, PageRequest, SecurityMinute};
 use std::time::Duration;
@@ -18,6 +20,7 @@ on_both_engines! {
     a_chain_cut_at_its_end_is_found_by_what_was_kept_elsewhere,
     denied_attempts_add_up,
     without_its_record_no_change,
+    a_proof_is_recorded_once_behind_its_act,
 }
 
 async fn every_act_leaves_one_record_and_repetitions_none(engine: Engine) {
@@ -249,4 +252,27 @@ async fn denied_attempts_add_up(engine: Engine) {
     }
     let shown = world.tamper("SELECT code, attempts, networks FROM security_minute").unwrap();
     assert!(shown.contains('6') && shown.contains('4'), "{shown}");
+}
+
+async fn a_proof_is_recorded_once_behind_its_act(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let key = world.key("k").await;
+    let store = world.store();
+    let revoked = store.revoke_key(world.scope, key.id, RevocationReason::Compromised, &by()).await.unwrap();
+    let epoch = revoked.unwrap().epoch.0;
+    let node = ConfirmedNode { how: "silenced".to_owned(), id: "nod_1".to_owned(), ms: 10_540 };
+    let confirmed = Confirmed { cut: true, epoch, nodes: vec![node], running_here: 2, took_ms: 41 };
+    for is_new in [true, false, false] {
+        assert_eq!(store.record_confirmation(None, confirmed.clone(), &by()).await.unwrap(), is_new);
+    }
+    let unknown = Confirmed { epoch: epoch + 1, ..confirmed.clone() };
+    assert!(!store.record_confirmation(None, unknown, &by()).await.unwrap(), "no such change");
+    let page = PageRequest { limit: 2, order: Order::Descending, ..PageRequest::default() };
+    let entries = store.list_audit(world.scope, &page).await.unwrap().unwrap().data;
+    let [proof, act] = entries.as_slice() else { panic!("two records: {entries:?}") };
+    assert_eq!((proof.record.action, act.record.action), (Action::RightsConfirmed, Action::KeyDeleted));
+    assert_eq!(proof.record.confirmation, Some(confirmed));
+    assert_eq!(proof.record.target, act.record.target, "the event names the key");
+    assert_eq!(proof.record.attribution.request_id, act.record.attribution.request_id);
+    assert_eq!(store.verify_audit().await.unwrap().faults, vec![]);
 }
