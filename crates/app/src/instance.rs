@@ -88,6 +88,7 @@ impl Instance {
             public_url,
             leaks: claviger_control::LeakSettings::new(config.github_keys.clone(), config.canary_disables),
             people: config.people.clone(),
+            issuers: config.issuers.clone(),
             audit: crate::audit_sinks::settings(config),
         };
         Control::new(self.store.clone(), rights, self.clock.clone(), Box::new(SystemRandom), settings)

@@ -11,6 +11,7 @@ mod doctor;
 mod first_run;
 mod import;
 mod instance;
+mod issuer_client;
 mod percent;
 mod private;
 mod random;

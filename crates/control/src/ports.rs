@@ -1,9 +1,11 @@
 //! What the management plane asks of the running node.
 
 use crate::mail::Letter;
+use bytes::Bytes;
 use claviger_domain::id::{KeyId, NodeId, OrganizationId};
 use claviger_domain::money::Nano;
 use claviger_domain::revocation::{Epoch, NodeConfirmation};
+use claviger_domain::secret::Secret;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -70,3 +72,33 @@ pub struct Undelivered {
     /// For the operator.
     pub why: String,
 }
+
+/// Asks the issuers of tokens that the operator named: the only requests that the management plane has made.
+pub trait AskIssuers: Send + Sync + std::fmt::Debug + 'static {
+    /// Sends one question. No redirect is followed, and no more than `limits::ISSUER_DOCUMENT_BYTES` are read.
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Told, Unanswered>> + Send + '_>>;
+}
+
+/// What an issuer is asked.
+#[derive(Debug)]
+pub struct Question {
+    /// `https://…`; `http://` on this machine only.
+    pub url: String,
+    /// A form to be posted; `None` = the document is got.
+    pub form: Option<Secret<String>>,
+    /// The `Authorization` line.
+    pub authorization: Option<Secret<String>>,
+}
+
+/// What it answered.
+#[derive(Debug)]
+pub struct Told {
+    /// The HTTP status.
+    pub status: u16,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// Why there is no answer; for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered(pub String);

@@ -6,6 +6,7 @@
 use crate::audit::{self, AuditSettings};
 use crate::authenticate::{Caller, authenticate};
 use crate::authorize::{self, Member, Operator, Signed, Visitor};
+use crate::issuers::{Documents, IssuerSettings};
 use crate::jobs::Jobs;
 use crate::leaks::{self, LeakSettings};
 use crate::operator::organizations;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub public_url: String,
     /// How people come and stay.
     pub people: PeopleSettings,
+    /// Issuers of tokens that are believed.
+    pub issuers: IssuerSettings,
     /// Who may report leaks, and what bait does.
     pub leaks: LeakSettings,
     /// Sinks of checkpoints.
@@ -86,6 +89,8 @@ struct Parts {
     random: Mutex<Box<dyn Random>>,
     settings: Settings,
     jobs: Jobs,
+    /// What issuers of tokens have published.
+    documents: Documents,
     guesses: Mutex<Throttle>,
     guess_hash: RandomState,
     /// Idempotency-Keys under which something runs now: principal, path, key.
@@ -140,6 +145,7 @@ impl Control {
             guesses: Mutex::new(guesses),
             guess_hash: RandomState::new(),
             jobs: Jobs::default(),
+            documents: Documents::default(),
             running: Mutex::default(),
             unrecorded: Mutex::default(),
         }))
@@ -251,6 +257,10 @@ impl Control {
 
     pub(crate) fn jobs(&self) -> &Jobs {
         &self.0.jobs
+    }
+
+    pub(crate) fn documents(&self) -> &Documents {
+        &self.0.documents
     }
 
     pub(crate) fn settings(&self) -> &Settings {

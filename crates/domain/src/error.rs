@@ -142,6 +142,7 @@ catalogue! {
     KeyExpired = "key_expired", 401, "authentication_error", Credential, Retry::Unsaid, "Incorrect API key provided: this key expired.";
     KeyDisabled = "key_disabled", 401, "authentication_error", Credential, Retry::Unsaid, "Incorrect API key provided: this key is disabled; an administrator of its organization can enable it.";
     InvalidLogin = "invalid_login", 401, "authentication_error", Credential, Retry::Unsaid, "The e-mail address or the password is wrong.";
+    InvalidToken = "invalid_token", 401, "authentication_error", Credential, Retry::Unsaid, "The token is not one that this server trusts.";
     SessionRequired = "session_required", 401, "authentication_error", Credential, Retry::Unsaid, "Sign in: this needs a session, and there is none or it has ended.";
     ModelNotAllowed = "model_not_allowed", 403, "permission_error", Credential, Retry::Unsaid, "This key may not use this model.";
     EndpointNotAllowed = "endpoint_not_allowed", 403, "permission_error", Credential, Retry::Unsaid, "This key may not use this endpoint.";

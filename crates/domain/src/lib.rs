@@ -26,6 +26,7 @@ pub mod endpoint;
 pub mod error;
 pub mod gcra;
 pub mod id;
+pub mod id_token;
 pub mod key;
 pub mod ledger;
 pub mod limits;

@@ -273,6 +273,22 @@ pub const SIGN_IN_TRIES: u32 = 5;
 pub const SIGN_IN_WINDOW: Duration = Duration::from_secs(60);
 /// Persons and addresses that the brake on guessing remembers.
 pub const SIGN_IN_SUBJECTS: usize = 20_000;
+/// How far the clock of an issuer of tokens may be from ours (`keys.md` §4).
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+/// A token of another issuer: real ones have one to four kilobytes.
+pub const TOKEN_BYTES: usize = 16 * 1024;
+/// A claim that we keep or compare: an issuer or subject has at most 255 characters (OpenID Connect Core §2).
+pub const CLAIM_BYTES: usize = 1024;
+/// A document of an issuer: the largest public ones have some 20 KiB.
+pub const ISSUER_DOCUMENT_BYTES: usize = 256 * 1024;
+/// Keys of one issuer; real ones show two to five.
+pub const ISSUER_KEYS: usize = 64;
+/// How long an issuer's documents are believed without looking again.
+pub const ISSUER_DOCUMENTS: Duration = Duration::from_secs(3600);
+/// How soon they are looked at again for a key they did not name: whoever invents key names makes no flood.
+pub const ISSUER_LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How long an issuer may take to answer.
+pub const ISSUER_PATIENCE: Duration = Duration::from_secs(10);
 /// Passkeys of one person.
 pub const PASSKEYS_PER_USER: usize = 20;
 /// Mails that one round of delivery takes.

@@ -4,6 +4,7 @@
 //! Unknown keys are refused with file, line and the nearest name.
 
 mod catalog;
+mod issuers;
 mod layers;
 mod nearest;
 mod people;

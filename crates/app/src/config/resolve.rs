@@ -7,7 +7,7 @@ use super::prices::{self, Book};
 use super::quantity::duration;
 use super::typed::{Document, Server};
 use super::{Invalid, read_secret};
-use claviger_control::{PeopleSettings, ReporterKey};
+use claviger_control::{IssuerSettings, PeopleSettings, ReporterKey};
 use claviger_domain::address::{Cidr, ForwardingHeader};
 use claviger_domain::catalog::Catalog;
 use claviger_domain::key::{Limits, Prefixes};
@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) keys_max: u32,
     /// How people come and stay.
     pub(crate) people: PeopleSettings,
+    /// Issuers of tokens that are believed.
+    pub(crate) issuers: IssuerSettings,
     /// ISO 4217.
     pub(crate) currency: String,
     /// What clients use, without a trailing slash, if the operator says so.
@@ -134,6 +136,7 @@ pub(super) fn config(layered: &Layered, _flags: &Flags) -> Result<Config, Invali
         prefixes,
         keys_max: document.keys.max_per_organization,
         people: super::people::read(document, layered)?,
+        issuers: super::issuers::read(layered)?,
         currency,
         public_url: document.server.public_urls.first().map(|url| url.trim_end_matches('/').to_owned()),
         listen: document.server.listen.clone(),

@@ -254,3 +254,29 @@ fn proxies_are_networks_and_limits_of_nothing_are_none() {
         "server.forwarded: `x-forwarded-fro` is none of x-forwarded-for, forwarded (did you mean `x-forwarded-for`?)"
     );
 }
+
+#[test]
+fn an_issuer_of_tokens_is_read_and_what_would_be_unsafe_is_refused() {
+    let base = "[[oidc]]\nname = \"acme\"\nissuer = \"https://id.acme.io\"\n";
+    let good = format!(
+        "{base}client_id = \"c\"\nclient_secret_file = \"s\"\nrole_claim = \"groups\"\nroles = {{ ops = \"admin\" }}\nfor = [\"people\", \"agents\"]\n"
+    );
+    let issuers = Case::new(&good).file("s", "secret\n", 0o600).serve().expect("it is good").config.issuers;
+    let issuer = &issuers.all[0];
+    assert!(issuer.is_for_people && issuer.is_for_agents && issuers.ask.is_some());
+    assert_eq!(issuer.sign_on.button, "Continue with acme");
+    assert_eq!(issuer.sign_on.roles["ops"].name(), "admin");
+    for (toml, expected) in [
+        (base.to_owned(), "oidc.client_id: is missing: people sign in by `acme`"),
+        (base.replace("https", "http"), "oidc.issuer: `http://id.acme.io` is not an https:// URL"),
+        (base.replace("acme\"", "Acme\""), "oidc.name: `Acme` is not 1 to 40 of a-z, 0-9 and -"),
+        (format!("{base}for = [\"peple\"]\n"), "oidc.for: `peple` is none of people, agents (did you mean `people`?)"),
+        (format!("{base}scopes = [\"email\"]\n"), "oidc.scopes: lacks `openid`, without which there is no sign-on"),
+        (format!("{base}for = []\n{base}for = []\n"), "oidc.name: `acme` is there twice"),
+        (format!("{base}role = \"boss\"\n"), "oidc.role: `boss` is none of owner, admin, developer, billing, viewer"),
+    ] {
+        assert_eq!(Case::new(&toml).error(), expected, "{toml}");
+    }
+    let case = Case::new(&good).file("s", "secret\n", 0o644);
+    assert!(case.error().contains("holds a secret but has mode 0644"), "{}", case.error());
+}

@@ -20,6 +20,7 @@ pub(super) struct Document {
     pub(super) telemetry: Telemetry,
     pub(super) billing: Billing,
     pub(super) console: Console,
+    pub(super) oidc: Vec<Oidc>,
     pub(super) provider: Vec<Provider>,
     pub(super) model: Vec<Model>,
     pub(super) price: Vec<Price>,
@@ -224,6 +225,46 @@ impl Default for Email {
     }
 }
 
+/// `[[oidc]]`: an issuer of tokens.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Oidc {
+    /// Unique; stands in paths and on the button.
+    pub(super) name: String,
+    /// Its URL, exactly as it stands in its tokens.
+    pub(super) issuer: String,
+    /// Whom we are there; needed for people.
+    #[serde(default)]
+    pub(super) client_id: String,
+    /// A 0600 file with the client's secret; empty = a public client.
+    #[serde(default)]
+    pub(super) client_secret_file: String,
+    /// What is asked for. Default `openid email profile`.
+    #[serde(default = "scopes")]
+    pub(super) scopes: Vec<String>,
+    /// Domains of addresses that may come as new people; empty = all.
+    #[serde(default)]
+    pub(super) allowed_domains: Vec<String>,
+    /// The slug of the organization that new people join; empty = none: they need an invite.
+    #[serde(default)]
+    pub(super) organization: String,
+    /// With this role. Default `developer`.
+    #[serde(default = "developer")]
+    pub(super) role: String,
+    /// A claim whose value decides the role instead.
+    #[serde(default)]
+    pub(super) role_claim: String,
+    /// Which values stand for which role.
+    #[serde(default)]
+    pub(super) roles: BTreeMap<String, String>,
+    /// Default `Continue with {name}`.
+    #[serde(default = "button")]
+    pub(super) button: String,
+    /// `people` who sign in, `agents` that exchange tokens for keys. Default people.
+    #[serde(default = "people", rename = "for")]
+    pub(super) purposes: Vec<String>,
+}
+
 /// `[prices]`: the currency and where price lists lie.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -415,4 +456,20 @@ const fn yes() -> bool {
 
 const fn one() -> u32 {
     1
+}
+
+fn scopes() -> Vec<String> {
+    ["openid", "email", "profile"].map(str::to_owned).to_vec()
+}
+
+fn developer() -> String {
+    "developer".to_owned()
+}
+
+fn button() -> String {
+    "Continue with {name}".to_owned()
+}
+
+fn people() -> Vec<String> {
+    vec!["people".to_owned()]
 }

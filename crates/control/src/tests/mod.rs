@@ -31,10 +31,10 @@ use std::sync::Arc;
 const KEYS: &str = "/v1/organization/api_keys";
 
 /// One management plane over one store.
-struct World {
+pub(crate) struct World {
     store: TestStore,
-    control: Control,
-    clock: Arc<SteppedClock>,
+    pub(crate) control: Control,
+    pub(crate) clock: Arc<SteppedClock>,
     table: EndpointTable,
     random: SeededRandom,
 }
@@ -61,17 +61,24 @@ impl Answer {
 impl World {
     /// A fresh instance, as the first start leaves it.
     async fn fresh() -> Self {
+        Self::fresh_with(|_| ()).await
+    }
+
+    /// The same, with settings that the operator changed.
+    pub(crate) async fn fresh_with(change: impl FnOnce(&mut Settings)) -> Self {
         let clock = Arc::new(SteppedClock::new());
         let store = TestStore::new(Engine::Sqlite).await;
-        let settings = Settings {
+        let mut settings = Settings {
             prefixes: Prefixes::new("clv_", &[]).expect("the default prefix is lawful"),
             peppers: vec![Pepper::new(1, [1; 32]), Pepper::new(2, [2; 32])],
             currency: "USD".to_owned(),
             public_url: "http://127.0.0.1:8080".to_owned(),
             people: crate::PeopleSettings::default(),
+            issuers: crate::IssuerSettings::default(),
             audit: crate::AuditSettings::default(),
             leaks: crate::LeakSettings::default(),
         };
+        change(&mut settings);
         let control = Control::new(
             store.store.clone(),
             Arc::new(NoNodes),
@@ -86,7 +93,12 @@ impl World {
 
     /// A fresh instance that was set up, and its admin key.
     async fn set_up() -> (Self, String) {
-        let world = Self::fresh().await;
+        Self::set_up_with(|_| ()).await
+    }
+
+    /// The same, with settings that the operator changed.
+    pub(crate) async fn set_up_with(change: impl FnOnce(&mut Settings)) -> (Self, String) {
+        let world = Self::fresh_with(change).await;
         let answer = world.operator("POST", "/api/operator/setup", &world_setup()).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         let key = answer.body["admin_key"]["value"].as_str().expect("set-up shows the admin key").to_owned();
