@@ -37,6 +37,17 @@ pub(crate) struct Member {
     attribution: Attribution,
 }
 
+/// What a caller sees of objects that have an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// None of them.
+    Nothing,
+    /// This owner's.
+    Of(Owner),
+    /// All of the organization's.
+    Everything,
+}
+
 /// The person behind a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Person {
@@ -135,6 +146,15 @@ impl Member {
         let extent = self.standing.extent(permission, policy.creators);
         let is_seen_by_all = matches!(permission, Permission::UsageRead | Permission::RequestsRead);
         if extent == Extent::Own && is_seen_by_all && policy.developers_see_all { Extent::All } else { extent }
+    }
+
+    /// Whose objects the caller may list by a permission.
+    pub(crate) fn sight(&self, permission: Permission) -> Sight {
+        match (self.extent(permission), self.owner) {
+            (Extent::All, _) => Sight::Everything,
+            (Extent::Own, Some(owner)) => Sight::Of(owner),
+            (Extent::Own | Extent::None, _) => Sight::Nothing,
+        }
     }
 
     /// Asks for one permission more than the row's, as far as it may reach.

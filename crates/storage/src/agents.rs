@@ -8,7 +8,7 @@ use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::key_ends::{self, Of};
 use crate::keys::{self, CreateKeyOutcome, change};
-use crate::keyset;
+use crate::keyset::{self, walked};
 use crate::page::{Page, PageRequest};
 use crate::statements::statements;
 use crate::store::Store;
@@ -19,7 +19,6 @@ use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::right::Role;
 use claviger_domain::tenancy::{Agent, TenantScope};
 use claviger_domain::time::Timestamp;
-use sqlx::AssertSqlSafe;
 
 /// What every reading selects.
 macro_rules! agent_columns {
@@ -41,7 +40,11 @@ statements! {
 }
 
 /// Live ones; of one environment, if it is named.
-const LIVE: &str = "AND state = 'active' AND (CAST($5 AS TEXT) IS NULL OR environment_id = CAST($5 AS TEXT))";
+const LIVE: keyset::List = keyset::of(
+    "agent",
+    agent_columns!(),
+    "AND state = 'active' AND (CAST($5 AS TEXT) IS NULL OR environment_id = CAST($5 AS TEXT))",
+);
 
 /// An agent to be made.
 #[derive(Clone, Debug)]
@@ -81,22 +84,8 @@ impl Store {
         environment: Option<EnvironmentId>,
         page: &PageRequest,
     ) -> Result<Option<Page<Agent>>, Error> {
-        let mut reader = self.reader().await?;
-        let (organization, walk) = (scope.0.to_string(), page.walk());
-        let mut place = None;
-        if let Some(id) = page.cursor() {
-            place = keyset::place(&mut reader, "agent", &organization, id).await?;
-            if place.is_none() {
-                return Ok(None);
-            }
-        }
-        let sql = AssertSqlSafe(keyset::text(agent_columns!(), LIVE, walk.is_ascending));
-        let rows = both!(&mut reader, c => {
-            let query = sqlx::query(sql).bind(&organization).bind(place).bind(page.cursor()).bind(walk.rows());
-            let rows = query.bind(environment.map(|id| id.to_string())).fetch_all(c).await?;
-            rows.iter().map(agent).collect::<Result<Vec<_>, Error>>()?
-        });
-        Ok(Some(walk.page(rows)))
+        let environment = environment.map(|id| id.to_string());
+        walked!(self, LIVE, Some(scope.0.to_string()), page, agent, environment)
     }
 
     /// One agent, ended ones included.
@@ -275,11 +264,7 @@ async fn create(
 
 /// The texts that are made at run time.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
-    vec![
-        ("agent page ascending", keyset::text(agent_columns!(), LIVE, true)),
-        ("agent page descending", keyset::text(agent_columns!(), LIVE, false)),
-        ("agent place", keyset::place_text("agent")),
-    ]
+    LIVE.built()
 }
 
 pub(crate) async fn find(linked: &mut impl Linked, scope: TenantScope, id: AgentId) -> Result<Option<Agent>, Error> {

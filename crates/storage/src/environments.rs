@@ -10,7 +10,7 @@ use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::key_ends::{self, Of};
 use crate::keys::change;
-use crate::keyset;
+use crate::keyset::{self, walked};
 use crate::page::{Page, PageRequest};
 use crate::statements::statements;
 use crate::store::Store;
@@ -19,7 +19,6 @@ use claviger_domain::id::EnvironmentId;
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::tenancy::{Environment, TenantScope};
 use claviger_domain::time::Timestamp;
-use sqlx::AssertSqlSafe;
 
 /// What every reading selects.
 macro_rules! environment_columns {
@@ -38,7 +37,7 @@ statements! {
         WHERE org_id = $1 AND id = $2";
 }
 
-const ARCHIVED: &str = "AND (archived_at IS NULL OR $5)";
+const ARCHIVED: keyset::List = keyset::of("environment", environment_columns!(), "AND (archived_at IS NULL OR $5)");
 
 /// How an act on an object with a version ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,22 +84,7 @@ impl Store {
         has_archived: bool,
         page: &PageRequest,
     ) -> Result<Option<Page<Environment>>, Error> {
-        let mut reader = self.reader().await?;
-        let (organization, walk) = (scope.0.to_string(), page.walk());
-        let mut place = None;
-        if let Some(id) = page.cursor() {
-            place = keyset::place(&mut reader, "environment", &organization, id).await?;
-            if place.is_none() {
-                return Ok(None);
-            }
-        }
-        let sql = AssertSqlSafe(keyset::text(environment_columns!(), ARCHIVED, walk.is_ascending));
-        let rows = both!(&mut reader, c => {
-            let query = sqlx::query(sql).bind(&organization).bind(place).bind(page.cursor()).bind(walk.rows());
-            let rows = query.bind(has_archived).fetch_all(c).await?;
-            rows.iter().map(environment).collect::<Result<Vec<_>, Error>>()?
-        });
-        Ok(Some(walk.page(rows)))
+        walked!(self, ARCHIVED, Some(scope.0.to_string()), page, environment, has_archived)
     }
 
     /// One environment.
@@ -227,11 +211,7 @@ async fn archive(
 
 /// The texts that are made at run time.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
-    vec![
-        ("environment page ascending", keyset::text(environment_columns!(), ARCHIVED, true)),
-        ("environment page descending", keyset::text(environment_columns!(), ARCHIVED, false)),
-        ("environment place", keyset::place_text("environment")),
-    ]
+    ARCHIVED.built()
 }
 
 pub(crate) async fn find(

@@ -9,6 +9,7 @@ use crate::door::{Linked, Tx, both};
 use crate::epochs::publish;
 use crate::error::Error;
 use crate::keys;
+use crate::keyset::{Column, List, walked};
 use crate::members::{self, lock, unchanged};
 use crate::notices::{self, NewMail};
 use crate::page::{Page, PageRequest};
@@ -29,7 +30,6 @@ use claviger_domain::right::Role;
 use claviger_domain::secret::Digest;
 use claviger_domain::tenancy::{Organization, TenantScope};
 use claviger_domain::time::Timestamp;
-use sqlx::AssertSqlSafe;
 
 statements! {
     INSERT = "INSERT INTO invite (org_id, id, email, role, token_hash, invited_by, created_at, expires_at) \
@@ -53,6 +53,16 @@ statements! {
         WHERE m.org_id = handover.org_id AND m.user_id = $3) RETURNING org_id, ciphertext";
     FORGET_HANDOVERS = "DELETE FROM handover WHERE expires_at <= $1";
 }
+
+/// All of an organization.
+const INVITES: List = List {
+    table: "invite",
+    select: invite_columns!(),
+    tenant: Some(Column("i", "org_id")),
+    at: Column("i", "created_at"),
+    id: Column("i", "id"),
+    filter: "",
+};
 
 /// An invite to be stored.
 #[derive(Clone, Debug)]
@@ -117,24 +127,7 @@ impl Store {
     /// # Errors
     /// Those of reading.
     pub async fn list_invites(&self, scope: TenantScope, page: &PageRequest) -> Result<Option<Page<Invite>>, Error> {
-        let mut reader = self.reader().await?;
-        if let Some(text) = page.cursor() {
-            let known = match text.parse() {
-                Ok(id) => find(&mut reader, scope, id).await?.is_some(),
-                Err(_) => false,
-            };
-            if !known {
-                return Ok(None);
-            }
-        }
-        let walk = page.walk();
-        let sql = AssertSqlSafe(list_text(walk.is_ascending));
-        let (organization, cursor) = (scope.0.to_string(), page.cursor().map(str::to_owned));
-        let rows = both!(&mut reader, c => {
-            let rows = sqlx::query(sql).bind(&organization).bind(cursor).bind(walk.rows()).fetch_all(c).await?;
-            rows.iter().map(invite).collect::<Result<Vec<_>, Error>>()?
-        });
-        Ok(Some(walk.page(rows)))
+        walked!(self, INVITES, Some(scope.0.to_string()), page, invite)
     }
 
     /// One invite.
@@ -454,14 +447,5 @@ async fn find_by_token(linked: &mut impl Linked, digest: &Digest) -> Result<Opti
 
 /// The texts that are made at run time.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
-    vec![("invite list ascending", list_text(true)), ("invite list descending", list_text(false))]
-}
-
-fn list_text(is_ascending: bool) -> String {
-    let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
-    format!(
-        "{} WHERE i.org_id = $1 AND (CAST($2 AS TEXT) IS NULL OR i.id {than} CAST($2 AS TEXT)) \
-         ORDER BY i.id {order} LIMIT CAST($3 AS BIGINT)",
-        invite_columns!()
-    )
+    INVITES.built()
 }

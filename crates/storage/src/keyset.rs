@@ -1,39 +1,133 @@
-//! The one text of a page by (creation, id), and the look-up of its cursor.
+//! One walk for every list by (creation, id): the text of a page, the look-up of its cursor, the rows in order.
 //!
-//! `$1` is the organization, `$2` and `$3` the cursor, `$4` the number of rows; filters count from `$5`. A cursor that
-//! names no row of the organization is refused by the caller.
+//! `$1` is the organization, `$2` and `$3` the cursor, `$4` the number of rows; the values of a list's own filter count
+//! from `$5`. A cursor that names no row of the list's table in the organization is no cursor, which the caller refuses.
+//! Lists whose order is another one, such as a chain's numbers, have texts of their own.
 
 use crate::cells::Cells as _;
 use crate::door::{Linked, both};
 use crate::error::Error;
+use crate::page::PageRequest;
 use sqlx::AssertSqlSafe;
 
-/// `select … WHERE org_id = $1 AND … ORDER BY created_at, id LIMIT $4`.
-pub(crate) fn text(select: &str, filter: &str, is_ascending: bool) -> String {
-    let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
-    format!(
-        "{select} WHERE org_id = $1 \
-         AND (CAST($2 AS BIGINT) IS NULL OR created_at {than} CAST($2 AS BIGINT) \
-              OR (created_at = CAST($2 AS BIGINT) AND id {than} CAST($3 AS TEXT))) {filter} \
-         ORDER BY created_at {order}, id {order} LIMIT CAST($4 AS BIGINT)"
-    )
+/// A list that pages walk: one constant beside the acts of its table.
+pub(crate) struct List {
+    /// Where a cursor must stand; also its name among the statements.
+    pub(crate) table: &'static str,
+    /// `SELECT … FROM …`, without conditions.
+    pub(crate) select: &'static str,
+    /// The column that is the organization's; `None` = the operator's list over all of them.
+    pub(crate) tenant: Option<Column>,
+    /// When a row was made.
+    pub(crate) at: Column,
+    /// What tells apart rows of one instant.
+    pub(crate) id: Column,
+    /// Further conditions, each beginning with AND.
+    pub(crate) filter: &'static str,
 }
 
-/// Where a cursor stands. `None` = the table has no such row in the organization.
-pub(crate) async fn place(
+/// A column, and what the list's text calls its table.
+#[derive(Clone, Copy)]
+pub(crate) struct Column(pub(crate) &'static str, pub(crate) &'static str);
+
+/// Where a page begins.
+pub(crate) struct Start {
+    /// The text to run.
+    pub(crate) sql: String,
+    /// When the cursor's row was made; `None` = there is no cursor.
+    pub(crate) at: Option<i64>,
+}
+
+/// A table whose organization, creation and id are columns of these very names.
+pub(crate) const fn of(table: &'static str, select: &'static str, filter: &'static str) -> List {
+    List {
+        table,
+        select,
+        tenant: Some(Column("", "org_id")),
+        at: Column("", "created_at"),
+        id: Column("", "id"),
+        filter,
+    }
+}
+
+/// Where the asked page begins. `None` = the cursor names no row.
+pub(crate) async fn start(
     linked: &mut impl Linked,
-    table: &str,
-    organization: &str,
-    id: &str,
-) -> Result<Option<i64>, Error> {
-    let sql = place_text(table);
-    both!(linked, c => {
-        let row = sqlx::query(AssertSqlSafe(sql)).bind(organization).bind(id).fetch_optional(c).await?;
-        row.map(|row| row.int("created_at")).transpose()
-    })
+    list: &List,
+    organization: Option<&str>,
+    page: &PageRequest,
+) -> Result<Option<Start>, Error> {
+    let sql = list.text(page.walk().is_ascending);
+    let Some(id) = page.cursor() else { return Ok(Some(Start { sql, at: None })) };
+    // What could not stand in an id is no question for a database; one of the engines would not even take a NUL.
+    if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Ok(None);
+    }
+    let place = list.place_text();
+    let at = both!(linked, c => {
+        let row = sqlx::query(AssertSqlSafe(place)).bind(organization).bind(id).fetch_optional(c).await?;
+        row.map(|row| row.int("place")).transpose()?
+    });
+    Ok(at.map(|at| Start { sql, at: Some(at) }))
 }
 
-/// The text of [`place`], for the test that prepares every statement.
-pub(crate) fn place_text(table: &str) -> String {
-    format!("SELECT created_at FROM {table} WHERE org_id = $1 AND id = $2")
+/// Reads one page of a list on a new reader of the store; `Ok(None)` = the cursor names no row of it. What follows the
+/// function that reads a row are the values of the list's filter.
+macro_rules! walked {
+    ($store:expr, $list:expr, $organization:expr, $page:expr, $read:path $(, $value:expr)*) => {{
+        let mut reader = $store.reader().await?;
+        let organization: Option<String> = $organization;
+        match $crate::keyset::start(&mut reader, &$list, organization.as_deref(), $page).await? {
+            None => Ok(None),
+            Some(start) => {
+                let walk = $page.walk();
+                let rows = $crate::door::both!(&mut reader, c => {
+                    let query = sqlx::query(sqlx::AssertSqlSafe(start.sql));
+                    let query = query.bind(organization).bind(start.at).bind($page.cursor()).bind(walk.rows());
+                    $(let query = query.bind($value);)*
+                    query.fetch_all(c).await?.iter().map($read).collect::<Result<Vec<_>, Error>>()?
+                });
+                Ok(Some(walk.page(rows)))
+            }
+        }
+    }};
+}
+pub(crate) use walked;
+
+impl List {
+    /// The texts, for the test that prepares every statement.
+    pub(crate) fn built(&self) -> Vec<(&'static str, String)> {
+        [self.text(true), self.text(false), self.place_text()].map(|text| (self.table, text)).to_vec()
+    }
+
+    fn text(&self, is_ascending: bool) -> String {
+        let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
+        let (tenant, at, id) = (self.tenant_text(true), self.at.text(), self.id.text());
+        format!(
+            "{} WHERE {tenant} AND (CAST($2 AS BIGINT) IS NULL OR {at} {than} CAST($2 AS BIGINT) \
+             OR ({at} = CAST($2 AS BIGINT) AND {id} {than} CAST($3 AS TEXT))) {} \
+             ORDER BY {at} {order}, {id} {order} LIMIT CAST($4 AS BIGINT)",
+            self.select, self.filter
+        )
+    }
+
+    fn place_text(&self) -> String {
+        let (table, at, id) = (self.table, self.at.1, self.id.1);
+        format!("SELECT {at} AS place FROM {table} WHERE {} AND {id} = $2", self.tenant_text(false))
+    }
+
+    /// The wall between organizations. The operator's lists have none, and say so by an organization that is not named.
+    fn tenant_text(&self, is_qualified: bool) -> String {
+        match self.tenant {
+            Some(column) if is_qualified => format!("{} = $1", column.text()),
+            Some(column) => format!("{} = $1", column.1),
+            None => "CAST($1 AS TEXT) IS NULL".to_owned(),
+        }
+    }
+}
+
+impl Column {
+    fn text(self) -> String {
+        if self.0.is_empty() { self.1.to_owned() } else { format!("{}.{}", self.0, self.1) }
+    }
 }

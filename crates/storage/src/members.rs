@@ -10,6 +10,7 @@ use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::key_row::{self, key_columns, with_secrets};
 use crate::keys::{self, ChangeKeyOutcome, change};
+use crate::keyset::{Column, List, walked};
 use crate::notices::{self, NewMail};
 use crate::page::{Page, PageRequest};
 use crate::people::{self, NewUser};
@@ -29,7 +30,6 @@ use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::right::Role;
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::Timestamp;
-use sqlx::AssertSqlSafe;
 
 statements! {
     LOCK = "UPDATE organization SET version = version + 1 WHERE id = $1";
@@ -47,6 +47,22 @@ statements! {
     WITHDRAW_INVITES = "UPDATE invite SET withdrawn_at = $3 WHERE org_id = $1 AND invited_by = $2 \
         AND accepted_at IS NULL AND withdrawn_at IS NULL";
 }
+
+/// Everybody, by when they came.
+const MEMBERS: List = List {
+    table: "membership",
+    select: concat!(
+        "SELECT ",
+        user_columns!(),
+        ", ",
+        member_columns!(),
+        " FROM membership m JOIN users u ON u.id = m.user_id"
+    ),
+    tenant: Some(Column("m", "org_id")),
+    at: Column("m", "created_at"),
+    id: Column("m", "user_id"),
+    filter: "",
+};
 
 /// A member with the person behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,29 +173,12 @@ impl Store {
         .await
     }
 
-    /// The members of an organization, oldest person first unless asked otherwise. `None` = unknown cursor.
+    /// The members of an organization, newest first unless asked otherwise. `None` = unknown cursor.
     ///
     /// # Errors
     /// Those of reading.
     pub async fn list_members(&self, scope: TenantScope, page: &PageRequest) -> Result<Option<Page<Member>>, Error> {
-        let mut reader = self.reader().await?;
-        if let Some(text) = page.cursor() {
-            let known = match text.parse() {
-                Ok(id) => find(&mut reader, scope, id).await?.is_some(),
-                Err(_) => false,
-            };
-            if !known {
-                return Ok(None);
-            }
-        }
-        let walk = page.walk();
-        let sql = AssertSqlSafe(list_text(walk.is_ascending));
-        let (organization, cursor) = (scope.0.to_string(), page.cursor().map(str::to_owned));
-        let rows = both!(&mut reader, c => {
-            let rows = sqlx::query(sql).bind(&organization).bind(cursor).bind(walk.rows()).fetch_all(c).await?;
-            rows.iter().map(member).collect::<Result<Vec<_>, Error>>()?
-        });
-        Ok(Some(walk.page(rows)))
+        walked!(self, MEMBERS, Some(scope.0.to_string()), page, member)
     }
 
     /// One member.
@@ -438,16 +437,5 @@ fn member<R: crate::cells::Cells>(row: &R) -> Result<Member, Error> {
 
 /// The texts that are made at run time.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
-    vec![("member list ascending", list_text(true)), ("member list descending", list_text(false))]
-}
-
-fn list_text(is_ascending: bool) -> String {
-    let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
-    format!(
-        "SELECT {}, {} FROM membership m JOIN users u ON u.id = m.user_id WHERE m.org_id = $1 \
-         AND (CAST($2 AS TEXT) IS NULL OR m.user_id {than} CAST($2 AS TEXT)) \
-         ORDER BY m.user_id {order} LIMIT CAST($3 AS BIGINT)",
-        user_columns!(),
-        member_columns!()
-    )
+    MEMBERS.built()
 }

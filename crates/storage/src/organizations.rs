@@ -7,6 +7,7 @@ use crate::environments::Edited;
 use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::keys::change;
+use crate::keyset::{self, List, walked};
 use crate::page::{Page, PageRequest};
 use crate::statements::statements;
 use crate::store::Store;
@@ -16,7 +17,6 @@ use claviger_domain::id::{KeyId, OrganizationId};
 use claviger_domain::revocation::Change;
 use claviger_domain::tenancy::{Organization, OrganizationPolicy, OrganizationState, TenantScope};
 use claviger_domain::time::Timestamp;
-use sqlx::AssertSqlSafe;
 
 statements! {
     LOCK = "UPDATE organization SET version = version + 1 WHERE id = $1";
@@ -65,6 +65,9 @@ pub struct LiveSecret {
     pub created_at: Timestamp,
 }
 
+/// All organizations.
+const EVERY: List = List { tenant: None, ..keyset::of("organization", organization_columns!(), "") };
+
 impl Store {
     /// Changes an organization. `Refused` = its state cannot become the one asked for.
     ///
@@ -81,28 +84,12 @@ impl Store {
         self.act(async move |tx: &mut Tx<'_>| update(tx, id, &edit, expected, &by).await).await
     }
 
-    /// A page of all organizations, for the operator, by id, which is by age. `None` = unknown cursor.
+    /// A page of all organizations, for the operator, by (creation, id). `None` = unknown cursor.
     ///
     /// # Errors
     /// Those of reading.
     pub async fn page_organizations(&self, page: &PageRequest) -> Result<Option<Page<Organization>>, Error> {
-        let mut reader = self.reader().await?;
-        if let Some(cursor) = page.cursor() {
-            let found = match cursor.parse() {
-                Ok(id) => tenancy::find(&mut reader, id).await?,
-                Err(_) => None,
-            };
-            if found.is_none() {
-                return Ok(None);
-            }
-        }
-        let walk = page.walk();
-        let sql = AssertSqlSafe(page_text(walk.is_ascending));
-        let rows = both!(&mut reader, c => {
-            let rows = sqlx::query(sql).bind(page.cursor()).bind(walk.rows()).fetch_all(c).await?;
-            rows.iter().map(tenancy::organization).collect::<Result<Vec<_>, Error>>()?
-        });
-        Ok(Some(walk.page(rows)))
+        walked!(self, EVERY, None, page, tenancy::organization)
     }
 
     /// How many keys of an organization are neither revoked nor expired.
@@ -259,13 +246,5 @@ fn difference(former: &Organization, next: &Organization) -> Vec<FieldChange> {
 
 /// The texts that are made at run time.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
-    vec![("organization page ascending", page_text(true)), ("organization page descending", page_text(false))]
-}
-
-fn page_text(is_ascending: bool) -> String {
-    let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
-    format!(
-        "{} WHERE CAST($1 AS TEXT) IS NULL OR id {than} CAST($1 AS TEXT) ORDER BY id {order} LIMIT CAST($2 AS BIGINT)",
-        organization_columns!()
-    )
+    EVERY.built()
 }

@@ -6,6 +6,7 @@ use crate::audit::{record, record_for_instance};
 use crate::cells::Cells as _;
 use crate::door::{Linked, Tx, both};
 use crate::error::Error;
+use crate::keyset::{Column, List, walked};
 use crate::page::{Page, PageRequest};
 use crate::person_row::{member_columns, membership, user, user_columns};
 use crate::sessions;
@@ -19,7 +20,6 @@ use claviger_domain::person::{EmailAddress, Locale, Membership, User, UserState}
 use claviger_domain::secret::Secret;
 use claviger_domain::tenancy::Organization;
 use claviger_domain::time::Timestamp;
-use sqlx::AssertSqlSafe;
 
 statements! {
     INSERT = "INSERT INTO users (id, email, password_hash, created_at, name, email_verified_at, is_operator) \
@@ -38,6 +38,16 @@ statements! {
     LOCK = "UPDATE users SET state = state WHERE id = $1";
     TOUCH = "UPDATE users SET last_seen_at = $2 WHERE id = $1 AND (last_seen_at IS NULL OR last_seen_at < $2)";
 }
+
+/// Everybody of the instance.
+const EVERYBODY: List = List {
+    table: "users",
+    select: concat!("SELECT ", user_columns!(), " FROM users u"),
+    tenant: None,
+    at: Column("u", "created_at"),
+    id: Column("u", "id"),
+    filter: "",
+};
 
 /// A person to be stored.
 #[derive(Clone, Debug)]
@@ -145,24 +155,7 @@ impl Store {
     /// # Errors
     /// Those of reading.
     pub async fn list_users(&self, page: &PageRequest) -> Result<Option<Page<User>>, Error> {
-        let mut reader = self.reader().await?;
-        if let Some(text) = page.cursor() {
-            let known = match text.parse() {
-                Ok(id) => find(&mut reader, id).await?.is_some(),
-                Err(_) => false,
-            };
-            if !known {
-                return Ok(None);
-            }
-        }
-        let walk = page.walk();
-        let sql = AssertSqlSafe(list_text(walk.is_ascending));
-        let cursor = page.cursor().map(str::to_owned);
-        let rows = both!(&mut reader, c => {
-            let rows = sqlx::query(sql).bind(cursor).bind(walk.rows()).fetch_all(c).await?;
-            rows.iter().map(user).collect::<Result<Vec<_>, Error>>()?
-        });
-        Ok(Some(walk.page(rows)))
+        walked!(self, EVERYBODY, None, page, user)
     }
 
     /// Sets a password and ends every session but `except`. `false` = no such person.
@@ -339,14 +332,5 @@ pub(crate) async fn touch(tx: &mut Tx<'_>, id: UserId, at: Timestamp) -> Result<
 
 /// The texts that are made at run time.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
-    vec![("user list ascending", list_text(true)), ("user list descending", list_text(false))]
-}
-
-fn list_text(is_ascending: bool) -> String {
-    let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
-    format!(
-        "SELECT {} FROM users u WHERE (CAST($1 AS TEXT) IS NULL OR u.id {than} CAST($1 AS TEXT)) \
-         ORDER BY u.id {order} LIMIT CAST($2 AS BIGINT)",
-        user_columns!()
-    )
+    EVERYBODY.built()
 }

@@ -7,7 +7,7 @@ use crate::environments::{self, Edited};
 use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::keys::change;
-use crate::keyset;
+use crate::keyset::{self, walked};
 use crate::page::{Page, PageRequest};
 use crate::statements::statements;
 use crate::store::Store;
@@ -16,7 +16,6 @@ use claviger_domain::id::{EnvironmentId, RegistryId};
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::tenancy::{Registry, RegistryState, TenantScope};
 use claviger_domain::time::Timestamp;
-use sqlx::AssertSqlSafe;
 
 /// What every reading selects.
 macro_rules! registry_columns {
@@ -35,7 +34,11 @@ statements! {
 }
 
 /// Those of one environment are those it sees: its own, and the organization's.
-const SEEN: &str = "AND (CAST($5 AS TEXT) IS NULL OR environment_id IS NULL OR environment_id = CAST($5 AS TEXT))";
+const SEEN: keyset::List = keyset::of(
+    "registry",
+    registry_columns!(),
+    "AND (CAST($5 AS TEXT) IS NULL OR environment_id IS NULL OR environment_id = CAST($5 AS TEXT))",
+);
 
 /// A registry to be made.
 #[derive(Clone, Debug)]
@@ -62,22 +65,8 @@ impl Store {
         seen_from: Option<EnvironmentId>,
         page: &PageRequest,
     ) -> Result<Option<Page<Registry>>, Error> {
-        let mut reader = self.reader().await?;
-        let (organization, walk) = (scope.0.to_string(), page.walk());
-        let mut place = None;
-        if let Some(id) = page.cursor() {
-            place = keyset::place(&mut reader, "registry", &organization, id).await?;
-            if place.is_none() {
-                return Ok(None);
-            }
-        }
-        let sql = AssertSqlSafe(keyset::text(registry_columns!(), SEEN, walk.is_ascending));
-        let rows = both!(&mut reader, c => {
-            let query = sqlx::query(sql).bind(&organization).bind(place).bind(page.cursor()).bind(walk.rows());
-            let rows = query.bind(seen_from.map(|id| id.to_string())).fetch_all(c).await?;
-            rows.iter().map(registry).collect::<Result<Vec<_>, Error>>()?
-        });
-        Ok(Some(walk.page(rows)))
+        let seen_from = seen_from.map(|id| id.to_string());
+        walked!(self, SEEN, Some(scope.0.to_string()), page, registry, seen_from)
     }
 
     /// One registry.
@@ -201,11 +190,7 @@ impl Store {
 
 /// The texts that are made at run time.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
-    vec![
-        ("registry page ascending", keyset::text(registry_columns!(), SEEN, true)),
-        ("registry page descending", keyset::text(registry_columns!(), SEEN, false)),
-        ("registry place", keyset::place_text("registry")),
-    ]
+    SEEN.built()
 }
 
 async fn find(linked: &mut impl Linked, scope: TenantScope, id: RegistryId) -> Result<Option<Registry>, Error> {

@@ -6,7 +6,8 @@ use crate::page::{Page, PageRequest};
 use crate::record::{COLUMNS, read};
 use crate::statements::statements;
 use crate::store::Store;
-use claviger_domain::id::{KeyId, RequestId};
+use claviger_domain::id::{EnvironmentId, KeyId, RequestId};
+use claviger_domain::key::Owner;
 use claviger_domain::request::RequestRecord;
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::Timestamp;
@@ -21,6 +22,10 @@ statements! {
 pub struct RequestFilter {
     /// Only this key's.
     pub key: Option<KeyId>,
+    /// Only those of keys that this one owns now.
+    pub owner: Option<Owner>,
+    /// Only this environment's.
+    pub environment: Option<EnvironmentId>,
     /// Only this public model's.
     pub model: Option<String>,
     /// Only this source tag's.
@@ -78,6 +83,8 @@ impl Store {
                 .bind(filter.source_tag.as_deref())
                 .bind(filter.since.map(|at| at.0))
                 .bind(filter.until.map(|at| at.0))
+                .bind(filter.owner.map(|owner| owner.to_string()))
+                .bind(filter.environment.map(|id| id.to_string()))
                 .fetch_all(c)
                 .await?;
             rows.iter().map(read).collect::<Result<Vec<_>, Error>>()?
@@ -110,6 +117,9 @@ fn list_text(is_ascending: bool) -> String {
          AND (CAST($6 AS TEXT) IS NULL OR source_tag = CAST($6 AS TEXT)) \
          AND (CAST($7 AS BIGINT) IS NULL OR completed_at >= CAST($7 AS BIGINT)) \
          AND (CAST($8 AS BIGINT) IS NULL OR completed_at < CAST($8 AS BIGINT)) \
+         AND (CAST($9 AS TEXT) IS NULL OR key_id IN (SELECT k.id FROM api_key k WHERE k.org_id = $1 \
+              AND k.owner = CAST($9 AS TEXT))) \
+         AND (CAST($10 AS TEXT) IS NULL OR environment_id = CAST($10 AS TEXT)) \
          ORDER BY id {order} LIMIT CAST($3 AS BIGINT)",
         COLUMNS.join(", ")
     )

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::record::meter_columns;
 use crate::store::Store;
 use claviger_domain::id::{EnvironmentId, KeyId};
+use claviger_domain::key::Owner;
 use claviger_domain::meter::{Meter, Meters};
 use claviger_domain::money::Nano;
 use claviger_domain::tenancy::TenantScope;
@@ -25,6 +26,8 @@ pub enum UsageDimension {
     Model,
     /// The environment.
     Environment,
+    /// Who owns the key now.
+    Owner,
 }
 
 impl UsageDimension {
@@ -34,6 +37,7 @@ impl UsageDimension {
             Self::SourceTag => "source_tag",
             Self::Model => "model",
             Self::Environment => "environment_id",
+            Self::Owner => "owner",
         }
     }
 }
@@ -55,6 +59,8 @@ pub struct UsageQuery {
     pub models: Vec<String>,
     /// Only these environments.
     pub environments: Vec<EnvironmentId>,
+    /// Only keys of these owners, as they own them now.
+    pub owners: Vec<Owner>,
     /// The width of a bucket, in whole microseconds, counted from 1970; one bucket from `from` on when absent.
     pub bucket: Option<Duration>,
 }
@@ -72,6 +78,8 @@ pub struct UsageRow {
     pub model: Option<String>,
     /// The environment.
     pub environment: Option<EnvironmentId>,
+    /// The key's owner; of keys that nobody owns, or that are forgotten, also `None`.
+    pub owner: Option<Owner>,
     /// Records, refusals included.
     pub requests: u64,
     /// Sums of the reported quantities; a meter nobody reported is not reported.
@@ -90,6 +98,7 @@ impl Store {
         let text = text(query);
         let keys: Vec<String> = query.keys.iter().map(ToString::to_string).collect();
         let environments: Vec<String> = query.environments.iter().map(ToString::to_string).collect();
+        let owners: Vec<String> = query.owners.iter().map(ToString::to_string).collect();
         let width = query.bucket.map_or(0, |width| i64::try_from(width.as_micros()).unwrap_or(i64::MAX));
         both!(&mut reader, c => {
             let mut statement = sqlx::query(AssertSqlSafe(text))
@@ -97,7 +106,8 @@ impl Store {
                 .bind(query.from.0)
                 .bind(query.until.0)
                 .bind(width);
-            for value in keys.iter().chain(&query.source_tags).chain(&query.models).chain(&environments) {
+            let lists = [&keys, &query.source_tags, &query.models, &environments, &owners];
+            for value in lists.into_iter().flatten() {
                 statement = statement.bind(value);
             }
             statement.fetch_all(c).await?.iter().map(row).collect()
@@ -107,9 +117,10 @@ impl Store {
 
 /// One text of each kind, for the test that prepares them.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
-    use UsageDimension::{Environment, Key, Model, SourceTag};
+    use UsageDimension::{Environment, Key, Model, Owner, SourceTag};
     let full = UsageQuery {
-        group_by: vec![Key, SourceTag, Model, Environment],
+        group_by: vec![Key, SourceTag, Model, Environment, Owner],
+        owners: vec![self::Owner::User(claviger_domain::id::UserId::from_u128(0))],
         source_tags: vec![String::new()],
         models: vec![String::new(); 2],
         bucket: Some(Duration::from_secs(60)),
@@ -119,9 +130,9 @@ pub(crate) fn built() -> Vec<(&'static str, String)> {
 }
 
 fn text(query: &UsageQuery) -> String {
-    const ALL: [UsageDimension; 4] =
-        [UsageDimension::Key, UsageDimension::SourceTag, UsageDimension::Model, UsageDimension::Environment];
-    let mut sql = String::from("SELECT bucket_start, key_id, source_tag, model, environment_id, ");
+    use UsageDimension as Of;
+    const ALL: [Of; 5] = [Of::Key, Of::SourceTag, Of::Model, Of::Environment, Of::Owner];
+    let mut sql = String::from("SELECT bucket_start, key_id, source_tag, model, environment_id, owner, ");
     sql.push_str("CAST(COUNT(*) AS BIGINT) AS requests, CAST(SUM(charge) AS BIGINT) AS charge");
     for column in meter_columns() {
         let _ = write!(sql, ", CAST(SUM({column}) AS BIGINT) AS {column}");
@@ -133,6 +144,7 @@ fn text(query: &UsageQuery) -> String {
         let column = dimension.column();
         let is_asked = query.group_by.contains(&dimension);
         let _ = match is_asked {
+            true if dimension == Of::Owner => write!(sql, ", {OWNER} AS owner"),
             true => write!(sql, ", {column}"),
             false => write!(sql, ", CAST(NULL AS TEXT) AS {column}"),
         };
@@ -144,6 +156,7 @@ fn text(query: &UsageQuery) -> String {
         ("source_tag", query.source_tags.len()),
         ("model", query.models.len()),
         ("environment_id", query.environments.len()),
+        (OWNER, query.owners.len()),
     ];
     let mut number = 4_usize;
     for (column, count) in lists.into_iter().filter(|(_, count)| *count > 0) {
@@ -154,10 +167,13 @@ fn text(query: &UsageQuery) -> String {
         }
         sql.push(')');
     }
-    sql.push_str(") AS records GROUP BY bucket_start, key_id, source_tag, model, environment_id");
-    sql.push_str(" ORDER BY bucket_start, key_id, source_tag, model, environment_id");
+    sql.push_str(") AS records GROUP BY bucket_start, key_id, source_tag, model, environment_id, owner");
+    sql.push_str(" ORDER BY bucket_start, key_id, source_tag, model, environment_id, owner");
     sql
 }
+
+/// Records know their key, and keys their owner, who may be another one tomorrow.
+const OWNER: &str = "(SELECT k.owner FROM api_key k WHERE k.org_id = request.org_id AND k.id = request.key_id)";
 
 fn row<R: Cells>(row: &R) -> Result<UsageRow, Error> {
     let mut meters = Meters::NONE;
@@ -175,6 +191,7 @@ fn row<R: Cells>(row: &R) -> Result<UsageRow, Error> {
             .text_or_none("environment_id")?
             .map(|id| crate::cells::parse("request.environment_id", &id))
             .transpose()?,
+        owner: row.text_or_none("owner")?.map(|id| crate::cells::parse("api_key.owner", &id)).transpose()?,
         requests: u64::try_from(row.int("requests")?).unwrap_or(0),
         meters,
         charge: Nano(row.int("charge")?),

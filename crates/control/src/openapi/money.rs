@@ -148,6 +148,7 @@ const ASK_USAGE: &[Field] = &[
     may("group_by", TEXTS),
     may("api_key_ids", TEXTS),
     may("project_ids", TEXTS),
+    may("user_ids", TEXTS),
     may("models", TEXTS),
     may("source_tags", TEXTS),
 ];

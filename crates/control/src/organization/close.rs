@@ -1,4 +1,4 @@
-//! Close the organization, for ever: owners, who name it once more. Nothing is deleted; no key of it works any more.
+//! Close the organization, for ever: owners, who name it once more after a fresh sign-in. Nothing is deleted; no key of it works any more.
 
 use super::OrganizationObject;
 use crate::authorize::Member;
@@ -29,6 +29,7 @@ pub(crate) async fn handler(
     mut fields: Fields,
 ) -> Result<Json<Closed>, Refusal> {
     query.finish()?;
+    call.actor.require_fresh()?;
     let named = fields.required_text("slug")?;
     let reason = fields.text("reason")?;
     fields.finish(&[])?;

@@ -1,5 +1,6 @@
-//! Read one request record.
+//! Read one request record: anybody's, or that of an own key.
 
+use super::found;
 use super::object::RequestObject;
 use crate::authorize::Member;
 use crate::query::Query;
@@ -10,7 +11,5 @@ use axum::extract::State;
 
 pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> Result<Json<RequestObject>, Refusal> {
     query.finish()?;
-    let id = call.id("request")?;
-    let record = call.control.store().find_request(call.actor.scope(), id).await?;
-    Ok(Json(RequestObject::new(&record.ok_or_else(Refusal::not_found)?)))
+    Ok(Json(RequestObject::new(&found(&call).await?)))
 }

@@ -1,5 +1,6 @@
 //! The receipt: why one request cost what it cost, to the last unit (`money.md` §4).
 
+use super::found;
 use super::object::RequestObject;
 use crate::authorize::Member;
 use crate::query::Query;
@@ -61,9 +62,8 @@ struct Line {
 
 pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> Result<Json<Receipt>, Refusal> {
     query.finish()?;
-    let id = call.id("request")?;
+    let record = found(&call).await?;
     let store = call.control.store();
-    let record = store.find_request(call.actor.scope(), id).await?.ok_or_else(Refusal::not_found)?;
     let sheet = match record.price_version {
         None => None,
         Some(version) => store.find_price_version(version).await?,

@@ -43,13 +43,13 @@ const UNCOUNTED: &[&str] = &["security_log", "denial", "replay"];
 /// A kind of caller, weakest first.
 const CALLERS: [&str; 8] = ["nobody", "inference", "viewer", "billing", "developer", "admin", "owner", "operator"];
 
-struct Stage {
-    world: World,
+pub(super) struct Stage {
+    pub(super) world: World,
     clerk: Mutex<Clerk>,
-    keys: BTreeMap<&'static str, String>,
+    pub(super) keys: BTreeMap<&'static str, String>,
     /// By placeholder: an object of the caller's organization that the developer owns, one of the organization that
     /// somebody else owns, one of another organization.
-    ids: HashMap<&'static str, [String; 3]>,
+    pub(super) ids: HashMap<&'static str, [String; 3]>,
 }
 
 /// Which object a path names at one placeholder.
@@ -63,7 +63,7 @@ enum Whose {
 }
 
 impl Stage {
-    async fn set() -> Self {
+    pub(super) async fn set() -> Self {
         let (mut world, _) = World::set_up().await;
         let foreign = world.organization("other", OrganizationState::Active).await;
         let acme = world.store.store.find_organization_by_slug("acme").await.unwrap().unwrap();
@@ -87,7 +87,17 @@ impl Stage {
         let (other, _) = world.stored_key(scope, Class::Inference, None, Owner::User(people["owner"])).await;
         let stranger = clerk.person(&mut world, &foreign.to_string(), "owner");
         let (theirs, _) = world.stored_key(TenantScope(foreign), Class::Inference, None, Owner::User(stranger)).await;
+        let credit = json!({ "organization": "other", "amount": "1", "reason": "to be charged" });
+        assert_eq!(world.operator("POST", "/api/operator/grants", &credit).await.status, 200);
+        let mut requests = Vec::new();
+        for (key, number) in [own, other, theirs].into_iter().zip(1_u128..) {
+            requests.push(super::money::charge_to(&world, key, number << 80).await.id.to_string());
+        }
+        // What is counted from here on has every charge already: a reader of records waits for the journal.
+        let page = claviger_storage::PageRequest::default();
+        world.store.store.list_requests(scope, &claviger_storage::RequestFilter::default(), &page).await.unwrap();
         let mut ids = HashMap::from([
+            ("request", [requests[0].clone(), requests[1].clone(), requests[2].clone()]),
             ("key", [own, other, theirs].map(|id| id.to_string())),
             ("organization", [acme.id, acme.id, foreign].map(|id| id.to_string())),
             ("user", [people["viewer"], people["billing"], stranger].map(|id| id.to_string())),
@@ -168,8 +178,8 @@ impl Stage {
                     assert!(matches!(other.status, 401 | 403 | 404), "{place}: {}", other.body);
                 }
             }
-            let other = placeholders(row).any(|name| name == "key");
-            let other = if other { Some(self.path(row, Some(("key", Whose::Other)))) } else { None };
+            let other = placeholders(row).find(|name| matches!(*name, "key" | "request"));
+            let other = other.map(|name| self.path(row, Some((name, Whose::Other))));
             // Only the developer has objects of one's own here; for the others the second is as good as the first.
             let beyond = match other.filter(|_| caller == "developer") {
                 Some(path) => Some(verdict(&self.ask(caller, row, &path).await)),

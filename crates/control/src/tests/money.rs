@@ -1,5 +1,6 @@
 //! Grants, usage, records and receipts.
 
+use super::authorization::Stage;
 use super::{World, text};
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::id::{KeyId, RequestId, SecretId};
@@ -14,6 +15,11 @@ const RECORD: u128 = 0x0193_a4c1_f2a0_7def_8123_4567_89ab_cdef;
 
 /// V4 of `money.md` §1, charged to the key.
 async fn charge(world: &World, key: &Value) -> RequestRecord {
+    charge_to(world, text(&key["id"]).parse().expect("an id"), RECORD).await
+}
+
+/// V4 of `money.md` §1, charged to the key under this id.
+pub(super) async fn charge_to(world: &World, key_id: KeyId, number: u128) -> RequestRecord {
     let rows = vec![
         (Meter::InputToken, Price(2_500_000_000)),
         (Meter::CachedInputToken, Price(1_250_000_000)),
@@ -23,10 +29,9 @@ async fn charge(world: &World, key: &Value) -> RequestRecord {
     let store = &world.store.store;
     let now = world.clock.now();
     store.save_price_versions(std::slice::from_ref(&sheet), now).await.expect("the price is stored");
-    let key_id: KeyId = text(&key["id"]).parse().expect("an id");
     let found = store.find_presented_key(key_id).await.expect("readable").expect("the key exists");
     let record = RequestRecord {
-        id: RequestId::from_u128(RECORD),
+        id: RequestId::from_u128(number),
         organization: found.1.id,
         environment: found.0.environment,
         key: key_id,
@@ -154,6 +159,40 @@ async fn request_records_are_listed_and_read_inside_the_organization_only() {
         world.operator_in("other", "GET", &format!("{path}/receipt"), &Value::Null).await.refusal(),
         (404, "not_found")
     );
+}
+
+#[tokio::test]
+async fn developers_see_the_requests_and_the_usage_of_their_own_keys_unless_the_policy_shows_all() {
+    let stage = Stage::set().await;
+    let [own, other, _] = &stage.ids["request"];
+    let ask = async |target: &str| stage.world.with(&stage.keys["developer"], "GET", target, &Value::Null).await;
+    let list = async || -> Vec<String> {
+        let list = ask("/v1/organization/requests").await.body;
+        list["data"].as_array().into_iter().flatten().map(|row| text(&row["id"]).to_owned()).collect()
+    };
+    let start = stage.world.clock.now().wall.seconds() - 60;
+    let used = async |query: &str| -> Value {
+        let page = ask(&format!("/v1/organization/usage/completions?start_time={start}{query}")).await.body;
+        page["data"][0]["results"].clone()
+    };
+    assert_eq!(list().await, std::slice::from_ref(own));
+    assert_eq!(used("").await[0]["num_model_requests"], json!(1));
+    let refused = ask(&format!("/v1/organization/requests/{other}/receipt")).await;
+    assert_eq!(refused.refusal(), (403, "permission_denied"));
+    let grouped = used("&group_by=user_id").await;
+    let me = text(&grouped[0]["user_id"]).to_owned();
+    assert!(me.starts_with("usr_") && grouped.as_array().map(Vec::len) == Some(1), "{grouped}");
+    let all = stage.world.with(&stage.keys["owner"], "GET", "/v1/organization/requests", &Value::Null).await.body;
+    assert_eq!(all["data"].as_array().map(Vec::len), Some(2), "{all}");
+    let not_me = &format!("&user_ids={}", stage.ids["user"][0]);
+    assert_eq!(used(not_me).await, json!([]));
+    assert_eq!(used(&format!("&user_ids[]={me}")).await[0]["num_model_requests"], json!(1));
+
+    let shown = json!({ "developers_see_all": true });
+    assert_eq!(stage.world.operator_in("acme", "POST", "/v1/organization/policy", &shown).await.status, 200);
+    assert_eq!(list().await.len(), 2);
+    assert_eq!(used("").await[0]["num_model_requests"], json!(2));
+    assert_eq!(ask(&format!("/v1/organization/requests/{other}/receipt")).await.status, 200);
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ impl Browser {
         self.send(world, "GET", target, &Value::Null).await
     }
 
-    async fn post(&mut self, world: &World, target: &str, body: Value) -> Answer {
+    pub(super) async fn post(&mut self, world: &World, target: &str, body: Value) -> Answer {
         self.send(world, "POST", target, &body).await
     }
 

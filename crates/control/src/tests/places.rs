@@ -1,5 +1,6 @@
 //! Organizations, environments and registries through the management endpoints.
 
+use super::people::Browser;
 use super::{KEYS, World, text};
 use claviger_domain::tenancy::OrganizationState;
 use serde_json::{Value, json};
@@ -91,6 +92,23 @@ async fn a_policy_says_first_what_it_will_stop() {
         let answer = world.with(&admin, "POST", POLICY, &body).await;
         assert_eq!((answer.refusal(), text(&answer.body["error"]["param"])), ((400, "invalid_value"), param));
     }
+}
+
+#[tokio::test]
+async fn closing_the_organization_asks_for_a_fresh_sign_in() {
+    let (world, admin) = World::set_up().await;
+    let mut owner = Browser::owner(&world).await;
+    world.clock.step(Duration::from_secs(301));
+    let path = "/v1/organization/close";
+    let stale = owner.post(&world, path, json!({ "slug": "acme" })).await;
+    assert_eq!(stale.refusal(), (403, "reauthentication_required"));
+    assert_eq!(world.with(&admin, "GET", "/v1/organization", &Value::Null).await.body["state"], json!("active"));
+    let fresh = owner.post(&world, "/api/auth/reauthenticate", json!({ "password": "correct horse battery" })).await;
+    assert_eq!(fresh.status, 200, "{}", fresh.body);
+    assert_eq!(owner.post(&world, path, json!({ "slug": "acne" })).await.refusal(), (400, "invalid_value"));
+    let closed = owner.post(&world, path, json!({ "slug": "acme" })).await;
+    assert_eq!((closed.status, text(&closed.body["state"])), (200, "closed"), "{}", closed.body);
+    assert_eq!(world.with(&admin, "GET", KEYS, &Value::Null).await.refusal(), (403, "organization_suspended"));
 }
 
 #[tokio::test]

@@ -1,19 +1,21 @@
 //! Request records: read back whole, listed in pages, summed.
 
 use crate::on_both_engines;
-use crate::world::{COST, World};
-use claviger_domain::id::{KeyId, RequestId};
+use crate::world::{COST, World, by};
+use claviger_domain::id::{EnvironmentId, KeyId, RequestId, UserId};
+use claviger_domain::key::{NewKey, Owner};
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::Nano;
 use claviger_domain::request::{Delivery, Outcome, RequestRecord};
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::Timestamp;
-use claviger_storage::{Engine, Order, PageRequest, RequestFilter, UsageDimension, UsageQuery};
+use claviger_storage::{CreateKeyOutcome, Engine, Order, PageRequest, RequestFilter, UsageDimension, UsageQuery};
 use std::time::Duration;
 
 on_both_engines! {
     a_record_comes_back_whole,
     records_are_listed_in_pages_and_filtered,
+    records_and_usage_of_an_owner_are_those_of_keys_they_own_now,
     usage_is_the_sum_of_the_records,
 }
 
@@ -106,6 +108,49 @@ async fn records_are_listed_in_pages_and_filtered(engine: Engine) {
     );
     let window = RequestFilter { since: Some(made[2].completed_at), until: Some(made[4].completed_at), ..any() };
     assert_eq!(filtered(window).await, [ids[2], ids[3]]);
+    let here = RequestFilter { environment: Some(made[0].environment), ..any() };
+    assert_eq!(filtered(here).await.len(), 7);
+    let elsewhere = RequestFilter { environment: Some(EnvironmentId::from_u128(1)), ..any() };
+    assert_eq!(filtered(elsewhere).await, []);
+}
+
+async fn records_and_usage_of_an_owner_are_those_of_keys_they_own_now(engine: Engine) {
+    let mut world = World::new(engine).await;
+    world.fund(world.scope, 1_000_000).await;
+    let (me, she) = (Owner::User(UserId::from_u128(1)), Owner::User(UserId::from_u128(2)));
+    let mut made = Vec::new();
+    for owner in [Some(me), Some(she), None] {
+        let new = NewKey { owner, ..world.new_key("owned") };
+        let CreateKeyOutcome::Created { key, .. } = world.store().create_key(world.scope, new, &by()).await.unwrap()
+        else {
+            panic!("not created")
+        };
+        let mut record = world.record(world.scope);
+        record.key = key.id;
+        made.push((record.id, key));
+        append(&world, record).await;
+    }
+    let list = async |owner: Owner| {
+        let filter = RequestFilter { owner: Some(owner), ..RequestFilter::default() };
+        let page = PageRequest { limit: 100, ..PageRequest::default() };
+        let page = world.store().list_requests(world.scope, &filter, &page).await.unwrap().unwrap();
+        page.data.iter().map(|record| record.id).collect::<Vec<_>>()
+    };
+    assert_eq!((list(me).await, list(she).await), (vec![made[0].0], vec![made[1].0]));
+    let usage = async |owners: Vec<Owner>| {
+        let query = UsageQuery {
+            until: Timestamp(i64::MAX),
+            group_by: vec![UsageDimension::Owner],
+            owners,
+            ..UsageQuery::default()
+        };
+        let rows = world.store().usage(world.scope, &query).await.unwrap();
+        let mut rows: Vec<_> = rows.iter().map(|row| (row.owner, row.requests)).collect();
+        rows.sort_by_key(|row| row.0.map(|owner| owner.to_string()));
+        rows
+    };
+    assert_eq!(usage(vec![]).await, [(None, 1), (Some(me), 1), (Some(she), 1)]);
+    assert_eq!(usage(vec![me]).await, [(Some(me), 1)]);
 }
 
 async fn usage_is_the_sum_of_the_records(engine: Engine) {
