@@ -23,7 +23,7 @@ pub use checker::{Expected, Fact, check_books};
 pub use client::{Answer, Client, Events};
 pub use mail_server::{MailServer, Received};
 pub use plan::{Engine, Plan};
-pub use program::{Program, binary, workspace_root};
+pub use program::{Program, Ran, binary, workspace_root};
 pub use raw::{Fate, Raw, RawAnswer};
 pub use script::{Script, node, python};
 pub use tap::Tap;

@@ -1,8 +1,10 @@
 //! Child processes: where the binary lies, starting it, ending it by its process id.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
 /// The root of the workspace: scripts and fetched clients lie below it.
@@ -21,6 +23,40 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     let path = folder.join(name);
     ensure!(path.is_file(), "{} is missing: `cargo xtask test` builds it", path.display());
     Ok(path)
+}
+
+/// A command that has ended.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// The exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// What it printed.
+    pub out: String,
+    /// What it said beside.
+    pub err: String,
+}
+
+impl Ran {
+    /// Runs `command` to its end with `input` as its standard input.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn of(mut command: Command, input: &str) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // Who needs no input may be gone already.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        let output = child.wait_with_output().await?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) })
+    }
+
+    /// Standard output as JSON; `null` when it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(self.out.trim()).unwrap_or_default()
+    }
 }
 
 /// A running child whose output goes to a file. Dropping it kills it.

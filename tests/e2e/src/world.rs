@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::plan::{Engine, Plan};
 use crate::ports;
-use crate::program::{Program, binary};
+use crate::program::{Program, Ran, binary};
 use crate::upstream::Upstream;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -108,6 +108,16 @@ impl World {
     /// When it ends with another code than 0; with everything it wrote.
     pub async fn claviger(&self, arguments: &[&str]) -> Result<String> {
         command_line(self.folder.path(), &self.plan, arguments).await
+    }
+
+    /// Runs `claviger` as [`World::claviger`] does, whatever its exit code; `input` is its standard input.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn run(&self, arguments: &[&str], input: &str) -> Result<Ran> {
+        let mut command = base_command(self.folder.path(), &self.plan)?;
+        command.args(arguments).args(["--data", "data", "--config", "claviger.toml"]);
+        Ran::of(command, input).await
     }
 
     /// Creates a key and gives its object with the `value`.

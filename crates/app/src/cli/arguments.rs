@@ -72,7 +72,7 @@ pub(super) enum Command {
     Members(MembersCommand),
     /// Create, list, revoke keys
     #[command(subcommand, visible_alias = "key")]
-    Keys(KeysCommand),
+    Keys(super::keys::arguments::KeysCommand),
     /// Fund an organization
     #[command(subcommand, visible_alias = "grant")]
     Grants(GrantsCommand),
@@ -194,96 +194,6 @@ pub(super) enum MembersCommand {
         /// Their address or id
         member: String,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum KeysCommand {
-    /// Make a key; its text is shown once
-    Create(CreateKeyOptions),
-    /// List keys, active and disabled ones unless asked otherwise
-    List(ListKeysOptions),
-    /// Show one key
-    Get {
-        /// Id or name
-        key: String,
-    },
-    /// End a key for ever
-    Revoke(RevokeKeyOptions),
-    /// Find keys in files, offline; exit 1 if there is one
-    Scan(super::scan::ScanOptions),
-    /// Print how scanners find keys of this server
-    Pattern(super::scan::PatternOptions),
-    /// Refuse a key until it is enabled
-    Disable {
-        /// Id or name
-        key: String,
-    },
-    /// Let a disabled key in again
-    Enable {
-        /// Id or name
-        key: String,
-    },
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct CreateKeyOptions {
-    /// What the key is for
-    pub(super) name: String,
-    /// Billing label
-    #[arg(long)]
-    pub(super) tag: Option<String>,
-    /// Environment, by name or id
-    #[arg(long)]
-    pub(super) environment: Option<String>,
-    /// Ends by itself after this time, such as 90d
-    #[arg(long, value_name = "DURATION")]
-    pub(super) expires: Option<String>,
-    /// An admin key: management, no inference
-    #[arg(long, conflicts_with = "test")]
-    pub(super) admin: bool,
-    /// A test key: the simulator only, costs nothing
-    #[arg(long)]
-    pub(super) test: bool,
-    /// Role of an admin key
-    #[arg(long, requires = "admin")]
-    pub(super) role: Option<String>,
-    /// Write the key to this new file, mode 0600
-    #[arg(long, value_name = "FILE", conflicts_with = "to_env")]
-    pub(super) to_file: Option<PathBuf>,
-    /// Write OPENAI_API_KEY=… to this new file, mode 0600
-    #[arg(long, value_name = "FILE")]
-    pub(super) to_env: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct ListKeysOptions {
-    /// Only this source tag
-    #[arg(long)]
-    pub(super) tag: Option<String>,
-    /// Only this environment, by name or id
-    #[arg(long)]
-    pub(super) environment: Option<String>,
-    /// Only keys that nobody used for this long, such as 90d
-    #[arg(long, value_name = "DURATION")]
-    pub(super) unused: Option<String>,
-    /// Only keys that end within this time, such as 14d
-    #[arg(long, value_name = "DURATION")]
-    pub(super) expiring: Option<String>,
-    /// Also expired and revoked ones
-    #[arg(long)]
-    pub(super) all: bool,
-    /// Name, tag, id or last four characters contain this
-    #[arg(long, value_name = "TEXT")]
-    pub(super) search: Option<String>,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct RevokeKeyOptions {
-    /// Id or name
-    pub(super) key: String,
-    /// unused, replaced, member_left, compromised or other
-    #[arg(long)]
-    pub(super) reason: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -412,6 +322,12 @@ const FIELDS: &[&str] = &[
     "state_changed",
     "version",
     "value",
+    "canary",
+    "shadow",
+    "stored_in",
+    "created_by",
+    "reissue_until",
+    "problem",
     "api_key_id",
     "api_key_name",
     "model",

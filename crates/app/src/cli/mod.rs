@@ -19,6 +19,7 @@ mod output;
 mod people;
 mod requests;
 mod scan;
+mod secret_in;
 mod secret_out;
 mod setup;
 mod transport;
@@ -31,8 +32,9 @@ pub(crate) use failure::{Failure, Kind};
 pub(crate) use output::{note, say};
 
 use crate::config::{self, Flags, Variables};
-use arguments::{Cli, Command, KeysCommand, LedgerCommand};
+use arguments::{Cli, Command, LedgerCommand};
 use clap::Parser as _;
+use keys::arguments::KeysCommand;
 use output::Output;
 use std::process::ExitCode;
 use transport::Transport;
@@ -81,6 +83,7 @@ fn dispatch(cli: Cli, variables: &Variables) -> Result<ExitCode, Failure> {
             export: Some(file),
             public_key: Some(key),
         })) => audit::verify_export(&file, &key, &Output::new(&global)),
+        Command::Keys(KeysCommand::Check(options)) => keys::check::run(&global, variables, &options),
         Command::Keys(KeysCommand::Pattern(options)) => scan::pattern(&global, variables, &options),
         Command::Keys(KeysCommand::Scan(options)) => {
             crate::telemetry::start_quiet();
@@ -116,12 +119,7 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
         Command::SetupLink { force } => people::setup_link(&transport, &output, force).await,
         Command::Users(command) => people::users(&transport, &output, &global, command).await,
         Command::Members(command) => people::members(&transport, &output, &global, command).await,
-        Command::Keys(KeysCommand::Create(options)) => keys::create(&transport, &output, &options).await,
-        Command::Keys(KeysCommand::List(options)) => keys::list(&transport, &output, &options).await,
-        Command::Keys(KeysCommand::Get { key }) => keys::get(&transport, &output, &key).await,
-        Command::Keys(KeysCommand::Revoke(options)) => keys::revoke(&transport, &output, &global, &options).await,
-        Command::Keys(KeysCommand::Disable { key }) => keys::turn(&transport, &output, &key, "disable").await,
-        Command::Keys(KeysCommand::Enable { key }) => keys::turn(&transport, &output, &key, "enable").await,
+        Command::Keys(command) => keys::run(&transport, &output, &global, command).await,
         Command::Grants(arguments::GrantsCommand::Create(options)) => {
             credits::grant(&transport, &output, &options).await
         }
@@ -138,7 +136,6 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
         Command::Audit(command) => audit::run(&transport, &output, &command).await,
         Command::Ledger(LedgerCommand::Verify) => ledger::verify(&transport, &output).await,
         Command::Ledger(LedgerCommand::InDoubt) => ledger::in_doubt(&transport, &output).await,
-        Command::Keys(KeysCommand::Scan(_) | KeysCommand::Pattern(_)) => Ok(ExitCode::SUCCESS),
         Command::Serve(_) | Command::Simulate(_) | Command::Doctor | Command::Version | Command::Help { .. } => {
             Ok(ExitCode::SUCCESS)
         }

@@ -97,7 +97,7 @@ pub(super) async fn run(global: &Global, variables: &Variables, options: &ScanOp
 }
 
 /// The configuration's prefixes, if there is a configuration here, and those that were named.
-fn prefixes(global: &Global, variables: &Variables, named: &[String]) -> Result<Prefixes, Failure> {
+pub(super) fn prefixes(global: &Global, variables: &Variables, named: &[String]) -> Result<Prefixes, Failure> {
     let config = config::load(&global.flags(), variables)?;
     let accepted = config.prefixes.accepted().filter(|prefix| *prefix != config.prefixes.current());
     let all: Vec<String> = accepted.map(str::to_owned).chain(named.iter().cloned()).collect();

@@ -29,8 +29,8 @@ pub(super) async fn run(
         }
     }
     let mut reply = transport.post("/api/operator/setup", &body).await?.body;
-    if place.is_file() {
-        place.take(text(&reply["key"], "value"))?;
+    if !place.is_stdout() {
+        place.take(text(&reply["key"], "value"), text(&reply["key"], "id"))?;
         if let Some(key) = reply["key"].as_object_mut() {
             key.remove("value");
         }
@@ -41,7 +41,7 @@ pub(super) async fn run(
         members.remove("console");
     }
     if !output.json(&reply) {
-        print(&reply, place.path());
+        print(&reply, options.to_file.as_deref());
     }
     Ok(ExitCode::SUCCESS)
 }

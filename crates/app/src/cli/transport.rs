@@ -97,17 +97,27 @@ impl Transport {
 
     /// Reads.
     pub(super) async fn get(&self, target: &str) -> Result<Reply, Failure> {
-        self.send(Method::GET, target, None).await
+        self.send(Method::GET, target, &[], None).await
     }
 
     /// Acts.
     pub(super) async fn post(&self, target: &str, body: &Value) -> Result<Reply, Failure> {
-        self.send(Method::POST, target, Some(body)).await
+        self.post_with(target, &[], body).await
+    }
+
+    /// Acts, with headers such as `If-Match`.
+    pub(super) async fn post_with(
+        &self,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Reply, Failure> {
+        self.send(Method::POST, target, headers, Some(body)).await
     }
 
     /// Reads what is no JSON object, such as lines.
     pub(super) async fn get_text(&self, target: &str) -> Result<String, Failure> {
-        let bytes = self.exchange(Method::GET, target, None).await?;
+        let bytes = self.exchange(Method::GET, target, &[], None).await?;
         String::from_utf8(bytes.to_vec()).map_err(|_| Failure::new(Kind::Failed, "the server's answer is no text"))
     }
 
@@ -119,13 +129,28 @@ impl Transport {
         }
     }
 
-    async fn send(&self, method: Method, target: &str, body: Option<&Value>) -> Result<Reply, Failure> {
-        let bytes = self.exchange(method, target, body).await?;
+    async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Reply, Failure> {
+        let bytes = self.exchange(method, target, headers, body).await?;
         Ok(Reply { body: serde_json::from_slice(&bytes).unwrap_or_default() })
     }
 
-    async fn exchange(&self, method: Method, target: &str, body: Option<&Value>) -> Result<Bytes, Failure> {
+    async fn exchange(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Bytes, Failure> {
         let mut request = Request::builder().method(method).uri(target).header(header::HOST, "claviger");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Some(organization) = &self.organization {
             request = request.header("x-claviger-organization", organization);
         }
