@@ -376,6 +376,7 @@ handlers! {
             DeleteInvite => invites::delete::handler;
             ResendInvite => invites::resend::handler;
             CreateHandover => invites::handover::create;
+            ApproveDevice => auth::device::approve::handler;
         }
         visitor {
             AuthOptions => auth::options::handler;
@@ -384,6 +385,8 @@ handlers! {
             ForgotPassword => auth::forgot::handler;
             ResetPassword => auth::reset::handler;
             VerifyEmail => auth::verify::handler;
+            BeginDevice => auth::device::begin::handler;
+            TakeDeviceKey => auth::device::token::handler;
             AcceptInvite => invites::accept::handler;
             SetUpByLink => auth::set_up::handler;
         }

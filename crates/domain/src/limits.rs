@@ -253,6 +253,10 @@ pub const PASSKEY_CHALLENGE: Duration = Duration::from_secs(5 * 60);
 pub const OIDC_ROUND_TRIP: Duration = Duration::from_secs(10 * 60);
 /// A command line that waits for consent.
 pub const DEVICE_WAIT: Duration = Duration::from_secs(10 * 60);
+/// How often it may ask whether it has it.
+pub const DEVICE_PAUSE: Duration = Duration::from_secs(2);
+/// Characters of what it calls its machine.
+pub const DEVICE_HOST_CHARACTERS: usize = 64;
 /// The admin key that `claviger login` makes.
 pub const CLI_KEY_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A sealed text left for somebody else.

@@ -2,6 +2,7 @@
 //!
 //! Which of several reasons refuses a sign-in is not told: the same bytes, after the same work.
 
+pub(crate) mod device;
 pub(crate) mod forgot;
 pub(crate) mod options;
 pub(crate) mod reauthenticate;

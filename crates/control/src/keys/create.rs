@@ -149,7 +149,7 @@ pub(crate) async fn finish(call: &Call<Member>, ask: Ask, once: Option<Once>) ->
 }
 
 /// Mints, stores and returns the key. The text exists nowhere else.
-async fn make(
+pub(crate) async fn make(
     control: &Control,
     scope: TenantScope,
     ask: Ask,

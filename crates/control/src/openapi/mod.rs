@@ -19,6 +19,7 @@ mod organization;
 mod people;
 mod registries;
 mod shape;
+mod signing_in;
 
 #[cfg(test)]
 mod tests;
@@ -114,6 +115,9 @@ areas! {
     }
     audit {
         ListAuditLogs ExportAuditLogs ListInstanceAudit ExportInstanceAudit VerifyAudit ListCheckpoints
+    }
+    signing_in {
+        BeginDevice TakeDeviceKey ApproveDevice
     }
     operator {
         SetUp CreateGrant VerifyLedger ListInDoubt ListJobs RunJob

@@ -27,6 +27,8 @@ const EXPECTED: &str = include_str!("authorization.txt");
 /// Rows that ask for no credential (P10); whoever adds one adds it here, too.
 const PUBLIC: &[&str] = &[
     "GET /api/auth/options",
+    "POST /api/auth/device",
+    "POST /api/auth/device/token",
     "POST /api/auth/email/verify",
     "POST /api/auth/password/forgot",
     "POST /api/auth/password/reset",

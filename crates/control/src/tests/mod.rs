@@ -8,6 +8,7 @@ mod money;
 mod people;
 mod places;
 mod setup;
+mod signing_in;
 mod walls;
 
 use crate::{Control, NoNodes, Origin, Settings};

@@ -5,18 +5,18 @@ use claviger_domain::person::EmailAddress;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const SITE: &str = "http://127.0.0.1:8080";
-const PASSWORD: &str = "correct horse battery";
+pub(super) const SITE: &str = "http://127.0.0.1:8080";
+pub(super) const PASSWORD: &str = "correct horse battery";
 
 /// A browser: it keeps its cookie and says where its pages are from.
 #[derive(Clone, Default)]
 pub(super) struct Browser {
     pub(super) cookie: String,
-    organization: Option<String>,
+    pub(super) organization: Option<String>,
 }
 
 impl Browser {
-    async fn send(&mut self, world: &World, method: &str, target: &str, body: &Value) -> Answer {
+    pub(super) async fn send(&mut self, world: &World, method: &str, target: &str, body: &Value) -> Answer {
         let cookie = self.cookie.clone();
         let mut headers = vec![("origin", SITE)];
         if !cookie.is_empty() {
@@ -34,7 +34,7 @@ impl Browser {
         answer
     }
 
-    async fn get(&mut self, world: &World, target: &str) -> Answer {
+    pub(super) async fn get(&mut self, world: &World, target: &str) -> Answer {
         self.send(world, "GET", target, &Value::Null).await
     }
 
@@ -56,7 +56,7 @@ impl Browser {
     }
 
     /// Invites somebody new and joins as them.
-    async fn join(&mut self, world: &World, email: &str, role: &str) -> Self {
+    pub(super) async fn join(&mut self, world: &World, email: &str, role: &str) -> Self {
         let invite = self.post(world, "/v1/organization/invites", json!({ "email": email, "role": role })).await;
         assert_eq!(invite.status, 200, "{}", invite.body);
         let mut other = Self::default();

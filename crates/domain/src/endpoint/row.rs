@@ -240,6 +240,12 @@ operations! {
     ResetPassword = "auth.password.reset";
     /// Prove an address by a link.
     VerifyEmail = "auth.email.verify";
+    /// Ask for a person's consent to a command line.
+    BeginDevice = "auth.device";
+    /// Ask whether it is given; the admin key, once.
+    TakeDeviceKey = "auth.device.token";
+    /// Look at a waiting command line, consent, refuse.
+    ApproveDevice = "auth.device.approve";
     /// End one's session.
     SignOut = "auth.sign_out";
     /// Sign in once more.
