@@ -28,6 +28,24 @@ pub enum UpstreamCut {
     Zero,
 }
 
+/// What a request is taken to have used when its upstream does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// Its input side.
+    pub input: Meters,
+    /// Whether that was counted exactly or guessed.
+    pub source: UsageSource,
+    /// Whether answers are made of output tokens, which are counted as they come.
+    pub has_output: bool,
+}
+
+impl Estimate {
+    /// Text whose tokens are guessed, and an answer made of tokens.
+    pub fn of_text(tokens: u64) -> Self {
+        Self { input: Meters::NONE.with(Meter::InputToken, tokens), source: UsageSource::Estimated, has_output: true }
+    }
+}
+
 /// What is fixed at admission.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -37,8 +55,8 @@ pub struct Terms {
     pub input_bound: u64,
     /// Output tokens of all choices that cannot be exceeded; the hold covers exactly this.
     pub output_bound: u64,
-    /// Input tokens by the estimator, for endings without a report.
-    pub input_estimate: u64,
+    /// For endings without a report.
+    pub estimate: Estimate,
     /// Row 12.
     pub upstream_cut: UpstreamCut,
 }
@@ -216,7 +234,8 @@ impl Settlement {
         if self.is_client_gone {
             return self.charge(7, Outcome::ClientClosed, usage);
         }
-        if !self.has_content() && self.last.is_none_or(|usage| output_tokens(&usage.meters) == 0) {
+        let is_without_output = self.last.is_none_or(|usage| output_tokens(&usage.meters) == 0);
+        if !self.has_content() && self.terms.estimate.has_output && is_without_output {
             return self.nothing(3, Outcome::Empty);
         }
         let rule = if usage.source <= UsageSource::UpstreamHeader { 1 } else { 2 };
@@ -271,7 +290,7 @@ impl Settlement {
     fn complete_usage(&self) -> Usage {
         let reported = self.last.or(self.running);
         match reported {
-            Some(usage) if self.has_content() && output_tokens(&usage.meters) == 0 => Usage {
+            Some(usage) if self.is_output_missing(&usage) => Usage {
                 meters: usage.meters.side(Side::Input).or(&self.counted().meters),
                 source: UsageSource::Estimated,
                 is_anomalous: true,
@@ -281,13 +300,26 @@ impl Settlement {
         }
     }
 
+    /// Row 20: content came, and the report knows of none.
+    fn is_output_missing(&self, usage: &Usage) -> bool {
+        self.terms.estimate.has_output && self.has_content() && output_tokens(&usage.meters) == 0
+    }
+
+    /// What goes in when nothing was reported of it. Never above the bound.
+    fn estimated_input(&self) -> Meters {
+        clipped(&self.terms.estimate.input, self.terms.input_bound).0
+    }
+
     /// I + O by the estimator of `money.md` §2; input as reported where it was. Never above the bounds.
     fn counted(&self) -> Usage {
+        let Estimate { source, has_output, .. } = self.terms.estimate;
         let bytes = self.content_bytes;
         let output = bytes.div_ceil(4).max(self.content_chunks.min(bytes.div_ceil(2))).min(self.terms.output_bound);
-        let input = self.terms.input_estimate.min(self.terms.input_bound);
         let reported = self.running.map_or(Meters::NONE, |usage| usage.meters.side(Side::Input));
-        let input = if reported.is_empty() { Meters::NONE.with(Meter::InputToken, input) } else { reported };
+        let input = if reported.is_empty() { self.estimated_input() } else { reported };
+        if !has_output {
+            return Usage { meters: input, source, is_anomalous: false };
+        }
         Usage { meters: input.with(Meter::OutputToken, output), source: UsageSource::Estimated, is_anomalous: false }
     }
 
@@ -296,8 +328,8 @@ impl Settlement {
         if !usage.meters.side(Side::Input).is_empty() {
             return usage;
         }
-        let counted = Meters::NONE.with(Meter::InputToken, self.terms.input_estimate.min(self.terms.input_bound));
-        Usage { meters: usage.meters.or(&counted), source: UsageSource::Estimated, ..usage }
+        let source = usage.source.max(self.terms.estimate.source);
+        Usage { meters: usage.meters.or(&self.estimated_input()), source, ..usage }
     }
 
     fn charge(&self, rule: u8, outcome: Outcome, usage: Usage) -> Verdict {

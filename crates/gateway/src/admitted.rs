@@ -16,13 +16,13 @@ use crate::respond::Refusal;
 use crate::running::RunningRequest;
 use crate::wallets::WalletHold;
 use claviger_domain::catalog::{Model, Pricing};
-use claviger_domain::endpoint::{EndpointName, Operation};
+use claviger_domain::endpoint::Operation;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::Meter;
 use claviger_domain::money::Nano;
 use claviger_domain::price::{Bound, PriceSheet};
 use claviger_storage::ChargeSlot;
-use claviger_wire::openai::chat::{ChatAsk, ModelLimits};
+use claviger_wire::inference::{Ask, ModelLimits};
 use http::HeaderMap;
 use std::sync::Arc;
 
@@ -36,7 +36,9 @@ const OUTPUT_TOKENS_UNSAID: u64 = 16_384;
 /// A request that may be dispatched: known, priced, paid for.
 pub(crate) struct Admitted {
     pub(crate) caller: Caller,
-    pub(crate) ask: Box<ChatAsk>,
+    pub(crate) ask: Box<dyn Ask>,
+    /// What it is asked for at: the row of its endpoint.
+    pub(crate) operation: Operation,
     pub(crate) headers: HeaderMap,
     /// What it has taken of its limits.
     pub(crate) pass: Pass,
@@ -65,12 +67,12 @@ impl Admitted {
     /// # Errors
     /// 400 unpriced, unserved; 401, 403 gone meanwhile; 403, 404 model; 429 credit; 503 when a charge could not be kept.
     pub(crate) async fn hold(from: Parsed, node: &Node, trace: &mut Trace) -> Result<Box<Self>, Refusal> {
-        let Parsed { caller, mut pass, ask, headers, room, .. } = from;
-        let model = find_model(node, &caller, &ask.model, trace)?;
-        if model.id != ask.model {
+        let Parsed { caller, mut pass, ask, operation, headers, room, .. } = from;
+        let model = find_model(node, &caller, (operation, ask.model()), trace)?;
+        if model.id != ask.model() {
             trace.alias = Some(std::mem::replace(&mut trace.model, model.id.clone()));
         }
-        check_dialects(&ask, &model)?;
+        check_dialects(ask.as_ref(), &model)?;
         let slot = node.charges.try_reserve().map_err(|_| Refusal::from(Code::LedgerUnavailable))?;
         let drain = node.drains.try_reserve().ok_or(Code::Overloaded)?;
         if node.has_lost_ledger() {
@@ -82,9 +84,9 @@ impl Admitted {
             Pricing::Priced(sheet) => Some(Arc::clone(sheet)),
             Pricing::Unpriced => return Err(not_priced(&model.id)),
         };
-        let Priced { bound, mut output_limit } = bound_of(&ask, &model, sheet.as_deref())?;
+        let Priced { bound, mut output_limit } = bound_of(ask.as_ref(), &model, sheet.as_deref())?;
         let of_whom = (&*caller.key, &*caller.tenant);
-        limits::take_tokens(node, &mut pass, of_whom, &model.id, ask.estimated_input_tokens())?;
+        limits::take_tokens(node, &mut pass, of_whom, &model.id, ask.estimate().input.tokens())?;
         if pass.would_refuse() {
             trace.note_would_refuse(Code::RateLimitExceeded);
         }
@@ -92,6 +94,7 @@ impl Admitted {
         let mut admitted = Box::new(Self {
             caller,
             ask,
+            operation,
             pass,
             headers,
             room,
@@ -132,7 +135,7 @@ impl Admitted {
         check_state(&caller, node).map_err(|refused| refused.told(&[], &node.settings.prefixes))?;
         if !is_unchanged {
             limits::check_address(&caller.key, &caller.tenant, trace)?;
-            limits::check_endpoint(&caller.key, Operation::ChatCompletions, trace)?;
+            limits::check_endpoint(&caller.key, self.operation, trace)?;
         }
         if !node.snapshot.is_fresh(node.monotonic()) {
             return Err(Code::AuthorizationStale.into());
@@ -142,7 +145,7 @@ impl Admitted {
 
     /// Halves an output limit that the caller has not sent, at most four times; `false` when there is none to halve.
     pub(crate) fn halve_inserted_limit(&mut self) -> bool {
-        let inserted = self.output_limit.filter(|_| self.ask.output_limit.is_none());
+        let inserted = self.output_limit.filter(|_| self.ask.output_limit().is_none());
         let Some(limit) = inserted.filter(|limit| self.halvings < HALVINGS && *limit > CLAMP_FLOOR) else {
             return false;
         };
@@ -157,7 +160,12 @@ impl Admitted {
     }
 }
 
-fn find_model(node: &Node, caller: &Caller, id: &str, trace: &mut Trace) -> Result<Arc<Model>, Refusal> {
+fn find_model(
+    node: &Node,
+    caller: &Caller,
+    (operation, id): (Operation, &str),
+    trace: &mut Trace,
+) -> Result<Arc<Model>, Refusal> {
     let catalog = node.catalog.load();
     let Some(model) = catalog.find_model(id) else { return Err(local::model_not_found(node, id)) };
     if caller.key.is_test && !model.is_simulated {
@@ -173,15 +181,17 @@ fn find_model(node: &Node, caller: &Caller, id: &str, trace: &mut Trace) -> Resu
     if is_unpriced {
         return Err(not_priced(&model.id));
     }
-    if !model.endpoints.contains(&EndpointName::ChatCompletions) {
-        let message = format!("The model `{id}` does not serve chat completions.");
+    if let Some(endpoint) = operation.endpoint()
+        && !model.endpoints.contains(&endpoint)
+    {
+        let message = format!("The model `{id}` does not serve the endpoint `{}`.", endpoint.name());
         return Err(PublicError::with_message(Code::UnsupportedEndpoint, message).about("model").into());
     }
     Ok(Arc::clone(model))
 }
 
 /// What no target of the model may be sent is refused here, before credit is touched; one that may be sent is enough.
-fn check_dialects(ask: &ChatAsk, model: &Model) -> Result<(), Refusal> {
+fn check_dialects(ask: &dyn Ask, model: &Model) -> Result<(), Refusal> {
     let mut refused = None;
     for target in model.tiers.iter().flatten() {
         match ask.check_dialect(target.provider.dialect) {
@@ -209,9 +219,9 @@ struct Priced {
 
 /// The most the request can use. A priced answer is bounded by a limit that the upstream is told, whenever the caller
 /// has said none or a higher one: what it made beyond the hold would be given away.
-fn bound_of(ask: &ChatAsk, model: &Model, sheet: Option<&PriceSheet>) -> Result<Priced, Refusal> {
+fn bound_of(ask: &dyn Ask, model: &Model, sheet: Option<&PriceSheet>) -> Result<Priced, Refusal> {
     let unsaid = || model.context_tokens.map_or(OUTPUT_TOKENS_UNSAID, |context| context.min(OUTPUT_TOKENS_UNSAID));
-    let is_unsaid = ask.output_limit.is_none() && model.output_tokens_max.is_none();
+    let is_unsaid = ask.output_limit().is_none() && model.output_tokens_max.is_none();
     let output_tokens_max = if sheet.is_some() && is_unsaid { Some(unsaid()) } else { model.output_tokens_max };
     let limits = ModelLimits { context_tokens: model.context_tokens, output_tokens_max };
     let bound = match (ask.bound(limits), sheet) {
@@ -219,11 +229,11 @@ fn bound_of(ask: &ChatAsk, model: &Model, sheet: Option<&PriceSheet>) -> Result<
         // What costs nothing needs no bound.
         (Err(_), None) => {
             let input = claviger_domain::meter::Meters::NONE.with(Meter::InputToken, u64::MAX);
-            Bound { input, output_per_choice: u64::MAX, choices: ask.choices }
+            Bound { input, output_per_choice: u64::MAX, choices: ask.choices() }
         }
         (Err(error), Some(_)) => return Err(error.into()),
     };
-    let is_told = ask.output_limit.is_some_and(|asked| asked <= bound.output_per_choice);
+    let is_told = ask.output_limit().is_some_and(|asked| asked <= bound.output_per_choice);
     let output_limit = (sheet.is_some() && !is_told).then_some(bound.output_per_choice);
     Ok(Priced { bound, output_limit })
 }

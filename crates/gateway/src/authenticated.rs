@@ -8,7 +8,7 @@ use crate::observe::Trace;
 use crate::respond::Refusal;
 use crate::snapshot::{KeyEntry, Presented, Tenant, Unusable};
 use claviger_domain::credential;
-use claviger_domain::endpoint::{Authentication, Operation};
+use claviger_domain::endpoint::Authentication;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::SecretId;
 use claviger_domain::key::{self, Class, KeyState, KeyText, Prefixes, mask};
@@ -154,7 +154,7 @@ pub(crate) fn alarm_of_url(node: &Node, trace: &Trace, headers: &HeaderMap, quer
 /// Step 10. What a key asks about itself counts in a limit of its own.
 fn enter(matched: &Matched, caller: &Caller, node: &Node, trace: &mut Trace) -> Result<Pass, Refusal> {
     match matched.found.row.operation {
-        Operation::ChatCompletions => {
+        operation if operation.is_inference() => {
             let pass = limits::enter(node, &caller.key, &caller.tenant)?;
             if pass.would_refuse() {
                 trace.note_would_refuse(Code::RateLimitExceeded);

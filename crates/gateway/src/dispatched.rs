@@ -16,11 +16,9 @@ use claviger_domain::limits;
 use claviger_domain::request::Attempt;
 use claviger_domain::settlement::Event;
 use claviger_wire::dialect::upstream_error;
-use claviger_wire::openai::chat::{ChatReply, Edits, read_reply};
+use claviger_wire::inference::{Edits, Reply};
 use std::sync::Arc;
 use std::time::Duration;
-
-const CHAT_PATH: &str = "/v1/chat/completions";
 
 /// The most of an error body that is read.
 const ERROR_BODY_BYTES: usize = 64 * 1024;
@@ -39,7 +37,7 @@ pub(crate) enum Dispatched {
     /// A stream whose first event is known, or whose headers are due before it came (W29).
     Stream(Exchange, Option<Next>),
     /// A whole answer, read and understood.
-    Whole(Exchange, ChatReply),
+    Whole(Exchange, Reply),
     /// No target could answer.
     Failed(Exchange, Fate, Failure),
 }
@@ -86,7 +84,7 @@ enum Tried {
 
 enum Answer {
     Stream(Option<Next>),
-    Whole(ChatReply),
+    Whole(Reply),
 }
 
 impl Dispatched {
@@ -130,17 +128,18 @@ impl Dispatched {
 impl Open {
     async fn attempt(&mut self, target: &Target) -> Tried {
         let begun = instant_now();
+        let request = self.admitted.ask.upstream(&Edits {
+            upstream_model: &target.upstream_model,
+            output_limit: self.admitted.output_limit,
+            dialect: target.provider.dialect,
+        });
         let call = Call {
             provider: &target.provider,
-            path: CHAT_PATH,
+            path: request.path,
             request: self.trace.request_id,
             request_id: &self.trace.request_id_text,
             client_headers: &self.admitted.headers,
-            body: self.admitted.ask.upstream_body(&Edits {
-                upstream_model: &target.upstream_model,
-                output_limit: self.admitted.output_limit,
-                dialect: target.provider.dialect,
-            }),
+            body: request.body,
             now_seconds: self.trace.arrived.wall.seconds(),
             now: begun,
         };
@@ -176,14 +175,14 @@ impl Open {
     }
 
     async fn answer(&mut self, target: &Target, head: Head) -> Tried {
-        if self.admitted.ask.is_stream {
+        if self.admitted.ask.is_stream() {
             if !head.is_event_stream {
                 return failed(Fault::Broken);
             }
             return self.first_event().await;
         }
         match self.read_whole(limits::JSON_ANSWER_BYTES).await {
-            Ok(body) => match read_reply(body, &self.admitted.ask, target.provider.dialect) {
+            Ok(body) => match self.admitted.ask.read_reply(body, target.provider.dialect) {
                 Ok(reply) => Tried::Answered(Answer::Whole(reply)),
                 Err(fault) => {
                     // Its words may hold what must not be logged: a credential echoed, a prompt.
@@ -225,7 +224,7 @@ impl Open {
                     }
                     all.extend_from_slice(&piece);
                     if all.len() > bytes_max
-                        || !self.admitted.room.grow_to(self.admitted.ask.body().len().saturating_add(all.len()))
+                        || !self.admitted.room.grow_to(self.admitted.ask.body_bytes().saturating_add(all.len()))
                     {
                         return Err(Fault::Broken);
                     }

@@ -9,7 +9,6 @@ use crate::settled::Settled;
 use crate::upstream::Conversation;
 use claviger_domain::limits;
 use claviger_domain::settlement::{Effect, Event, Verdict};
-use claviger_wire::openai::chat::read_reply;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -139,7 +138,7 @@ async fn rest_of_stream(open: &mut Open) -> Option<Verdict> {
 
 async fn rest_of_answer(open: &mut Open, target: &claviger_domain::catalog::Target) -> Option<Verdict> {
     let Ok(body) = open.read_whole(limits::JSON_ANSWER_BYTES).await else { return ended(open, Event::UpstreamFailed) };
-    let Ok(reply) = read_reply(body, &open.admitted.ask, target.provider.dialect) else {
+    let Ok(reply) = open.admitted.ask.read_reply(body, target.provider.dialect) else {
         return ended(open, Event::UpstreamFailed);
     };
     open.note_reply(&reply);

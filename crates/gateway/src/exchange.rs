@@ -18,7 +18,7 @@ use claviger_domain::request::Attempt;
 use claviger_domain::settlement::{Effect, Event, Mode, Settlement, Terms, Verdict};
 use claviger_domain::time::Timestamp;
 use claviger_storage::Intent;
-use claviger_wire::openai::chat::{ChatReply, ChatStream};
+use claviger_wire::inference::{AnswerStream, Reply};
 use claviger_wire::sse::{Frame, SseReader};
 use http::StatusCode;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(crate) struct Open {
     pub(crate) conversation: Option<Conversation>,
     /// The status of the upstream's head, once it is known.
     pub(crate) head_status: Option<StatusCode>,
-    pub(crate) stream: Option<ChatStream>,
+    pub(crate) stream: Option<Box<dyn AnswerStream>>,
     reader: SseReader,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) first_byte_at: Option<Timestamp>,
@@ -84,10 +84,10 @@ impl Exchange {
         let bound = &admitted.bound;
         let input_bound = bound.input.iter().fold(0_u64, |sum, (_, quantity)| sum.saturating_add(quantity));
         let settlement = Settlement::new(Terms {
-            mode: if admitted.ask.is_stream { Mode::Sse } else { Mode::Json },
+            mode: if admitted.ask.is_stream() { Mode::Sse } else { Mode::Json },
             input_bound,
             output_bound: bound.output_per_choice.saturating_mul(bound.choices),
-            input_estimate: admitted.ask.estimated_input_tokens(),
+            estimate: admitted.ask.estimate(),
             upstream_cut: node.settings.upstream_cut,
         });
         node.metrics.holds_open.fetch_add(1, Ordering::Relaxed);
@@ -153,7 +153,8 @@ impl Open {
     /// A new try: the state of a former one is forgotten, its attempt stays listed.
     pub(crate) fn begin(&mut self, target: Target, conversation: Conversation, now: Instant) {
         self.node.metrics.upstream_calls.fetch_add(1, Ordering::Relaxed);
-        self.stream = self.admitted.ask.is_stream.then(|| ChatStream::new(&self.admitted.ask, target.provider.dialect));
+        let ask = &self.admitted.ask;
+        self.stream = ask.is_stream().then(|| ask.stream(target.provider.dialect));
         self.reader = SseReader::new();
         self.total_deadline = now.checked_add(target.provider.timeouts.total).unwrap_or(now);
         self.heard_at = now;
@@ -179,7 +180,7 @@ impl Open {
     }
 
     /// What a whole answer brought.
-    pub(crate) fn note_reply(&mut self, reply: &ChatReply) {
+    pub(crate) fn note_reply(&mut self, reply: &Reply) {
         if reply.has_content {
             let chunks = reply.estimated_output_tokens();
             self.settlement.step(Event::Content { bytes: reply.content_bytes, chunks });
@@ -275,7 +276,7 @@ impl Open {
     }
 
     fn upstream_ended(&mut self) -> Next {
-        let is_finished = self.stream.as_ref().is_none_or(ChatStream::is_finished);
+        let is_finished = self.stream.as_ref().is_none_or(|stream| stream.is_finished());
         if is_finished {
             self.settlement.step(Event::Finished);
         }

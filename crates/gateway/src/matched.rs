@@ -42,6 +42,7 @@ impl Matched {
         match node.endpoints.find(method, path) {
             Ok(found) => {
                 trace.operation = Some(found.row.operation);
+                trace.error_shape = found.row.error_shape;
                 // URLs end up in logs: a key in one is refused on every row, even beside a good header (W2).
                 let query = received.head.uri.query().unwrap_or_default();
                 if !query.is_empty() && credential_in_query(query.as_bytes(), &node.settings.prefixes) {

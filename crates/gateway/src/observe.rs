@@ -6,7 +6,7 @@
 use crate::authenticated::Caller;
 use crate::node::Node;
 use claviger_domain::address::ClientAddress;
-use claviger_domain::endpoint::Operation;
+use claviger_domain::endpoint::{ErrorShape, Operation};
 use claviger_domain::error::Code;
 use claviger_domain::id::RequestId;
 use claviger_domain::time::Now;
@@ -21,6 +21,8 @@ pub(crate) struct Trace {
     pub(crate) client: SocketAddr,
     pub(crate) client_request_id: Option<String>,
     pub(crate) operation: Option<Operation>,
+    /// How errors are told there.
+    pub(crate) error_shape: ErrorShape,
     pub(crate) caller: Option<Caller>,
     pub(crate) model: String,
     /// The alias that was sent in its place.
@@ -43,6 +45,7 @@ impl Trace {
             client,
             client_request_id: None,
             operation: None,
+            error_shape: ErrorShape::OpenAi,
             caller: None,
             model: String::new(),
             alias: None,

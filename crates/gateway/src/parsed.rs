@@ -8,17 +8,20 @@ use crate::node::Node;
 use crate::observe::Trace;
 use crate::received::BodyLength;
 use crate::respond::Refusal;
+use claviger_domain::endpoint::Operation;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::key::redacted;
 use claviger_wire::content_type;
-use claviger_wire::openai::chat::ChatAsk;
+use claviger_wire::inference::{self, Ask};
 use http::{HeaderMap, HeaderValue, header};
 
 /// A request whose body is understood.
 pub(crate) struct Parsed {
     pub(crate) caller: Caller,
     pub(crate) pass: Pass,
-    pub(crate) ask: Box<ChatAsk>,
+    pub(crate) ask: Box<dyn Ask>,
+    /// The row it came in by.
+    pub(crate) operation: Operation,
     /// Those of the client's headers that may be passed on (W22).
     pub(crate) headers: HeaderMap,
     /// What the body has taken of the process's memory.
@@ -44,11 +47,12 @@ impl Parsed {
         let mut room = node.memory.room();
         let bytes =
             body.read_into(&mut room).await.map_err(|error| Unparsed::read(Refusal::closing(Code::from(error))))?;
-        let ask = Box::new(ChatAsk::parse(bytes).map_err(|error| Unparsed::read(error.into()))?);
+        let operation = matched.found.row.operation;
+        let ask = inference::parse(operation, bytes).map_err(|error| Unparsed::read(error.into()))?;
         // A key written into the wrong field must not reach logs and records.
-        trace.model = redacted(&ask.model, &node.settings.prefixes).into_owned();
-        trace.is_stream = ask.is_stream;
-        Ok(Self { caller, pass, ask, headers, room, _made_here: () })
+        trace.model = redacted(ask.model(), &node.settings.prefixes).into_owned();
+        trace.is_stream = ask.is_stream();
+        Ok(Self { caller, pass, ask, operation, headers, room, _made_here: () })
     }
 }
 

@@ -21,7 +21,7 @@ use crate::relayed::Relayed;
 use crate::respond::{self, Form, Refusal};
 use crate::socket::Phase;
 use bytes::Bytes;
-use claviger_domain::endpoint::{ErrorShape, Match, Operation};
+use claviger_domain::endpoint::{Match, Operation};
 use claviger_domain::error::Code;
 use claviger_domain::limits as bounds;
 use claviger_domain::request::RefusedBy;
@@ -107,7 +107,7 @@ impl Walk<'_> {
             }
         };
         let local = match authenticated.matched.found.row.operation {
-            Operation::ChatCompletions => return self.chat(authenticated, trace).await,
+            operation if operation.is_inference() => return self.infer(authenticated, trace).await,
             Operation::ListModels => Ok(local::list_models(self.node, &authenticated)),
             Operation::GetModel => local::find_model(self.node, &authenticated),
             Operation::GetOwnKey => Ok(local::own_key(self.node, &authenticated)),
@@ -129,7 +129,7 @@ impl Walk<'_> {
     }
 
     /// Parsed → Admitted → Planned → Dispatched → Relayed.
-    async fn chat(&self, from: Authenticated, mut trace: Box<Trace>) -> Response<Flow> {
+    async fn infer(&self, from: Authenticated, mut trace: Box<Trace>) -> Response<Flow> {
         let parsed = match Parsed::read(from, self.node, &mut trace).await {
             Ok(parsed) => parsed,
             Err(Unparsed { refusal, unread }) => return self.refuse(refusal, trace, unread).await,
@@ -198,7 +198,7 @@ impl Walk<'_> {
     }
 
     fn told(&self, refusal: &Refusal, trace: &Trace) -> Response<Flow> {
-        let mut reply = respond::refusal(refusal, ErrorShape::OpenAi, trace, self.node.settings.out_of_credit_status);
+        let mut reply = respond::refusal(refusal, trace, self.node.settings.out_of_credit_status);
         if !matches!(refusal.form, Form::Bare(_)) {
             respond::common_headers(reply.headers_mut(), &trace.request_id_text, trace.elapsed_ms(self.node));
         }
@@ -209,7 +209,10 @@ impl Walk<'_> {
     /// Refusals of a valid key are counted, and records with charge 0, as many as `refusals.rs` lets through;
     /// unauthenticated ones are only counted.
     fn record(&self, refusal: &Refusal, trace: &Trace) {
-        let (Some(caller), Some(Operation::ChatCompletions)) = (&trace.caller, trace.operation) else { return };
+        let Some(caller) = &trace.caller else { return };
+        if !trace.operation.is_some_and(Operation::is_inference) {
+            return;
+        }
         if !self.node.refusals.note(caller, refusal.error.code, self.node.monotonic()) {
             return;
         }

@@ -4,20 +4,19 @@
 //! honest 503 instead of a torn answer. A stream ends with usage and `[DONE]`, or with an error event (W12, W35).
 
 use crate::dispatched::{Dispatched, Failure, Fate};
-use crate::exchange::{End, Exchange, Next};
+use crate::exchange::{End, Exchange, Next, Open};
 use crate::flow::{Cut, Flow, Out};
 use crate::node::Node;
 use crate::observe::Trace;
 use crate::respond::{self, Refusal};
 use crate::settled::{LedgerLost, Settled};
 use crate::socket::Phase;
-use bytes::{Bytes, BytesMut};
-use claviger_domain::endpoint::ErrorShape;
+use bytes::Bytes;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::Usage;
 use claviger_domain::request::Outcome;
 use claviger_domain::settlement::{Effect, Event, Verdict};
-use claviger_wire::openai::chat::{ChatReply, DONE};
+use claviger_wire::inference::Reply;
 use http::{HeaderName, HeaderValue, Response, header};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,7 +47,7 @@ impl Relayed {
     }
 }
 
-async fn whole(mut exchange: Exchange, reply: ChatReply, phase: &Arc<Phase>) -> Result<Relayed, Cut> {
+async fn whole(mut exchange: Exchange, reply: Reply, phase: &Arc<Phase>) -> Result<Relayed, Cut> {
     let open = exchange.open().ok_or(Cut)?;
     open.first_byte_at = Some(open.node.wall());
     open.note_reply(&reply);
@@ -135,7 +134,7 @@ async fn relay(mut exchange: Exchange, first: Option<Next>, out: Out, phase: &Ph
             Next::Ended(ended) => {
                 let End { verdict, error } = *ended;
                 let usage = verdict.charged.or(verdict.known).unwrap_or_else(|| open.settlement.usage());
-                let ending = usage_piece(open.stream.as_ref(), &usage, error.as_ref());
+                let ending = ending_of(open, &usage, error.as_ref());
                 return end(exchange, verdict, error, ending, (&out, phase)).await;
             }
         }
@@ -161,36 +160,22 @@ async fn end(
         crate::drain::finish_quietly(&node, conversation);
     }
     trace.ended(&node, 200, code);
-    out.send(last_piece(ending, error.as_ref())).await;
+    out.send(ending).await;
     phase.mark_when_flushed(mark);
     Ok(())
 }
 
-fn usage_piece(
-    stream: Option<&claviger_wire::openai::chat::ChatStream>,
-    usage: &Usage,
-    error: Option<&PublicError>,
-) -> Bytes {
-    if error.is_some() {
-        return Bytes::new();
+/// The last piece, by what the endpoint's clients expect.
+fn ending_of(open: &Open, usage: &Usage, error: Option<&PublicError>) -> Bytes {
+    match (&open.stream, error) {
+        (Some(stream), Some(error)) => stream.error_ending(error),
+        (Some(stream), None) => stream.ending(usage),
+        (None, _) => Bytes::new(),
     }
-    stream.and_then(|stream| stream.usage_event(usage)).unwrap_or_default()
-}
-
-fn last_piece(ending: Bytes, error: Option<&PublicError>) -> Bytes {
-    if let Some(error) = error {
-        return claviger_wire::error_body::sse_event(error, ErrorShape::OpenAi);
-    }
-    if ending.is_empty() {
-        return Bytes::from_static(DONE);
-    }
-    let mut last = BytesMut::from(ending.as_ref());
-    last.extend_from_slice(DONE);
-    last.freeze()
 }
 
 /// What was changed about the request, told in headers (W24).
-fn extra_headers(open: &crate::exchange::Open) -> http::HeaderMap {
+fn extra_headers(open: &Open) -> http::HeaderMap {
     let mut headers = http::HeaderMap::new();
     if open.admitted.is_clamped
         && let Some(limit) = open.admitted.output_limit
@@ -204,7 +189,7 @@ fn extra_headers(open: &crate::exchange::Open) -> http::HeaderMap {
         headers.insert(HeaderName::from_static("x-claviger-removed"), value);
     }
     if let Some(shown) = open.admitted.pass.shown() {
-        respond::limit_headers(&mut headers, &shown, ErrorShape::OpenAi, open.trace.arrived.wall);
+        respond::limit_headers(&mut headers, &shown, open.trace.error_shape, open.trace.arrived.wall);
     }
     if let Some(at) = open.admitted.caller.stops_at(&open.node)
         && let Ok(value) = HeaderValue::from_str(&at.rfc3339())

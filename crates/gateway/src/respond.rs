@@ -80,7 +80,8 @@ impl From<Code> for Refusal {
 }
 
 /// The reply to a refused request.
-pub(crate) fn refusal(refusal: &Refusal, shape: ErrorShape, trace: &Trace, out_of_credit: u16) -> Response<Flow> {
+pub(crate) fn refusal(refusal: &Refusal, trace: &Trace, out_of_credit: u16) -> Response<Flow> {
+    let shape = trace.error_shape;
     if let Form::Bare(status) = refusal.form {
         let mut reply = Response::new(Flow::whole(Bytes::new()));
         *reply.status_mut() = status;

@@ -6,6 +6,7 @@
 use crate::admitted::Admitted;
 use crate::exchange::Open;
 use crate::observe::Trace;
+use claviger_domain::endpoint::{EndpointName, Operation};
 use claviger_domain::error::Code;
 use claviger_domain::id::OrganizationId;
 use claviger_domain::meter::{Meters, Usage, UsageSource};
@@ -143,7 +144,7 @@ pub(crate) fn blank_record(
         key_name: key.name.to_string(),
         secret: caller.secret,
         source_tag: key.source_tag().map(str::to_owned),
-        endpoint: claviger_domain::endpoint::EndpointName::ChatCompletions,
+        endpoint: trace.operation.and_then(Operation::endpoint).unwrap_or(EndpointName::ChatCompletions),
         model: trace.model.clone(),
         alias: trace.alias.clone(),
         upstream_model: None,

@@ -14,6 +14,7 @@ pub mod content_type;
 pub mod dialect;
 pub mod error_body;
 pub mod headers;
+pub mod inference;
 pub mod openai;
 pub mod rate_headers;
 pub mod scan;

@@ -3,7 +3,8 @@
 //! ```text
 //! tests/golden/<dialect>/<case>/
 //!   request.json           what the caller sends
-//!   settings.txt           optional lines: upstream_model, output_limit, status (an upstream's error)
+//!   settings.txt           optional lines: endpoint (chat.completions), upstream_model, output_limit, status (of an
+//!                          upstream's error)
 //!   upstream.json|.sse     what the upstream answers; of an error, upstream.txt in any form
 //!   upstream-request.json  expected: what the upstream is sent
 //!   reply.json|.sse        expected: what the caller gets, last piece included
@@ -14,11 +15,11 @@
 
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
-use claviger_domain::endpoint::ErrorShape;
+use claviger_domain::endpoint::{EndpointName, ErrorShape, Operation};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::{Meters, Usage, UsageSource};
-use claviger_wire::error_body::{render, sse_event};
-use claviger_wire::openai::chat::{ChatAsk, ChatStream, DONE, Edits, read_reply};
+use claviger_wire::error_body::render;
+use claviger_wire::inference::{self, AnswerStream, Ask, Content, Edits};
 use claviger_wire::sse::SseReader;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,7 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 struct Case {
     path: PathBuf,
     dialect: Dialect,
+    operation: Operation,
     request: Bytes,
     upstream_model: Option<String>,
     output_limit: Option<u64>,
@@ -60,9 +62,14 @@ impl Case {
             let mut lines = settings.lines().filter_map(|line| line.split_once(": "));
             lines.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
         };
+        let endpoint = setting("endpoint").unwrap_or_else(|| "chat.completions".to_owned());
+        let is_asked = |operation: &Operation| {
+            operation.is_inference() && operation.endpoint().map(EndpointName::name) == Some(endpoint.as_str())
+        };
         Self {
             path: path.to_owned(),
             dialect,
+            operation: Operation::ALL.iter().copied().find(is_asked).expect("an endpoint"),
             request: file(&path.join("request.json")).expect("request.json").into(),
             upstream_model: setting("upstream_model"),
             output_limit: setting("output_limit").map(|limit| limit.parse().unwrap()),
@@ -71,18 +78,19 @@ impl Case {
     }
 
     fn check(&self) {
-        let ask =
-            ChatAsk::parse(self.request.clone()).unwrap_or_else(|error| panic!("{}: {error:?}", self.path.display()));
+        let ask = inference::parse(self.operation, self.request.clone());
+        let ask = ask.unwrap_or_else(|error| panic!("{}: {error:?}", self.path.display()));
+        let ask = ask.as_ref();
         ask.check_dialect(self.dialect).unwrap();
-        let model = self.upstream_model.as_deref().unwrap_or(&ask.model);
+        let model = self.upstream_model.as_deref().unwrap_or(ask.model());
         let edits = Edits { upstream_model: model, output_limit: self.output_limit, dialect: self.dialect };
-        self.expect("upstream-request.json", &ask.upstream_body(&edits).concat());
+        self.expect("upstream-request.json", &ask.upstream(&edits).body.concat());
         if let Some(body) = file(&self.path.join("upstream.txt")) {
             self.check_error(&body);
         } else if let Some(body) = file(&self.path.join("upstream.json")) {
-            self.check_whole(&ask, body);
+            self.check_whole(ask, body);
         } else {
-            self.check_stream(&ask, &file(&self.path.join("upstream.sse")).expect("an answer").into());
+            self.check_stream(ask, &file(&self.path.join("upstream.sse")).expect("an answer").into());
         }
     }
 
@@ -93,9 +101,9 @@ impl Case {
         self.expect("outcome.txt", format!("status: {}\ncode: {:?}\n", reply.status, error.code).as_bytes());
     }
 
-    fn check_whole(&self, ask: &ChatAsk, body: Vec<u8>) {
+    fn check_whole(&self, ask: &dyn Ask, body: Vec<u8>) {
         let mut outcome = removed(ask);
-        match read_reply(body.into(), ask, self.dialect) {
+        match ask.read_reply(body.into(), self.dialect) {
             Ok(reply) => {
                 tell_usage(&mut outcome, reply.usage);
                 writeln!(outcome, "content bytes: {}", reply.content_bytes).unwrap();
@@ -107,7 +115,7 @@ impl Case {
         self.expect("outcome.txt", outcome.as_bytes());
     }
 
-    fn check_stream(&self, ask: &ChatAsk, upstream: &Bytes) {
+    fn check_stream(&self, ask: &dyn Ask, upstream: &Bytes) {
         let (reply, outcome) = self.relay(ask, [upstream.clone()]);
         self.expect("reply.sse", reply.as_bytes());
         self.expect("outcome.txt", outcome.as_bytes());
@@ -118,42 +126,44 @@ impl Case {
     }
 
     /// What the data plane does with a stream, without its clocks and holds.
-    fn relay(&self, ask: &ChatAsk, pieces: impl IntoIterator<Item = Bytes>) -> (String, String) {
-        let (mut reader, mut stream) = (SseReader::new(), ChatStream::new(ask, self.dialect));
+    fn relay(&self, ask: &dyn Ask, pieces: impl IntoIterator<Item = Bytes>) -> (String, String) {
+        let (mut reader, mut stream) = (SseReader::new(), ask.stream(self.dialect));
         let (mut reply, mut outcome, mut fault) = (Vec::new(), removed(ask), None);
-        let mut take = |stream: &mut ChatStream, frame| {
+        let (mut usage, mut content) = (None, Content { bytes: 0, chunks: 0 });
+        let mut take = |stream: &mut dyn AnswerStream, frame| {
             let step = stream.event(frame);
             reply.extend_from_slice(step.forward.as_deref().unwrap_or_default());
+            usage = step.usage.map(|(usage, _)| usage).or(usage);
+            let came = step.content.unwrap_or(Content { bytes: 0, chunks: 0 });
+            content = Content { bytes: content.bytes + came.bytes, chunks: content.chunks + came.chunks };
             fault = fault.take().or(step.error);
         };
         for piece in pieces {
             reader.push(piece);
             while let Some(frame) = reader.next() {
-                take(&mut stream, frame.unwrap());
+                take(stream.as_mut(), frame.unwrap());
             }
         }
         if let Some(frame) = reader.finish() {
-            take(&mut stream, frame);
+            take(stream.as_mut(), frame);
         }
         let code = match &fault {
             Some(_) => Some(Code::UpstreamError),
             None => (!stream.is_finished()).then_some(Code::StreamTruncated),
         };
-        tell_usage(&mut outcome, stream.usage());
-        writeln!(outcome, "estimated output: {}", stream.estimated_output_tokens()).unwrap();
+        tell_usage(&mut outcome, usage);
+        let estimated = content.bytes.div_ceil(4).max(content.chunks.min(content.bytes.div_ceil(2)));
+        writeln!(outcome, "estimated output: {estimated}").unwrap();
         writeln!(outcome, "ending: {}", code.map_or("complete", Code::text)).unwrap();
         if let Some(fault) = fault {
             writeln!(outcome, "fault: {:?}: {}", fault.kind, fault.message).unwrap();
         }
-        match code {
-            Some(code) => reply.extend_from_slice(&sse_event(&PublicError::new(code), ErrorShape::OpenAi)),
-            None => {
-                let none = Usage { meters: Meters::NONE, source: UsageSource::None, is_anomalous: false };
-                let usage = stream.usage_event(&stream.usage().unwrap_or(none));
-                reply.extend_from_slice(usage.as_deref().unwrap_or_default());
-                reply.extend_from_slice(DONE);
-            }
-        }
+        let none = Usage { meters: Meters::NONE, source: UsageSource::None, is_anomalous: false };
+        let ending = match code {
+            Some(code) => stream.error_ending(&PublicError::new(code)),
+            None => stream.ending(&usage.unwrap_or(none)),
+        };
+        reply.extend_from_slice(&ending);
         (String::from_utf8(reply).unwrap(), outcome)
     }
 
@@ -173,7 +183,7 @@ fn file(path: &Path) -> Option<Vec<u8>> {
     std::fs::read(path).ok()
 }
 
-fn removed(ask: &ChatAsk) -> String {
+fn removed(ask: &dyn Ask) -> String {
     match ask.removed_tools() {
         [] => String::new(),
         names => format!("removed: {}\n", names.join(", ")),

@@ -91,6 +91,23 @@ macro_rules! operations {
     };
 }
 
+impl Operation {
+    /// The endpoint that policies of keys and models name; `None` where no policy can forbid it.
+    pub const fn endpoint(self) -> Option<EndpointName> {
+        Some(match self {
+            Self::ChatCompletions => EndpointName::ChatCompletions,
+            Self::ListModels | Self::GetModel => EndpointName::Models,
+            Self::GetCredits => EndpointName::Credits,
+            _ => return None,
+        })
+    }
+
+    /// Whether a model answers it: it is admitted, held, metered and charged.
+    pub const fn is_inference(self) -> bool {
+        matches!(self, Self::ChatCompletions)
+    }
+}
+
 operations! {
     /// `POST chat/completions`.
     ChatCompletions = "chat.completions";

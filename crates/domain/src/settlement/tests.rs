@@ -4,7 +4,13 @@ use super::*;
 use proptest::prelude::*;
 
 fn terms(mode: Mode) -> Terms {
-    Terms { mode, input_bound: 1_000, output_bound: 100, input_estimate: 7, upstream_cut: UpstreamCut::Reported }
+    Terms {
+        mode,
+        input_bound: 1_000,
+        output_bound: 100,
+        estimate: Estimate::of_text(7),
+        upstream_cut: UpstreamCut::Reported,
+    }
 }
 
 fn usage(input: u64, output: u64) -> Usage {
@@ -153,6 +159,35 @@ fn upstreams_that_fail() {
     assert_eq!(run(counted, &[Dispatched, CONTENT, UpstreamFailed]), (12, Outcome::UpstreamCut, Some((7, 10))));
     let zero = Settlement::new(Terms { upstream_cut: UpstreamCut::Zero, ..terms(Mode::Sse) });
     assert_eq!(run(zero, &[Dispatched, CONTENT, running(10, 3), UpstreamFailed]), (12, Outcome::UpstreamCut, None));
+}
+
+#[test]
+fn without_a_report_chunks_count_only_up_to_half_the_bytes() {
+    let counted = |pieces: &[u64]| {
+        let mut course = Settlement::new(terms(Mode::Sse));
+        for bytes in pieces {
+            course.step(Event::Content { bytes: *bytes, chunks: 1 });
+        }
+        course.usage().meters.of(Meter::OutputToken)
+    };
+    assert_eq!(counted(&[8, 1]), Some(3));
+    assert_eq!(counted(&[1; 10]), Some(5), "some servers stream single characters");
+    assert_eq!(counted(&[4; 10]), Some(10));
+    assert_eq!(counted(&[]), Some(0));
+}
+
+#[test]
+fn an_answer_without_output_tokens_costs_what_went_in() {
+    let computed =
+        Estimate { input: Meters::NONE.with(Meter::Character, 12), source: UsageSource::Computed, has_output: false };
+    let mut course = Settlement::new(Terms { estimate: computed, ..terms(Mode::Json) });
+    course.step(Event::Dispatched);
+    course.step(Event::Content { bytes: 4_000, chunks: 1 });
+    course.step(Event::Finished);
+    let Effect::Ended(verdict) = course.step(Event::UpstreamEnded) else { panic!("an ending") };
+    let charged = verdict.charged.expect("a charge");
+    assert_eq!((verdict.outcome, charged.meters, charged.source), (Outcome::Complete, computed.input, computed.source));
+    assert!(!charged.is_anomalous);
 }
 
 #[test]

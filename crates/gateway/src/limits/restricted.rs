@@ -9,7 +9,7 @@ use crate::respond::{Refusal, Rule};
 use crate::snapshot::{KeyEntry, Tenant};
 use claviger_domain::address::{AddressRefused, Cidr, ClientAddress, check_lists, client_address};
 use claviger_domain::catalog::Model;
-use claviger_domain::endpoint::{EndpointName, Operation};
+use claviger_domain::endpoint::Operation;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::key::Restrictions;
 use claviger_domain::place::matches_any;
@@ -75,12 +75,7 @@ fn address_refused(why: AddressRefused, whose: &'static str, lists: &Restriction
 /// 403 `endpoint_not_allowed`.
 pub(crate) fn check_endpoint(key: &KeyEntry, operation: Operation, trace: &mut Trace) -> Result<(), Refusal> {
     let policy = key.policy();
-    let endpoint = match operation {
-        Operation::ChatCompletions => EndpointName::ChatCompletions,
-        Operation::ListModels | Operation::GetModel => EndpointName::Models,
-        Operation::GetCredits => EndpointName::Credits,
-        _ => return Ok(()),
-    };
+    let Some(endpoint) = operation.endpoint() else { return Ok(()) };
     let allows =
         |restrictions: &Restrictions| restrictions.endpoints.as_ref().is_none_or(|list| list.contains(&endpoint));
     if !allows(&policy.enforced) {

@@ -1,13 +1,18 @@
 //! A chat request, read once into what it asks for. Which model that is, and what it costs, is not known here.
 
 use super::fields::{BODY, Fields, Reading};
+use super::reply;
+use super::stream::ChatStream;
 use super::tools::{self, Removal};
 use crate::dialect::habits;
+use crate::inference::{AnswerStream, Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
 use crate::scan::{Kind, Value, plain_integer, quote_into, scan_strict};
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::limits;
+use claviger_domain::price::Bound;
+use claviger_domain::settlement::Estimate;
 
 /// A chat request whose body broke no rule of W48 and asks for nothing that W49 refuses whatever the model.
 #[derive(Debug)]
@@ -73,13 +78,39 @@ impl ChatAsk {
             body,
         })
     }
+}
 
-    /// What W49 refuses for one dialect: fields that say where or how the engine runs the request, and media that the
-    /// server would have to fetch.
-    ///
-    /// # Errors
-    /// `forbidden_parameter` or `invalid_value`, with its `param`. Another target may take the request.
-    pub fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError> {
+impl Ask for ChatAsk {
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    fn choices(&self) -> u64 {
+        self.choices
+    }
+
+    fn output_limit(&self) -> Option<u64> {
+        self.output_limit
+    }
+
+    fn body_bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    fn bound(&self, limits: ModelLimits) -> Result<Bound, PublicError> {
+        self.bound_of(limits)
+    }
+
+    fn estimate(&self) -> Estimate {
+        Estimate::of_text(self.estimated_input_tokens())
+    }
+
+    /// W49: fields that say where or how the engine runs the request, and media that the server would have to fetch.
+    fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError> {
         let habits = habits(dialect);
         if let Some(name) = self.fields.engine.filter(|_| habits.refuses_engine_fields) {
             return Err(PublicError::new(Code::ForbiddenParameter).about(name));
@@ -94,21 +125,25 @@ impl ChatAsk {
         }
     }
 
-    /// Tools that were taken out because the upstream would run them without a price (W49), for `x-claviger-removed`;
-    /// fit for a header.
-    pub fn removed_tools(&self) -> &[String] {
+    fn removed_tools(&self) -> &[String] {
         self.removal.as_ref().map(|removal| removal.names.as_slice()).unwrap_or_default()
     }
 
-    /// The `sim` member as JSON, for the simulator.
-    pub fn simulation(&self) -> Option<Bytes> {
+    fn upstream(&self, edits: &Edits<'_>) -> UpstreamRequest {
+        UpstreamRequest { path: "/v1/chat/completions", body: self.upstream_body(edits) }
+    }
+
+    fn simulation(&self) -> Option<Bytes> {
         let value = self.fields.simulation?;
         Some(self.body.slice(value.span()))
     }
 
-    /// The body as it came.
-    pub const fn body(&self) -> &Bytes {
-        &self.body
+    fn read_reply(&self, body: Bytes, dialect: Dialect) -> Result<Reply, UpstreamFault> {
+        reply::read(body, self, dialect)
+    }
+
+    fn stream(&self, dialect: Dialect) -> Box<dyn AnswerStream> {
+        Box::new(ChatStream::new(self, dialect))
     }
 }
 

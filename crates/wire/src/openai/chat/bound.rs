@@ -1,6 +1,7 @@
 //! What a chat request cannot exceed (`money.md` §5), and what its prompt is estimated at. Prices are not known here.
 
 use super::ask::ChatAsk;
+use crate::inference::ModelLimits;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::{Meter, Meters};
 use claviger_domain::price::Bound;
@@ -12,22 +13,10 @@ const TEMPLATE_TOKENS_WITH_TOOLS: u64 = 2048;
 /// Tokens of the estimator around one message.
 const TOKENS_PER_MESSAGE: u64 = 4;
 
-/// What a model can take and make.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ModelLimits {
-    /// Input and output together, in tokens.
-    pub context_tokens: Option<u64>,
-    /// Output of one choice, in tokens.
-    pub output_tokens_max: Option<u64>,
-}
-
 impl ChatAsk {
-    /// The quantities that this request cannot exceed: each token of text covers at least one byte of the body, so
-    /// bytes bound tokens; what makes tokens without bytes is bounded by the context.
-    ///
-    /// # Errors
-    /// `unbounded_input` when neither the request nor the model bounds a side; declaring the model's limits helps.
-    pub fn bound(&self, limits: ModelLimits) -> Result<Bound, PublicError> {
+    /// Each token of text covers at least one byte of the body, so bytes bound tokens; what makes tokens without bytes is
+    /// bounded by the context.
+    pub(super) fn bound_of(&self, limits: ModelLimits) -> Result<Bound, PublicError> {
         let context = limits.context_tokens;
         let bytes = u64::try_from(self.body.len()).unwrap_or(u64::MAX);
         let template = if self.fields.tools.is_some() { TEMPLATE_TOKENS_WITH_TOOLS } else { TEMPLATE_TOKENS };
@@ -53,7 +42,7 @@ impl ChatAsk {
     }
 
     /// Input tokens by the estimator: a quarter of the text's bytes, rounded up, and four for each message.
-    pub fn estimated_input_tokens(&self) -> u64 {
+    pub(super) fn estimated_input_tokens(&self) -> u64 {
         let tools = self.fields.tools.map_or(0, |tools| tools.span().len());
         let bytes = self.fields.text_bytes.saturating_add(u64::try_from(tools).unwrap_or(u64::MAX));
         bytes.div_ceil(4).saturating_add(self.fields.message_count.saturating_mul(TOKENS_PER_MESSAGE))

@@ -3,28 +3,17 @@
 
 use super::ask::ChatAsk;
 use crate::dialect::{Habits, habits};
+use crate::inference::Edits;
 use crate::scan::{Kind, Value, plain_integer, quote_into};
 use crate::splice::Splice;
 use bytes::Bytes;
-use claviger_domain::catalog::Dialect;
 
 /// An edited body of up to this many bytes is copied into one piece: that takes less time than sending three does.
 const COPIED_BYTES: usize = 4096;
 
-/// What one target wants changed.
-#[derive(Clone, Copy, Debug)]
-pub struct Edits<'a> {
-    /// The model's name there.
-    pub upstream_model: &'a str,
-    /// The most output tokens of a choice that the wallet pays; lowers the caller's limit or becomes one.
-    pub output_limit: Option<u64>,
-    /// How the target speaks.
-    pub dialect: Dialect,
-}
-
 impl ChatAsk {
     /// The body for a target, in pieces; their lengths add up to its Content-Length.
-    pub fn upstream_body(&self, edits: &Edits<'_>) -> Vec<Bytes> {
+    pub(super) fn upstream_body(&self, edits: &Edits<'_>) -> Vec<Bytes> {
         let habits = habits(edits.dialect);
         let mut splice = Splice::new();
         if let Some(model) = self.fields.model

@@ -1,48 +1,24 @@
 //! A chat answer as a stream of chunks (2.1, W10 to W12, W35): counts, strips, replaces, and knows when it is whole.
 //!
-//! The caller of this drives it event by event and forwards what it gives back. Usage chunks are never forwarded by
-//! the way: they belong to the last piece, which leaves only when the charge is durable, so [`ChatStream::usage_event`]
-//! gives them then. Clocks, holds and sockets are not known here.
+//! Usage chunks are never forwarded by the way: they belong to the ending. Clocks, holds and sockets are not known here.
 
+use super::ChatAsk;
 use super::answer::Answer;
 use super::mould::Moulds;
-use super::{ChatAsk, UpstreamFault};
+use crate::error_body::sse_event;
+use crate::inference::{AnswerStream, Content, StreamStep, UpstreamFault};
 use crate::scan::Text;
 use crate::splice::Splice;
 use crate::sse::Frame;
 use crate::usage::openai_totals;
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
+use claviger_domain::endpoint::ErrorShape;
+use claviger_domain::error::PublicError;
 use claviger_domain::meter::{Meter, Usage, UsageSource};
 
 /// The end of every stream that is whole; the body ends at once behind it (W12).
-pub const DONE: &[u8] = b"data: [DONE]\n\n";
-
-/// What one event of the upstream means.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StreamStep {
-    /// The event for the caller: one `data:` line and a blank line.
-    pub forward: Option<Bytes>,
-    /// What it brought; none for role chunks, usage and comments.
-    pub content: Option<Content>,
-    /// The usage so far, and whether it is the final one. Cumulative: the last wins, never add.
-    pub usage: Option<(Usage, bool)>,
-    /// Every choice has a finish reason now.
-    pub is_finished: bool,
-    /// `[DONE]` came. Not forwarded: [`DONE`] is the last piece.
-    pub is_done: bool,
-    /// The upstream failed within the stream; nothing behind it counts.
-    pub error: Option<UpstreamFault>,
-}
-
-/// Content of one event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Content {
-    /// UTF-8 bytes of text and calls; 0 for media.
-    pub bytes: u64,
-    /// Choices that got some.
-    pub chunks: u64,
-}
+const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// The course of one stream.
 #[derive(Debug)]
@@ -54,8 +30,8 @@ pub struct ChatStream {
     choices: u32,
     seen: u128,
     finished: u128,
-    content: Content,
-    usage: Option<Usage>,
+    pub(super) content: Content,
+    pub(super) usage: Option<Usage>,
     /// The upstream's own usage chunk, edited, not forwarded yet.
     usage_chunk: Option<Bytes>,
     /// `"id":…,"object":…,"created":…` of the first chunk, for chunks of ours.
@@ -84,37 +60,9 @@ impl ChatStream {
         }
     }
 
-    /// Reads one event of the upstream.
-    pub fn event(&mut self, frame: Frame) -> StreamStep {
-        if self.is_over {
-            return StreamStep::default();
-        }
-        if let Some((event, text)) = self.moulds.fit(&frame) {
-            return self.alike(event, text);
-        }
-        if frame.data.trim_ascii() == b"[DONE]" {
-            self.is_over = true;
-            return StreamStep { is_done: true, is_finished: self.is_finished(), ..StreamStep::default() };
-        }
-        let data = if frame.is_plain { frame.data.clone() } else { on_one_line(&frame.data) };
-        if data.trim_ascii().is_empty() {
-            return StreamStep::default();
-        }
-        if frame.event.as_deref() == Some(b"error") {
-            return self.fail(UpstreamFault::reported(&data));
-        }
-        match Answer::read(&data) {
-            Ok(answer) if answer.is_error => self.fail(UpstreamFault::reported(&data)),
-            Ok(answer) => self.chunk(&answer, &data, &frame),
-            // What a closed stream left behind: a cut event, not a wrong one.
-            Err(_) if !frame.is_whole => StreamStep::default(),
-            Err(_) => self.fail(UpstreamFault::unreadable("An event of the stream is not a JSON object.")),
-        }
-    }
-
     /// The usage chunk of the last piece, if the caller asked for one (W10): the upstream's own when it says what was
     /// metered, else one made of the meters.
-    pub fn usage_event(&self, usage: &Usage) -> Option<Bytes> {
+    fn usage_event(&self, usage: &Usage) -> Option<Bytes> {
         if !self.wants_usage {
             return None;
         }
@@ -125,47 +73,9 @@ impl ChatStream {
         }
     }
 
-    /// The end of a stream that reached its hold (W35): finish reason `length` for every choice that has none, and the
-    /// usage if the caller asked. [`DONE`] follows.
-    pub fn length_ending(&self, usage: &Usage) -> Bytes {
-        let mut out = Vec::new();
-        let open = if self.seen == 0 { 1 } else { self.seen & !self.finished };
-        for index in (0..128_u32).filter(|index| open >> index & 1 == 1) {
-            let end = format!("\"choices\":[{{\"index\":{index},\"delta\":{{}},\"finish_reason\":\"length\"}}]}}\n\n");
-            self.our_chunk(&mut out, &end);
-        }
-        if self.wants_usage {
-            out.extend_from_slice(&self.our_usage_chunk(usage));
-        }
-        out.into()
-    }
-
-    /// Whether every choice has a finish reason; without it, a clean end of the stream is a truncation (W35).
-    pub fn is_finished(&self) -> bool {
-        let is_all_seen = self.is_over || self.seen.count_ones() >= self.choices;
-        self.seen != 0 && self.seen == self.finished && is_all_seen
-    }
-
     /// Whether any content has come.
-    pub const fn has_content(&self) -> bool {
+    const fn has_content(&self) -> bool {
         self.content.chunks > 0
-    }
-
-    /// The last usage seen.
-    pub const fn usage(&self) -> Option<Usage> {
-        self.usage
-    }
-
-    /// Output tokens so far by the estimator: some servers stream single characters, so chunks count only up to half
-    /// the bytes.
-    pub fn estimated_output_tokens(&self) -> u64 {
-        let Content { bytes, chunks } = self.content;
-        bytes.div_ceil(4).max(chunks.min(bytes.div_ceil(2)))
-    }
-
-    /// Output tokens that surely were made, for cutting at the hold where no running usage is told (`money.md` §5).
-    pub fn least_output_tokens(&self) -> u64 {
-        self.content.chunks.min(self.content.bytes.div_ceil(8))
     }
 
     fn fail(&mut self, fault: UpstreamFault) -> StreamStep {
@@ -262,6 +172,65 @@ impl ChatStream {
         let mut out = Vec::with_capacity(256);
         self.our_chunk(&mut out, &end);
         out.into()
+    }
+}
+
+impl AnswerStream for ChatStream {
+    fn event(&mut self, frame: Frame) -> StreamStep {
+        if self.is_over {
+            return StreamStep::default();
+        }
+        if let Some((event, text)) = self.moulds.fit(&frame) {
+            return self.alike(event, text);
+        }
+        if frame.data.trim_ascii() == b"[DONE]" {
+            self.is_over = true;
+            return StreamStep { is_done: true, is_finished: self.is_finished(), ..StreamStep::default() };
+        }
+        let data = if frame.is_plain { frame.data.clone() } else { on_one_line(&frame.data) };
+        if data.trim_ascii().is_empty() {
+            return StreamStep::default();
+        }
+        if frame.event.as_deref() == Some(b"error") {
+            return self.fail(UpstreamFault::reported(&data));
+        }
+        match Answer::read(&data) {
+            Ok(answer) if answer.is_error => self.fail(UpstreamFault::reported(&data)),
+            Ok(answer) => self.chunk(&answer, &data, &frame),
+            // What a closed stream left behind: a cut event, not a wrong one.
+            Err(_) if !frame.is_whole => StreamStep::default(),
+            Err(_) => self.fail(UpstreamFault::unreadable("An event of the stream is not a JSON object.")),
+        }
+    }
+
+    /// Every choice has a finish reason.
+    fn is_finished(&self) -> bool {
+        let is_all_seen = self.is_over || self.seen.count_ones() >= self.choices;
+        self.seen != 0 && self.seen == self.finished && is_all_seen
+    }
+
+    fn ending(&self, usage: &Usage) -> Bytes {
+        let Some(usage) = self.usage_event(usage) else { return Bytes::from_static(DONE) };
+        [usage.as_ref(), DONE].concat().into()
+    }
+
+    /// Finish reason `length` for every choice that has none, and the usage if the caller asked.
+    fn length_ending(&self, usage: &Usage) -> Bytes {
+        let mut out = Vec::new();
+        let open = if self.seen == 0 { 1 } else { self.seen & !self.finished };
+        for index in (0..128_u32).filter(|index| open >> index & 1 == 1) {
+            let end = format!("\"choices\":[{{\"index\":{index},\"delta\":{{}},\"finish_reason\":\"length\"}}]}}\n\n");
+            self.our_chunk(&mut out, &end);
+        }
+        if self.wants_usage {
+            out.extend_from_slice(&self.our_usage_chunk(usage));
+        }
+        out.extend_from_slice(DONE);
+        out.into()
+    }
+
+    fn error_ending(&self, error: &PublicError) -> Bytes {
+        sse_event(error, ErrorShape::OpenAi)
     }
 }
 

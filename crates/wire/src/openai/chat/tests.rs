@@ -6,6 +6,7 @@ mod edit;
 mod stream;
 
 use super::*;
+use crate::inference::*;
 use crate::sse::SseReader;
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;

@@ -19,7 +19,7 @@ fn without_a_reason_the_body_is_the_very_buffer() {
     let ask = ask(r#""temperature":0.70,"seed":1e2,"x":{"b":1, "a":2}"#);
     let pieces = ask.upstream_body(&Edits { upstream_model: "m/a", output_limit: None, dialect: Dialect::Vllm });
     assert_eq!(pieces.len(), 1);
-    assert!(std::ptr::eq(pieces[0].as_ptr(), ask.body().as_ptr()));
+    assert!(std::ptr::eq(pieces[0].as_ptr(), ask.body.as_ptr()));
 }
 
 #[test]

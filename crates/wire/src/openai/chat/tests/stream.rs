@@ -73,14 +73,14 @@ fn every_kind_of_content_counts_and_nothing_else_does() {
 fn usage_is_held_back_and_given_with_the_last_piece_only_if_asked_for() {
     let usage_chunk = r#"{"id":"c1","model":"up","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":2,"total_tokens":12},"x":1}"#;
     let upstream = events(&[&chunk(r#"{"content":"a"}"#, "null"), &chunk("{}", "\"stop\""), usage_chunk, "[DONE]"]);
-    for (members, expected) in [(PLAIN, None), (ASKED, Some(events(&[&usage_chunk.replace("up", "m/a")])))] {
+    for (members, expected) in [(PLAIN, String::new()), (ASKED, events(&[&usage_chunk.replace("up", "m/a")]))] {
         let mut stream = stream(members, Dialect::OpenAi);
         let (forwarded, steps) = run(&mut stream, &upstream);
         assert!(!forwarded.contains("usage") && !forwarded.contains("DONE"));
         assert_eq!(steps[2].usage, Some((usage(10, 2), true)));
         assert!(steps[1].is_finished && steps[3].is_done && steps[3].is_finished);
-        let given = stream.usage_event(&usage(10, 2));
-        assert_eq!(given.map(|event| String::from_utf8(event.to_vec()).unwrap()), expected);
+        let ending = String::from_utf8(stream.ending(&usage(10, 2)).to_vec()).unwrap();
+        assert_eq!(ending, format!("{expected}data: [DONE]\n\n"));
     }
 }
 
@@ -94,8 +94,8 @@ fn usage_that_was_asked_for_and_not_given_is_made_of_the_meters() {
         is_anomalous: false,
     };
     assert_eq!(
-        stream.usage_event(&metered).unwrap(),
-        "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":7,\"model\":\"m/a\",\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":4,\"total_tokens\":14,\"prompt_tokens_details\":{\"cached_tokens\":2},\"completion_tokens_details\":{\"reasoning_tokens\":1}}}\n\n"
+        stream.ending(&metered),
+        "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":7,\"model\":\"m/a\",\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":4,\"total_tokens\":14,\"prompt_tokens_details\":{\"cached_tokens\":2},\"completion_tokens_details\":{\"reasoning_tokens\":1}}}\n\ndata: [DONE]\n\n"
     );
 }
 
@@ -104,7 +104,7 @@ fn what_the_caller_is_told_is_what_was_metered() {
     let absurd = r#"{"id":"c1","model":"m/a","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":-2}}"#;
     let mut stream = stream(ASKED, Dialect::OpenAi);
     run(&mut stream, &events(&[&chunk(r#"{"content":"a"}"#, "\"stop\""), absurd]));
-    let told = String::from_utf8(stream.usage_event(&usage(10, 1)).unwrap().to_vec()).unwrap();
+    let told = String::from_utf8(stream.ending(&usage(10, 1)).to_vec()).unwrap();
     assert!(told.contains(r#""completion_tokens":1,"total_tokens":11"#), "{told}");
 }
 
@@ -285,24 +285,9 @@ fn the_end_at_the_hold_closes_every_open_choice() {
     assert_eq!(
         ending,
         format!(
-            "{head}{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"length\"}}]}}\n\n{head}{{\"index\":2,\"delta\":{{}},\"finish_reason\":\"length\"}}]}}\n\n{head}],\"usage\":{{\"prompt_tokens\":4,\"completion_tokens\":3,\"total_tokens\":7}}}}\n\n"
+            "{head}{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"length\"}}]}}\n\n{head}{{\"index\":2,\"delta\":{{}},\"finish_reason\":\"length\"}}]}}\n\n{head}],\"usage\":{{\"prompt_tokens\":4,\"completion_tokens\":3,\"total_tokens\":7}}}}\n\ndata: [DONE]\n\n"
         )
     );
-}
-
-#[test]
-fn the_estimator_takes_chunks_only_up_to_half_the_bytes() {
-    let estimate = |pieces: &[&str]| {
-        let mut stream = stream(PLAIN, Dialect::Compatible);
-        let chunks: Vec<String> =
-            pieces.iter().map(|piece| chunk(&format!(r#"{{"content":"{piece}"}}"#), "null")).collect();
-        run(&mut stream, &events(&chunks.iter().map(String::as_str).collect::<Vec<_>>()));
-        (stream.estimated_output_tokens(), stream.least_output_tokens())
-    };
-    assert_eq!(estimate(&["12345678", "9"]), (3, 2));
-    assert_eq!(estimate(&["a"; 10]), (5, 2));
-    assert_eq!(estimate(&["1234"; 10]), (10, 5));
-    assert_eq!(estimate(&[]), (0, 0));
 }
 
 proptest! {
@@ -336,8 +321,8 @@ mod whole {
 
     use super::*;
 
-    fn reply(body: &str) -> Result<ChatReply, UpstreamFault> {
-        read_reply(Bytes::copy_from_slice(body.as_bytes()), &ask(""), Dialect::OpenAi)
+    fn reply(body: &str) -> Result<Reply, UpstreamFault> {
+        ask("").read_reply(Bytes::copy_from_slice(body.as_bytes()), Dialect::OpenAi)
     }
 
     #[test]
@@ -345,7 +330,7 @@ mod whole {
         let body = Bytes::from(
             r#"{"model":"m/a","choices":[{"message":{"content":"é"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
         );
-        let reply = read_reply(body.clone(), &ask(""), Dialect::OpenAi).unwrap();
+        let reply = ask("").read_reply(body.clone(), Dialect::OpenAi).unwrap();
         assert!(std::ptr::eq(reply.body.as_ptr(), body.as_ptr()));
         assert_eq!((reply.has_content, reply.content_bytes, reply.is_finished), (true, 2, true));
         assert_eq!(reply.usage, Some(usage(1, 1)));

@@ -1,0 +1,214 @@
+//! What the pipeline needs of every inference endpoint (`wire.md` §2): one trait for what is asked, one for an answer
+//! that comes as a stream of events.
+//!
+//! An endpoint is a module that implements [`Ask`]. What it lacks does not compile, its upper bound above all; the
+//! pipeline knows no endpoint by name. Prices, holds and sockets are not known here.
+
+use crate::openai::chat::ChatAsk;
+use crate::sse::Frame;
+use bytes::Bytes;
+use claviger_domain::catalog::Dialect;
+use claviger_domain::endpoint::Operation;
+use claviger_domain::error::{Code, PublicError};
+use claviger_domain::meter::Usage;
+use claviger_domain::price::Bound;
+use claviger_domain::settlement::Estimate;
+use std::fmt;
+
+/// What a model can take and make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelLimits {
+    /// Input and output together, in tokens.
+    pub context_tokens: Option<u64>,
+    /// Output of one choice, in tokens.
+    pub output_tokens_max: Option<u64>,
+}
+
+/// What one target wants changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Edits<'a> {
+    /// The model's name there.
+    pub upstream_model: &'a str,
+    /// The most output tokens of a choice that the wallet pays; lowers the caller's limit or becomes one.
+    pub output_limit: Option<u64>,
+    /// How the target speaks.
+    pub dialect: Dialect,
+}
+
+/// A request as a target is sent it.
+#[derive(Debug)]
+pub struct UpstreamRequest {
+    /// Behind the provider's base URL.
+    pub path: &'static str,
+    /// The body in pieces; their lengths add up to its Content-Length.
+    pub body: Vec<Bytes>,
+}
+
+/// One inference request, read once: what it asks for, and how it is put to a target. Which model that is, and what it
+/// costs, is not known here.
+pub trait Ask: fmt::Debug + Send + Sync {
+    /// The model as the caller named it: 1 to 256 bytes without control characters.
+    fn model(&self) -> &str;
+
+    /// Whether the answer is asked for as a stream of events.
+    fn is_stream(&self) -> bool;
+
+    /// Answers asked for at once, 1 to [`claviger_domain::limits::CHOICES`].
+    fn choices(&self) -> u64;
+
+    /// The most output tokens that an answer may have, if the caller says so.
+    fn output_limit(&self) -> Option<u64>;
+
+    /// Bytes of the request that are kept until it is over.
+    fn body_bytes(&self) -> usize;
+
+    /// The quantities that this request cannot exceed.
+    ///
+    /// # Errors
+    /// `unbounded_input` when neither the request nor the model bounds a side; declaring the model's limits helps.
+    fn bound(&self, limits: ModelLimits) -> Result<Bound, PublicError>;
+
+    /// What is used if the upstream does not say.
+    fn estimate(&self) -> Estimate;
+
+    /// Whether a target of this dialect may be sent it.
+    ///
+    /// # Errors
+    /// `unsupported_endpoint`, or what W49 refuses for a dialect, with its `param`. Another target may take the request.
+    fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError>;
+
+    /// Tools that were taken out because the upstream would run them without a price (W49), fit for a header.
+    fn removed_tools(&self) -> &[String] {
+        &[]
+    }
+
+    /// The request for one target.
+    fn upstream(&self, edits: &Edits<'_>) -> UpstreamRequest;
+
+    /// The `sim` member as JSON, for the simulator.
+    fn simulation(&self) -> Option<Bytes>;
+
+    /// Reads an upstream's whole answer.
+    ///
+    /// # Errors
+    /// [`UpstreamFault`]: it is none. Another target may answer.
+    fn read_reply(&self, body: Bytes, dialect: Dialect) -> Result<Reply, UpstreamFault>;
+
+    /// The start of a stream that answers this.
+    fn stream(&self, dialect: Dialect) -> Box<dyn AnswerStream>;
+}
+
+/// Reads the body of an inference request.
+///
+/// # Errors
+/// The refusal of `reliability.md` §4-D, with its `param`.
+pub fn parse(operation: Operation, body: Bytes) -> Result<Box<dyn Ask>, PublicError> {
+    match operation {
+        Operation::ChatCompletions => Ok(Box::new(ChatAsk::parse(body)?)),
+        // The table of rows sends no other operation here.
+        _ => Err(Code::InternalError.into()),
+    }
+}
+
+/// A whole answer, ready for the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The upstream's bytes with the caller's model id (W8) and what clients know; the very buffer that came when nothing
+    /// differs.
+    pub body: Bytes,
+    /// What it used, if the upstream says so.
+    pub usage: Option<Usage>,
+    /// Whether there is an answer in it: text, a call, a vector, a picture.
+    pub has_content: bool,
+    /// UTF-8 bytes of text and calls.
+    pub content_bytes: u64,
+    /// Whether it is whole.
+    pub is_finished: bool,
+}
+
+impl Reply {
+    /// Output tokens by the estimator, for an answer without usage: a quarter of its bytes, rounded up.
+    pub const fn estimated_output_tokens(&self) -> u64 {
+        self.content_bytes.div_ceil(4)
+    }
+}
+
+/// The course of one stream of events: counts, strips, replaces, and knows when it is whole.
+///
+/// The caller drives it event by event and forwards what it gives back. What belongs to the last piece, which leaves
+/// only when the charge is durable, is never forwarded by the way: it is the ending.
+pub trait AnswerStream: fmt::Debug + Send + Sync {
+    /// Reads one event of the upstream.
+    fn event(&mut self, frame: Frame) -> StreamStep;
+
+    /// Whether the answer is whole; without it, a clean end of the stream is a truncation (W35).
+    fn is_finished(&self) -> bool;
+
+    /// The last piece of a stream that is whole.
+    fn ending(&self, usage: &Usage) -> Bytes;
+
+    /// The last piece of a stream that reached its hold (W35).
+    fn length_ending(&self, usage: &Usage) -> Bytes;
+
+    /// The last piece of a stream that failed (W35).
+    fn error_ending(&self, error: &PublicError) -> Bytes;
+}
+
+/// What one event of the upstream means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamStep {
+    /// The event for the caller: one `data:` line and a blank line.
+    pub forward: Option<Bytes>,
+    /// What it brought; none for role chunks, usage and comments.
+    pub content: Option<Content>,
+    /// The usage so far, and whether it is the final one. Cumulative: the last wins, never add.
+    pub usage: Option<(Usage, bool)>,
+    /// The answer is whole now.
+    pub is_finished: bool,
+    /// The upstream has said that this was all. Not forwarded: it belongs to the ending.
+    pub is_done: bool,
+    /// The upstream failed within the stream; nothing behind it counts.
+    pub error: Option<UpstreamFault>,
+}
+
+/// Content of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// UTF-8 bytes of text and calls; 0 for media.
+    pub bytes: u64,
+    /// Choices that got some.
+    pub chunks: u64,
+}
+
+/// What an upstream said instead of an answer; for the record, never for the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamFault {
+    /// Whether it named an error, or sent what is no answer.
+    pub kind: FaultKind,
+    /// Its words, cut to [`claviger_domain::limits::UPSTREAM_MESSAGE_BYTES`], or ours about what cannot be read.
+    pub message: String,
+}
+
+/// How an upstream failed within a 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It sent an error object or ended a choice with an error.
+    Reported,
+    /// It sent what is not an answer of this endpoint.
+    Unreadable,
+}
+
+impl UpstreamFault {
+    pub(crate) fn unreadable(message: &str) -> Self {
+        Self { kind: FaultKind::Unreadable, message: message.to_owned() }
+    }
+
+    pub(crate) fn reported(document: &[u8]) -> Self {
+        let said = crate::dialect::read_message(document);
+        let message = match crate::error_body::cut_message(&said.message) {
+            "" => "A choice ended with an error.",
+            message => message,
+        };
+        Self { kind: FaultKind::Reported, message: message.to_owned() }
+    }
+}
