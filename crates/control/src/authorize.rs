@@ -216,7 +216,6 @@ impl Signed {
     }
 
     /// Refuses a sign-in that is not fresh.
-    #[expect(dead_code, reason = "devices and passkeys come next")]
     pub(crate) fn require_fresh(&self) -> Result<(), Refusal> {
         if self.live.is_fresh { Ok(()) } else { Err(Code::ReauthenticationRequired.into()) }
     }

@@ -32,6 +32,7 @@ mod openapi;
 mod operator;
 mod organization;
 mod page;
+mod passkeys;
 mod password;
 mod ports;
 mod query;

@@ -385,6 +385,8 @@ handlers! {
             ForgotPassword => auth::forgot::handler;
             ResetPassword => auth::reset::handler;
             VerifyEmail => auth::verify::handler;
+            PasskeyOptions => auth::passkey::options::handler;
+            PasskeySignIn => auth::passkey::verify::handler;
             BeginDevice => auth::device::begin::handler;
             TakeDeviceKey => auth::device::token::handler;
             AcceptInvite => invites::accept::handler;
@@ -399,6 +401,10 @@ handlers! {
             GetMe => me::get::handler;
             UpdateMe => me::update::handler;
             SendVerification => me::verification::handler;
+            ListPasskeys => me::passkeys::list::handler;
+            NewPasskeyOptions => me::passkeys::options::handler;
+            AddPasskey => me::passkeys::add::handler;
+            RemovePasskey => me::passkeys::remove::handler;
             TakeHandover => invites::handover::take;
         }
         visitor {

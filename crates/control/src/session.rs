@@ -88,7 +88,7 @@ fn is_own_page(control: &Control, headers: &HeaderMap) -> bool {
 }
 
 /// `scheme://host[:port]` of a URL, as browsers write it in `Origin`.
-fn origin_of(url: &str) -> Option<String> {
+pub(crate) fn origin_of(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let default = if scheme == "https" { ":443" } else { ":80" };

@@ -44,3 +44,4 @@ pub mod secret;
 pub mod settlement;
 pub mod tenancy;
 pub mod time;
+pub mod webauthn;

@@ -122,6 +122,7 @@ const SCALARS: &[(&str, &str, Kind)] = &[
     ("signup", "verify_email", Kind::Flag),
     ("signup", "allowed_domains", Kind::List),
     ("signup", "password_login", Kind::Flag),
+    ("signup", "passkeys", Kind::Flag),
     ("signup", "password_min", Kind::Integer),
     ("signup", "session_idle", Kind::Text),
     ("signup", "session_max", Kind::Text),

@@ -41,7 +41,7 @@ pub(super) fn read(document: &Document, layered: &Layered) -> Result<PeopleSetti
         must_verify_email: signup.verify_email,
         keys_max: document.keys.max_per_organization,
         has_passwords: signup.password_login,
-        has_passkeys: false,
+        has_passkeys: signup.passkeys,
         password_characters_min: least,
         invite_ttl: time("signup.invite_ttl", &signup.invite_ttl)?,
         reset_ttl: time("signup.reset_ttl", &signup.reset_ttl)?,

@@ -163,6 +163,8 @@ pub(super) struct Signup {
     pub(super) allowed_domains: Vec<String>,
     /// Whether passwords sign in. Default true.
     pub(super) password_login: bool,
+    /// Whether passkeys sign in, where the console has a host name. Default true.
+    pub(super) passkeys: bool,
     /// Characters of a password, at least 12. Default 12.
     pub(super) password_min: u32,
     /// A session between two requests. Default `30m`.
@@ -182,6 +184,7 @@ impl Default for Signup {
             verify_email: true,
             allowed_domains: Vec::new(),
             password_login: true,
+            passkeys: true,
             password_min: 12,
             session_idle: "30m".to_owned(),
             session_max: "12h".to_owned(),

@@ -5,6 +5,7 @@
 pub(crate) mod device;
 pub(crate) mod forgot;
 pub(crate) mod options;
+pub(crate) mod passkey;
 pub(crate) mod reauthenticate;
 pub(crate) mod reset;
 pub(crate) mod sessions;

@@ -1,6 +1,7 @@
 //! What the sign-in page may offer: anybody may know.
 
 use crate::authorize::Visitor;
+use crate::passkeys::relying_party;
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::Call;
@@ -27,7 +28,7 @@ pub(crate) async fn handler(State(call): State<Call<Visitor>>, query: Query) -> 
     Ok(Json(Options {
         object: "auth.options",
         password: people.has_passwords,
-        passkey: people.has_passkeys,
+        passkey: relying_party(&call.control).is_some(),
         mail: people.has_mail(),
         sign_up: match people.sign_up {
             SignUp::Invite => "invite",

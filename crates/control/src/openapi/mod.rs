@@ -117,7 +117,8 @@ areas! {
         ListAuditLogs ExportAuditLogs ListInstanceAudit ExportInstanceAudit VerifyAudit ListCheckpoints
     }
     signing_in {
-        BeginDevice TakeDeviceKey ApproveDevice
+        BeginDevice TakeDeviceKey ApproveDevice PasskeyOptions PasskeySignIn ListPasskeys NewPasskeyOptions
+        AddPasskey RemovePasskey
     }
     operator {
         SetUp CreateGrant VerifyLedger ListInDoubt ListJobs RunJob

@@ -57,7 +57,7 @@ const PAGE: &[Field] = &[
 
 const ROLE: Shape = Shape::Word(&["owner", "admin", "developer", "billing", "viewer"]);
 
-const DONE: Object = object("Done", &[must("object", Shape::Text), must("status", Shape::Text)]);
+pub(super) const DONE: Object = object("Done", &[must("object", Shape::Text), must("status", Shape::Text)]);
 
 const OPTIONS: Object = Object {
     name: "AuthOptions",
@@ -99,7 +99,7 @@ const OWN_ORGANIZATION: Object = object(
     ],
 );
 
-const ME: Object = Object {
+pub(super) const ME: Object = Object {
     name: "Me",
     fields: &[
         must("object", Shape::Is("user")),

@@ -55,6 +55,29 @@ const DEVICE: Object = object(
     ],
 );
 
+/// `PublicKeyCredentialCreationOptions` or `…RequestOptions`, as their JSON forms are defined.
+const OPTIONS: Object = object(
+    "PasskeyOptions",
+    &[must("object", Shape::Is("passkey.options")), must("public_key", Shape::Map(&Shape::Any))],
+);
+
+/// A `PublicKeyCredential` as its `toJSON` writes it.
+const CREDENTIAL: Object = object("PasskeyAnswer", &[must("credential", Shape::Map(&Shape::Any))]);
+
+const NEW_PASSKEY: Object =
+    object("AddPasskey", &[may("name", Shape::Text), must("credential", Shape::Map(&Shape::Any))]);
+
+const PASSKEY: Object = object(
+    "Passkey",
+    &[
+        must("object", Shape::Is("passkey")),
+        must("id", Shape::Text),
+        must("name", Shape::Text),
+        must("created_at", Shape::Time),
+        must("last_used_at", Shape::OrNull(&Shape::Time)),
+    ],
+);
+
 pub(super) fn describe(operation: Operation) -> Description {
     use Operation as O;
     let of = Description::of;
@@ -63,6 +86,16 @@ pub(super) fn describe(operation: Operation) -> Description {
         O::TakeDeviceKey => {
             of("Ask whether it was given; the admin key, once.", Reply::One(&DEVICE_TOKEN)).taking(&DEVICE_CODE)
         }
+        O::PasskeyOptions => of("A challenge for whoever signs in with a passkey.", Reply::One(&OPTIONS)),
+        O::PasskeySignIn => of(
+            "Sign in with a passkey, or once more; the answer sets the session's cookie.",
+            Reply::One(&super::people::ME),
+        )
+        .taking(&CREDENTIAL),
+        O::ListPasskeys => of("One's passkeys.", Reply::List(&PASSKEY)),
+        O::NewPasskeyOptions => of("Ask for a new passkey.", Reply::One(&OPTIONS)),
+        O::AddPasskey => of("Add the passkey that the browser made.", Reply::One(&PASSKEY)).taking(&NEW_PASSKEY),
+        O::RemovePasskey => of("Remove one of one's passkeys.", Reply::One(&super::people::DONE)),
         _ => of("Look at a waiting command line; with `decision`, consent to it or refuse it.", Reply::One(&DEVICE))
             .taking(&DECISION),
     }

@@ -1,10 +1,12 @@
 //! The management plane over a real SQLite store: what each caller gets for each row.
 
+mod authenticator;
 mod authorization;
 mod key_life;
 mod keys;
 mod limits;
 mod money;
+mod passkeys;
 mod people;
 mod places;
 mod setup;

@@ -263,6 +263,10 @@ operations! {
     TakeDeviceKey = "auth.device.token";
     /// Look at a waiting command line, consent, refuse.
     ApproveDevice = "auth.device.approve";
+    /// A challenge for whoever signs in with a passkey.
+    PasskeyOptions = "auth.passkey.options";
+    /// Sign in with a passkey.
+    PasskeySignIn = "auth.passkey.verify";
     /// End one's session.
     SignOut = "auth.sign_out";
     /// Sign in once more.
@@ -279,6 +283,14 @@ operations! {
     UpdateMe = "me.update";
     /// Ask for another mail that proves one's address.
     SendVerification = "me.email.verification";
+    /// List one's passkeys.
+    ListPasskeys = "me.passkeys.list";
+    /// Ask for a new passkey.
+    NewPasskeyOptions = "me.passkeys.options";
+    /// Add the passkey that was made.
+    AddPasskey = "me.passkeys.add";
+    /// Remove a passkey.
+    RemovePasskey = "me.passkeys.remove";
     /// Take a sealed text.
     TakeHandover = "me.handovers.take";
     /// Leave a sealed text for a member.
