@@ -166,8 +166,8 @@ fn announce(
     tracing::info!(listen = %at.api, private = %at.private, engine = instance.store.engine().name(), "serving");
 }
 
-/// Serves both planes until a signal comes, the ledger is lost or the database is another node's, and running answers
-/// have ended.
+/// Serves both planes until a signal comes, an operator drains the node, the ledger is lost or the database is another
+/// node's, and running answers have ended.
 async fn answer_until_told(
     listener: TcpListener,
     gateway: &Gateway,
@@ -179,11 +179,12 @@ async fn answer_until_told(
         async move { manage(&control, matched, request, context).await }
     };
     let mut first = Signals::new()?;
-    let (ledger, database) = (gateway.clone(), store.clone());
+    let (node, database) = (gateway.clone(), store.clone());
     let told = async move {
         tokio::select! {
             () = first.next() => {}
-            () = ledger.ledger_failed() => {}
+            () = node.told_to_leave() => tracing::info!("an operator told this node to leave"),
+            () = node.ledger_failed() => {}
             () = database.taken() => {}
         }
     };

@@ -435,6 +435,10 @@ handlers! {
             CreateGrant => operator::grants::handler;
             VerifyLedger => operator::verify_ledger::handler;
             ListInDoubt => operator::in_doubt::handler;
+            ListNodes => operator::nodes::list;
+            DrainNode => operator::nodes::drain;
+            ListLeases => operator::leases::list;
+            WriteOffLease => operator::leases::write_off;
             ListJobs => operator::jobs::list;
             RunJob => operator::jobs::run;
         }

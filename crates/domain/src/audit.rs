@@ -116,6 +116,10 @@ words! {
         HandoverCreated = "handover.created";
         /// A sealed text was taken by its receiver.
         HandoverTaken = "handover.taken";
+        /// The books of a dead node were closed: its credit went back.
+        SeatClosed = "seat.closed";
+        /// A node was told to leave.
+        NodeDrained = "node.drained";
         /// A wallet was funded.
         GrantCreated = "grant.created";
     }

@@ -129,6 +129,7 @@ catalogue! {
     EnvironmentArchived = "environment_archived", 400, "invalid_request_error", Caller, Retry::Unsaid, "This environment is archived, and that is final.";
     NameTaken = "name_taken", 400, "invalid_request_error", Caller, Retry::Unsaid, "Another object of this kind has this name.";
     OrganizationClosed = "organization_closed", 400, "invalid_request_error", Caller, Retry::Unsaid, "The organization's state does not allow this: a closed one stays closed, and only a suspended one can be resumed.";
+    NodeAlive = "node_alive", 400, "invalid_request_error", Caller, Retry::Unsaid, "This node is alive, or the database still has a session of it. Stop it first, or drain it: what it does not need goes back by itself.";
     AgentEnded = "agent_ended", 400, "invalid_request_error", Caller, Retry::Unsaid, "This service account is deleted, and that is final.";
     AlreadySetUp = "already_set_up", 400, "invalid_request_error", Caller, Retry::Unsaid, "This instance has an owner already.";
     LastOwner = "last_owner", 400, "invalid_request_error", Caller, Retry::Unsaid, "An organization keeps at least one active owner. Make somebody else an owner first.";

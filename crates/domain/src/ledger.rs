@@ -42,6 +42,8 @@ words! {
         Lease = "lease";
         /// A node gives back what it has not spent.
         LeaseReturn = "lease_return";
+        /// What a dead node had not spent goes back.
+        WriteOff = "write_off";
         /// A request is paid: from a lease, or where one node is alone from the wallet itself.
         Charge = "charge";
         /// An upstream used more than was held.
@@ -61,7 +63,7 @@ impl TransferKind {
         match self {
             Self::Grant => (Account::FundingGrant, Account::Wallet),
             Self::Lease => (Account::Wallet, Account::Lease),
-            Self::LeaseReturn => (Account::Lease, Account::Wallet),
+            Self::LeaseReturn | Self::WriteOff => (Account::Lease, Account::Wallet),
             Self::Charge => (Account::Wallet, Account::Revenue),
             Self::Absorb => (Account::Absorbed, Account::Revenue),
             Self::Refund => (Account::Revenue, Account::Wallet),
@@ -72,7 +74,7 @@ impl TransferKind {
 
     /// Whether credit comes in from outside by it: what a wallet was funded with is the sum of these.
     pub const fn is_funding(self) -> bool {
-        self.wallet_sign() > 0 && !matches!(self, Self::LeaseReturn)
+        self.wallet_sign() > 0 && !matches!(self, Self::LeaseReturn | Self::WriteOff)
     }
 
     /// What one unit of this kind does to the wallet: +1, −1 or 0. A charge from a lease does nothing to it.

@@ -109,6 +109,10 @@ pub const RIGHTS_EVENTS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// A node that has been silent this long is forgotten: it must register anew.
 pub const NODE_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 
+/// A node that has been silent this long, and whose session the database does not know any more, is dead: others close the
+/// books of its seat. Charges that wait for the database are given up after half of this.
+pub const SEAT_CLOSED: Duration = Duration::from_secs(60);
+
 /// How long a node must have been silent before it cannot admit any more: its lease, and 5 % for two clocks whose rates
 /// are off by 2 % each, in opposite directions.
 pub const fn silence_of(validity: Duration) -> Duration {

@@ -1,15 +1,17 @@
 //! The epoch, the validity lease that lets a node admit, and the proof that a change of rights is in force everywhere.
 //!
 //! Every change of rights bumps one counter; a node may admit until *the moment it sent its last answered poll* + S on
-//! its own monotonic clock (`keys.md` §6, `reliability.md` §6). Two pure machines stand beside: [`Member`], the node's
-//! half, and [`Observer`], the half of whoever must know that all nodes have followed. How the news travels, and which
+//! its own monotonic clock (`keys.md` §6, `reliability.md` §6). Pure machines stand beside: [`Member`], the node's
+//! half, [`Observer`], the half of whoever must know that all nodes have followed, and [`Silences`], who has fallen silent. How the news travels, and which
 //! clock ticks, is not known here.
 
 mod member;
 mod observer;
+mod silence;
 
 pub use member::{Answered, Event, Member, Position, Standing, Step};
 pub use observer::{Counter, Observer, Reading};
+pub use silence::{Silences, Silent};
 
 use crate::id::{KeyId, NodeId, OrganizationId};
 use crate::money::Nano;

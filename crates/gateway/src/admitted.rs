@@ -158,6 +158,11 @@ impl Admitted {
     pub(crate) fn held(&self) -> Nano {
         self.hold.as_ref().map_or(Nano::ZERO, WalletHold::amount)
     }
+
+    /// Whether what is held went back to the wallet meanwhile.
+    pub(crate) fn is_written_off(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.wallet().is_written_off())
+    }
 }
 
 fn find_model(

@@ -235,6 +235,12 @@ impl Gateway {
         let _ = self.0.lost_ledger.subscribe().wait_for(|is_lost| *is_lost).await;
     }
 
+    /// Resolves when an operator told this node to leave: as after SIGTERM, running answers end first.
+    pub async fn told_to_leave(&self) {
+        // The sender lives as long as the node that is borrowed here.
+        let _ = self.0.snapshot.leaving.subscribe().wait_for(|is_leaving| *is_leaving).await;
+    }
+
     /// Whether a charge could not be made durable.
     pub fn has_lost_ledger(&self) -> bool {
         self.0.has_lost_ledger()
@@ -304,14 +310,6 @@ impl Node {
     pub(crate) fn lose_ledger(&self) {
         if !self.lost_ledger.send_replace(true) {
             tracing::error!("a charge could not be made durable: this node admits nothing any more and ends");
-        }
-    }
-
-    /// The ledger and this node do not agree about a wallet: it is frozen, the others go on.
-    pub(crate) fn freeze_wallet(&self, organization: OrganizationId, why: claviger_storage::Lost) {
-        tracing::error!(%organization, %why, "a wallet is frozen until the node restarts: run `claviger ledger verify`");
-        if let Some(wallet) = self.wallets.find(organization) {
-            wallet.freeze();
         }
     }
 

@@ -6,9 +6,9 @@
 use crate::admitted::Admitted;
 use crate::exchange::Open;
 use crate::observe::Trace;
+use crate::wallets::Wallet;
 use claviger_domain::endpoint::{EndpointName, Operation};
 use claviger_domain::error::Code;
-use claviger_domain::id::OrganizationId;
 use claviger_domain::meter::{Meters, Usage, UsageSource};
 use claviger_domain::money::Nano;
 use claviger_domain::price::PriceSheet;
@@ -21,7 +21,8 @@ use std::sync::atomic::Ordering;
 /// A settled request; its charge is on its way to the disk.
 pub(crate) struct Settled {
     node: Arc<crate::node::Node>,
-    organization: OrganizationId,
+    /// Whose credit was held; `None` = nobody's.
+    wallet: Option<Arc<Wallet>>,
     pub(crate) trace: Box<Trace>,
     durable: Option<Durable>,
 }
@@ -35,14 +36,16 @@ impl Settled {
     pub(crate) fn by(mut open: Box<Open>, verdict: &Verdict, status: u16, code: Option<Code>) -> Self {
         let held = open.admitted.held();
         let sheet = open.admitted.sheet.clone();
-        let charge = verdict.charged.map_or(Nano::ZERO, |usage| cost(sheet.as_deref(), &usage).min(held));
+        // Credit that somebody else gave back cannot be charged any more: late charges are ours.
+        let payable = if open.admitted.is_written_off() { Nano::ZERO } else { held };
+        let charge = verdict.charged.map_or(Nano::ZERO, |usage| cost(sheet.as_deref(), &usage).min(payable));
         let known = verdict.known.map_or(Nano::ZERO, |usage| cost(sheet.as_deref(), &usage));
         let absorbed = Nano(known.saturating_sub(charge).0.max(0));
         let record = record(&mut open, verdict, status, code, Figures { held, charge, absorbed });
         let Open { node, trace, admitted, .. } = *open;
-        let Admitted { caller, hold, slot, pass, .. } = *admitted;
+        let Admitted { hold, slot, pass, .. } = *admitted;
         pass.settle(verdict.charged.or(verdict.known).map_or(0, |usage| usage.meters.tokens()));
-        let organization = caller.key.organization();
+        let wallet = hold.as_ref().map(|hold| Arc::clone(hold.wallet()));
         let metrics = &node.metrics;
         metrics.holds_open.fetch_sub(1, Ordering::Relaxed);
         metrics.charged_nanos.fetch_add(charge.0, Ordering::Relaxed);
@@ -51,14 +54,14 @@ impl Settled {
             #[cfg(feature = "bugs")]
             let Some(hold) = crate::bugs::hold_not_released_on_cancel(hold, verdict.outcome) else {
                 let durable = Some(slot.append(record));
-                return Self { node: Arc::clone(&node), organization, trace, durable };
+                return Self { node: Arc::clone(&node), wallet, trace, durable };
             };
             hold.settle(charge);
         }
         let durable = slot.append(record);
         // A request that cost nothing does not wait for the disk.
         let durable = (charge > Nano::ZERO).then_some(durable);
-        Self { node, organization, trace, durable }
+        Self { node, wallet, trace, durable }
     }
 
     /// Waits until the charge is durable; the mark is for when the last piece has left.
@@ -73,7 +76,11 @@ impl Settled {
             Err(why) => {
                 match why {
                     // This wallet's books do not agree; the others' do.
-                    Lost::Overdrawn | Lost::Conflict => self.node.freeze_wallet(self.organization, why),
+                    Lost::Overdrawn | Lost::Conflict => {
+                        if let Some(wallet) = &self.wallet {
+                            wallet.disagree(why);
+                        }
+                    }
                     Lost::Unavailable => self.node.lose_ledger(),
                 }
                 Err(LedgerLost(trace))

@@ -11,6 +11,7 @@ use claviger_domain::money::Nano;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
 /// The wallets that this node knows.
@@ -27,6 +28,8 @@ pub(crate) struct Wallet {
     pub(crate) lease: Mutex<CreditLease>,
     /// How credit is drawn and returned; `None` where the lease is the wallet itself.
     pub(crate) drawing: Option<Drawing>,
+    /// Whether somebody else has given back what was drawn here.
+    is_written_off: AtomicBool,
 }
 
 /// Credit set aside for one request.
@@ -46,7 +49,8 @@ impl Wallets {
         let balance = if self.is_shared { Nano::ZERO } else { balance };
         self.all.write().entry(organization).or_insert_with(|| {
             let drawing = self.is_shared.then(|| Drawing::new(Arc::clone(&self.bell)));
-            Arc::new(Wallet { organization, lease: Mutex::new(CreditLease::new(balance)), drawing })
+            let lease = Mutex::new(CreditLease::new(balance));
+            Arc::new(Wallet { organization, lease, drawing, is_written_off: AtomicBool::new(false) })
         });
     }
 
@@ -86,12 +90,14 @@ impl Wallets {
         }
     }
 
-    /// Forgets what was drawn: the history in which it was granted is gone. What the database still has as this node's
-    /// stays set aside until the next start here.
-    pub(crate) fn forget_leases(&self) {
-        let known: Vec<OrganizationId> = self.all.write().drain().map(|(organization, _)| organization).collect();
-        for organization in known {
-            self.learn(organization, Nano::ZERO);
+    /// Forgets what was drawn: the history in which it was granted is gone, or somebody else gave it back. Requests that
+    /// hold some of it settle as far as the ledger still has it, or, where it `is_written_off`, at our own cost.
+    pub(crate) fn forget_leases(&self, is_written_off: bool) {
+        let known: Vec<Arc<Wallet>> = self.all.write().drain().map(|(_, wallet)| wallet).collect();
+        for wallet in known {
+            wallet.freeze();
+            wallet.is_written_off.store(is_written_off, Ordering::Relaxed);
+            self.learn(wallet.organization, Nano::ZERO);
         }
     }
 
@@ -140,6 +146,19 @@ impl Wallet {
         self.lease.lock().stop();
     }
 
+    /// The ledger and this node do not agree about it: it is frozen, others go on. One that was forgotten meanwhile is
+    /// frozen already, and its successor is not.
+    pub(crate) fn disagree(&self, why: claviger_storage::Lost) {
+        let organization = self.organization;
+        tracing::error!(%organization, %why, "a wallet is frozen until the node restarts: run `claviger ledger verify`");
+        self.freeze();
+    }
+
+    /// Whether what was held here is not this node's any more.
+    pub(crate) fn is_written_off(&self) -> bool {
+        self.is_written_off.load(Ordering::Relaxed)
+    }
+
     /// Balance and holds, as one reading.
     pub(crate) fn reading(&self) -> (Nano, Nano) {
         let lease = self.lease.lock();
@@ -151,6 +170,11 @@ impl WalletHold {
     /// How much is set aside.
     pub(crate) fn amount(&self) -> Nano {
         self.hold.as_ref().map_or(Nano::ZERO, Hold::amount)
+    }
+
+    /// Whose credit it is.
+    pub(crate) const fn wallet(&self) -> &Arc<Wallet> {
+        &self.wallet
     }
 
     /// Charges at most the hold, gives the rest back.

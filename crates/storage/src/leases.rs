@@ -2,7 +2,7 @@
 //!
 //! A seat has one lease of a wallet, which grows by numbered grants and shrinks by numbered returns, each a transfer and
 //! each booked once. The wallet's row is locked first, always; a charge touches the lease's row only. A lease outlives its
-//! node: only the next start on the same seat, or the operator, gives its rest back.
+//! node: only the next start on the same seat, or who closes the books of a dead one (`seats.rs`), gives its rest back.
 
 use crate::cells::Cells as _;
 use crate::door::{Tx, both};
@@ -103,7 +103,8 @@ impl Store {
         at: Timestamp,
     ) -> Result<(), Error> {
         let seat = self.seat();
-        self.act(async move |tx: &mut Tx<'_>| give_back(tx, scope.0, seat, number, amount, at).await).await
+        let kind = TransferKind::LeaseReturn;
+        self.act(async move |tx: &mut Tx<'_>| give_back(tx, kind, scope.0, seat, number, amount, at).await).await
     }
 
     /// How many grants and returns this seat's lease of a wallet has had.
@@ -142,9 +143,14 @@ impl Store {
     }
 }
 
-/// Gives back everything that the last start on this seat left. The seat's lock says that this start has ended, and that
-/// whatever it was committing is decided.
-pub(crate) async fn return_left(tx: &mut Tx<'_>, seat: SeatId, at: Timestamp) -> Result<u64, Error> {
+/// Gives back everything that the last start on this seat left; how many leases, and how much. The seat's lock says that
+/// this start has ended, and that whatever it was committing is decided.
+pub(crate) async fn return_left(
+    tx: &mut Tx<'_>,
+    kind: TransferKind,
+    seat: SeatId,
+    at: Timestamp,
+) -> Result<(u64, Nano), Error> {
     let seat_text = seat.to_string();
     let left: Vec<(OrganizationId, Nano, i64)> = both!(tx, c => {
         let mut left = Vec::new();
@@ -153,12 +159,12 @@ pub(crate) async fn return_left(tx: &mut Tx<'_>, seat: SeatId, at: Timestamp) ->
         }
         left
     });
-    let mut count = 0_u64;
+    let (mut count, mut sum) = (0_u64, 0_i64);
     for (organization, open, returns) in left {
-        give_back(tx, organization, seat, returns.saturating_add(1), open, at).await?;
-        count = count.saturating_add(1);
+        give_back(tx, kind, organization, seat, returns.saturating_add(1), open, at).await?;
+        (count, sum) = (count.saturating_add(1), sum.saturating_add(open.0));
     }
-    Ok(count)
+    Ok((count, Nano(sum)))
 }
 
 async fn grant(
@@ -208,6 +214,7 @@ async fn grant(
 
 async fn give_back(
     tx: &mut Tx<'_>,
+    kind: TransferKind,
     organization: OrganizationId,
     seat: SeatId,
     number: i64,
@@ -219,7 +226,7 @@ async fn give_back(
     let lease = find(tx, &org, &seat_text).await?;
     let reference = reference(organization, seat, number);
     if lease.returns == number {
-        return match movement(tx, TransferKind::LeaseReturn, &reference).await? {
+        return match movement(tx, kind, &reference).await? {
             Some(former) if former == amount => unlock(tx, &org, recall).await,
             _ => Err(Error::Conflict("lease return")),
         };
@@ -237,7 +244,7 @@ async fn give_back(
     let others = both!(tx, c => sqlx::query(OTHERS).bind(&org).bind("").fetch_one(c).await?.int("open")?);
     let recall = if others == 0 { 0 } else { recall };
     both!(tx, c => { sqlx::query(GIVE_BACK).bind(&org).bind(amount.0).bind(recall).execute(c).await?; });
-    book(tx, TransferKind::LeaseReturn, &reference, organization, seat, amount, sequence, at).await
+    book(tx, kind, &reference, organization, seat, amount, sequence, at).await
 }
 
 async fn lock(tx: &mut Tx<'_>, org: &str) -> Result<(Nano, i64, i64), Error> {

@@ -3,6 +3,7 @@
 //! On Postgres a poll is one statement, and so one point in time: it counts the node's renewals up and reads everything
 //! that this renewal stands for. On SQLite there is one node, and its polls renew nothing.
 
+use crate::audit::record_for_instance;
 use crate::cells::Cells;
 use crate::door::{Linked as _, Tx, both};
 use crate::engine;
@@ -10,6 +11,7 @@ use crate::epochs::current_epoch;
 use crate::error::Error;
 use crate::statements::statements;
 use crate::store::{Engine, Store};
+use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::id::{NodeId, OrganizationId, SeatId};
 use claviger_domain::revocation::{Answered, Counter, Epoch, Position, Standing};
 use claviger_domain::time::Timestamp;
@@ -21,7 +23,9 @@ statements! {
         SELECT $1, $2, $3, value, CAST(0 AS BIGINT), $3, $4 FROM epoch WHERE id = 1 ON CONFLICT DO NOTHING";
     DEREGISTER = "DELETE FROM node WHERE id = $1";
     FORGET = "DELETE FROM node WHERE id = $1 AND renewals = $2";
-    LIST = "SELECT id, seat, started_at, applied_epoch, renewals, renewed_at, validity FROM node ORDER BY id";
+    LIST = "SELECT id, seat, started_at, applied_epoch, renewals, renewed_at, validity, draining FROM node ORDER BY id";
+    DRAIN = "UPDATE node SET draining = CAST(1 AS BIGINT) WHERE id = $1";
+    IS_DRAINING = "SELECT draining FROM node WHERE id = $1";
     PRUNE = "DELETE FROM rights_event WHERE at < $1 AND epoch < (SELECT value FROM epoch WHERE id = 1) \
         AND epoch <= COALESCE((SELECT MIN(applied_epoch) FROM node), CAST(0 AS BIGINT))";
 }
@@ -46,6 +50,8 @@ pub struct NodeRow {
     pub renewals: i64,
     /// When it was renewed last, by its own wall clock: for people.
     pub renewed_at: Timestamp,
+    /// Whether it was told to leave.
+    pub is_draining: bool,
 }
 
 impl NodeRow {
@@ -77,6 +83,8 @@ pub struct Polled {
     pub answer: Answered,
     /// Wallets whose unused credit is asked back.
     pub recalled: Vec<OrganizationId>,
+    /// Whether this node was told to leave.
+    pub is_draining: bool,
 }
 
 impl Store {
@@ -110,7 +118,7 @@ impl Store {
     pub async fn poll_node(&self, ask: PollAsk) -> Result<Polled, Error> {
         let polled = self.within(ask.patience, async {
             match self.engine() {
-                Engine::Sqlite => self.look(ask.applied.epoch).await,
+                Engine::Sqlite => self.look(ask.id, ask.applied.epoch).await,
                 Engine::Postgres => {
                     let mut renewal = self.renewal().await?;
                     let crate::door::Link::Postgres(connection) = renewal.link() else {
@@ -124,11 +132,18 @@ impl Store {
     }
 
     /// The one node of SQLite.
-    async fn look(&self, applied: Epoch) -> Result<Polled, Error> {
+    async fn look(&self, id: NodeId, applied: Epoch) -> Result<Polled, Error> {
+        let is_draining = {
+            let mut reader = self.reader().await?;
+            both!(&mut reader, c => {
+                let row = sqlx::query(IS_DRAINING).bind(id.to_string()).fetch_optional(c).await?;
+                row.map_or(Ok::<_, Error>(0), |row| row.int("draining"))? > 0
+            })
+        };
         let events = self.changes_since(applied).await?;
         let epoch = events.last().map_or(applied, |event| event.epoch);
         let answer = Answered { standing: Standing::Renewed, epoch, mark: None, events };
-        Ok(Polled { answer, recalled: Vec::new() })
+        Ok(Polled { answer, recalled: Vec::new(), is_draining })
     }
 
     /// Every registered node, at one point in time.
@@ -139,6 +154,23 @@ impl Store {
         self.within(READING, async {
             let mut reader = self.renewal().await?;
             both!(&mut reader, c => sqlx::query(LIST).fetch_all(c).await?.iter().map(node).collect())
+        })
+        .await
+    }
+
+    /// Tells a node to let its requests end and to leave; `false` when there is none of this id.
+    ///
+    /// # Errors
+    /// Those of writing; repeating is safe.
+    pub async fn drain_node(&self, id: NodeId, by: &Attribution) -> Result<bool, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            let id = id.to_string();
+            let found = both!(tx, c => sqlx::query(DRAIN).bind(&id).execute(c).await?.rows_affected() > 0);
+            if found {
+                record_for_instance(tx, &by, Action::NodeDrained, &id, &[]).await?;
+            }
+            Ok(found)
         })
         .await
     }
@@ -191,5 +223,6 @@ fn node<R: Cells>(row: &R) -> Result<NodeRow, Error> {
         applied: Epoch(row.int("applied_epoch")?),
         renewals: row.int("renewals")?,
         renewed_at: Timestamp(row.int("renewed_at")?),
+        is_draining: row.int("draining")? > 0,
     })
 }

@@ -2,7 +2,8 @@
 //!
 //! One act, safe to repeat. A left-over intent is a request whose charge never became durable: it becomes a record
 //! `node_lost` with charge 0 (D2). A charge on the list of answers not yet handed over is in doubt (D3). What was leased
-//! and not spent goes back to the wallets. All of it is about this seat: other nodes are running.
+//! and not spent goes back to the wallets. All of it is about one seat: other nodes
+//! are running.
 
 use crate::cells::{Cells as _, parse};
 use crate::door::{Tx, both};
@@ -10,10 +11,12 @@ use crate::error::Error;
 use crate::keys::find_anywhere;
 use crate::leases::return_left;
 use crate::record::{COLUMNS, RecordRow, Rows};
+use crate::seats::ClosedSeat;
 use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::endpoint::EndpointName;
-use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, RequestId, SecretId};
+use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, RequestId, SeatId, SecretId};
+use claviger_domain::ledger::TransferKind;
 use claviger_domain::meter::{Meters, UsageSource};
 use claviger_domain::money::Nano;
 use claviger_domain::request::{Delivery, Outcome, RequestRecord};
@@ -36,15 +39,8 @@ statements! {
 /// Runs the recovery.
 pub(crate) async fn recover(store: &Store, now: Now) -> Result<(), Error> {
     let seat = store.seat();
-    let (lost, doubted) = store
-        .act(async move |tx: &mut Tx<'_>| {
-            let doubted = doubt(tx, &seat.to_string()).await?;
-            let lost = lose(tx, &seat.to_string(), now).await?;
-            // Last: every charge that was durable is counted by now, so the rest is nobody's.
-            return_left(tx, seat, now.wall).await?;
-            Ok((lost, doubted))
-        })
-        .await?;
+    let found = store.act(async move |tx: &mut Tx<'_>| settle(tx, TransferKind::LeaseReturn, seat, now).await).await?;
+    let ClosedSeat { lost, in_doubt: doubted, .. } = found;
     if lost > 0 || doubted > 0 {
         tracing::warn!(
             lost,
@@ -53,6 +49,19 @@ pub(crate) async fn recover(store: &Store, now: Now) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// The same for the seat of a dead node, by somebody else; what is given back is written off.
+pub(crate) async fn close(tx: &mut Tx<'_>, seat: SeatId, now: Now) -> Result<ClosedSeat, Error> {
+    settle(tx, TransferKind::WriteOff, seat, now).await
+}
+
+async fn settle(tx: &mut Tx<'_>, kind: TransferKind, seat: SeatId, now: Now) -> Result<ClosedSeat, Error> {
+    let in_doubt = doubt(tx, &seat.to_string()).await?;
+    let lost = lose(tx, &seat.to_string(), now).await?;
+    // Last: every charge that was durable is counted by now, so the rest is nobody's.
+    let (leases, returned) = return_left(tx, kind, seat, now.wall).await?;
+    Ok(ClosedSeat { lost, in_doubt, leases, returned })
 }
 
 async fn doubt(tx: &mut Tx<'_>, seat: &str) -> Result<u64, Error> {

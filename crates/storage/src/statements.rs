@@ -43,6 +43,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::registries::STATEMENTS,
         crate::replay::STATEMENTS,
         crate::requests::STATEMENTS,
+        crate::seats::STATEMENTS,
         crate::sessions::STATEMENTS,
         crate::setup::STATEMENTS,
         crate::tenancy::STATEMENTS,

@@ -155,7 +155,7 @@ impl LeaseSums {
         let number = transfer.reference.rsplit('/').next().and_then(|number| number.parse::<i64>().ok());
         let (sum, count) = match transfer.kind {
             TransferKind::Lease => (&mut self.granted, Some(&mut self.grants)),
-            TransferKind::LeaseReturn => (&mut self.returned, Some(&mut self.returns)),
+            TransferKind::LeaseReturn | TransferKind::WriteOff => (&mut self.returned, Some(&mut self.returns)),
             _ => (&mut self.settled, None),
         };
         let Some(after) = sum.checked_add(transfer.amount.0) else { return false };

@@ -97,6 +97,12 @@ pub(super) enum Command {
     /// The audit log, its export, its proof
     #[command(subcommand)]
     Audit(super::audit::AuditCommand),
+    /// Nodes that serve this database
+    #[command(subcommand, visible_alias = "node")]
+    Nodes(super::nodes::NodesCommand),
+    /// Credit that nodes have drawn, and what dead ones left
+    #[command(subcommand, visible_alias = "leases")]
+    Lease(super::nodes::LeaseCommand),
     /// Check the installation; each finding with its repair
     Doctor,
     /// Print the version
@@ -371,6 +377,13 @@ const FIELDS: &[&str] = &[
     "price_version",
     "usage_source",
     "first_byte_ms",
+    "seat",
+    "open",
+    "granted",
+    "returned",
+    "node",
+    "renewed_at",
+    "applied_epoch",
 ];
 
 /// Words behind which `--json` may have fields.
@@ -391,6 +404,10 @@ const COMMANDS: &[&str] = &[
     "requests",
     "request",
     "ledger",
+    "nodes",
+    "node",
+    "lease",
+    "leases",
 ];
 
 /// `--json id,name` becomes `--json=id,name`, which is the form the parser can tell from `--json KEY`.

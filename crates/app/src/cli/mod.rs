@@ -15,6 +15,7 @@ mod help;
 mod import;
 mod keys;
 mod ledger;
+mod nodes;
 mod output;
 mod people;
 mod requests;
@@ -134,6 +135,8 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
         }
         Command::Import(options) => import::run(&transport, &output, &options).await,
         Command::Audit(command) => audit::run(&transport, &output, &command).await,
+        Command::Nodes(command) => nodes::run(&transport, &output, global.yes, &command).await,
+        Command::Lease(command) => nodes::leases(&transport, &output, global.yes, &command).await,
         Command::Ledger(LedgerCommand::Verify) => ledger::verify(&transport, &output).await,
         Command::Ledger(LedgerCommand::InDoubt) => ledger::in_doubt(&transport, &output).await,
         Command::Serve(_) | Command::Simulate(_) | Command::Doctor | Command::Version | Command::Help { .. } => {

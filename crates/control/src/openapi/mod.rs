@@ -91,7 +91,7 @@ areas! {
         ListRateLimits SetRateLimit GetModelPermissions SetModelPermissions DeleteModelPermissions
     }
     nodes {
-        GetConfirmation
+        GetConfirmation ListNodes DrainNode ListLeases WriteOffLease
     }
     organization {
         GetOrganization UpdateOrganization GetPolicy UpdatePolicy CloseOrganization ListOrganizations

@@ -3,6 +3,8 @@
 pub(crate) mod grants;
 pub(crate) mod in_doubt;
 pub(crate) mod jobs;
+pub(crate) mod leases;
+pub(crate) mod nodes;
 pub(crate) mod organizations;
 pub(crate) mod set_up;
 pub(crate) mod users;

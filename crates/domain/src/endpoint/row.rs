@@ -143,6 +143,14 @@ operations! {
     EnableKey = "keys.enable";
     /// The proof of a change of rights.
     GetConfirmation = "confirmations.get";
+    /// Who serves this database.
+    ListNodes = "nodes.list";
+    /// Tell a node to leave.
+    DrainNode = "nodes.drain";
+    /// Credit that nodes have drawn.
+    ListLeases = "leases.list";
+    /// Give back what a dead node had drawn.
+    WriteOffLease = "leases.write_off";
     /// List the limits of an organization or environment.
     ListRateLimits = "rate_limits.list";
     /// Set one of them.

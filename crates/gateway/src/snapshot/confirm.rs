@@ -12,9 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// Between two looks, at first and later.
-const PAUSE: Duration = Duration::from_millis(8);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(4);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
+
+/// A pause is this part of the time that was waited already: looking costs a confirmation a sixth of it at most, and a
+/// node that stays silent costs the database ten looks a second.
+const PAUSE_PART: u32 = 6;
 
 /// What came of waiting.
 #[derive(Clone, Debug)]
@@ -53,7 +57,6 @@ impl Watchtower {
     pub async fn confirmed(&self, epoch: Epoch, patience: Duration) -> Waited {
         let begun = self.0.clock.now().monotonic;
         let mut observer = Observer::new(epoch, begun);
-        let mut pause = PAUSE;
         let mut was_answered = false;
         let watch = async {
             loop {
@@ -68,8 +71,7 @@ impl Watchtower {
                     // Observing goes on where it was: a lost reading is no silence of a node.
                     Err(error) => tracing::debug!(%error, "the nodes could not be read: {error}"),
                 }
-                tokio::time::sleep(pause).await;
-                pause = pause.saturating_add(pause.checked_div(4).unwrap_or_default()).min(PAUSE_MAX);
+                tokio::time::sleep(pause(self.0.clock.now().monotonic.since(begun))).await;
             }
         };
         match tokio::time::timeout(patience, watch).await {
@@ -92,4 +94,8 @@ impl Watchtower {
             Reading { asked_at, answered_at, nodes: nodes.iter().map(claviger_storage::NodeRow::counter).collect() };
         Ok(last.clone())
     }
+}
+
+fn pause(waited: Duration) -> Duration {
+    waited.checked_div(PAUSE_PART).unwrap_or_default().clamp(PAUSE, PAUSE_MAX)
 }

@@ -43,6 +43,8 @@ pub(crate) struct Follower {
     /// S.
     pub(crate) validity: Duration,
     member: Member,
+    /// How often somebody else had closed the books of this seat; `None` = not known yet.
+    closed: Option<i64>,
 }
 
 impl Follower {
@@ -55,7 +57,7 @@ impl Follower {
         validity: Duration,
     ) -> Self {
         let member = Member::new(validity);
-        Self { store, snapshot: Arc::new(Snapshot::new(limiters)), wallets, clock, id, validity, member }
+        Self { store, snapshot: Arc::new(Snapshot::new(limiters)), wallets, clock, id, validity, member, closed: None }
     }
 
     /// Registers, reads everything at one consistent point behind that, and follows until it is level.
@@ -70,9 +72,21 @@ impl Follower {
         }
         let epoch = self.store.register_node(self.id, self.validity, self.clock.now().wall).await?;
         self.member.step(Event::Registered(epoch));
+        self.own_leases().await?;
         let position = self.load().await?;
         self.member.step(Event::Loaded(position));
         self.advance().await
+    }
+
+    /// A seat is closed only while its node is not registered, so whatever this node still has after registering is its
+    /// own; what it had before is not, if somebody took it for dead.
+    async fn own_leases(&mut self) -> Result<(), Error> {
+        let closed = self.store.times_closed().await?;
+        if self.closed.replace(closed).is_some_and(|known| known != closed) {
+            tracing::error!("this node was taken for dead and its credit went back: it draws anew");
+            self.wallets.forget_leases(true);
+        }
+        Ok(())
     }
 
     /// The seeded bug "node joins after its snapshot": it takes its place in the feed from its registration.
@@ -141,6 +155,9 @@ impl Follower {
         #[cfg(feature = "bugs")]
         let (sent_at, polled) = crate::bugs::misread(sent_at, self.clock.now().monotonic, polled);
         self.wallets.recalled(&polled.recalled);
+        if polled.is_draining {
+            self.snapshot.leaving.send_replace(true);
+        }
         Ok(self.member.step(Event::Answered { sent_at, answer: polled.answer }))
     }
 
@@ -216,7 +233,7 @@ impl Follower {
             "history_fork: the database lost what this node had seen; revocations are made again, then all is read anew"
         );
         // What is leased was granted in a history that is gone: what of it is still true is found out by asking.
-        self.wallets.forget_leases();
+        self.wallets.forget_leases(false);
         let now = self.clock.now();
         let by = Attribution::local(Actor::System, "", now.wall);
         for (organization, key, is_compromised) in revoked {

@@ -29,6 +29,8 @@ pub(crate) struct Snapshot {
     pub(crate) limiters: Limiters,
     organizations: RwLock<IdMap<OrganizationId, Arc<Tenant>>>,
     applied: watch::Sender<Epoch>,
+    /// Whether an operator told this node to leave.
+    pub(crate) leaving: watch::Sender<bool>,
     /// The end of the validity lease in monotonic nanoseconds; `u64::MAX` on SQLite, where the one process that
     /// writes is the one that reads.
     valid_until: AtomicU64,
@@ -41,6 +43,7 @@ impl Snapshot {
             limiters,
             organizations: RwLock::default(),
             applied: watch::Sender::new(Epoch::default()),
+            leaving: watch::Sender::new(false),
             valid_until: AtomicU64::new(0),
         }
     }

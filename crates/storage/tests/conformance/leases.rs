@@ -3,10 +3,10 @@
 use crate::on_both_engines;
 use crate::world::{COST, World, by};
 use claviger_domain::credit_lease::GrantAsk;
-use claviger_domain::id::SeatId;
+use claviger_domain::id::{NodeId, SeatId};
 use claviger_domain::money::Nano;
 use claviger_domain::tenancy::TenantScope;
-use claviger_storage::{Engine, Error, Lost, Store};
+use claviger_storage::{CloseSeatOutcome, ClosedSeat, Engine, Error, Lost, Store};
 use claviger_testkit::clock::START;
 use claviger_testkit::stores::{AUDIT_KEY, now};
 
@@ -14,6 +14,7 @@ on_both_engines! {
     a_grant_and_a_return_count_once,
     nothing_is_granted_beyond_the_wallet,
     a_restart_gives_back_what_was_left,
+    the_own_seat_is_never_closed,
 }
 
 const fn need(amount: i64) -> GrantAsk {
@@ -157,5 +158,79 @@ async fn a_dead_nodes_lease_stays_until_its_seat_starts_again() {
     let again = second(&world, 2).await;
     assert_eq!(again.wallet(scope).await.unwrap().leased, Nano(0));
     again.close().await;
+    assert_eq!(faults(&world).await, vec![]);
+}
+
+async fn the_own_seat_is_never_closed(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let scope = world.scope;
+    put(&mut world, scope, 1_000).await;
+    let store = world.store();
+    store.grant_lease(scope, 1, need(600), START).await.unwrap();
+    let closed = store.close_seat(store.seat(), vec![], now(), &by()).await.unwrap();
+    assert_eq!(closed, CloseSeatOutcome::Alive);
+    assert_eq!((store.times_closed().await.unwrap(), store.list_left_seats().await.unwrap()), (0, vec![]));
+    assert_eq!(store.wallet(scope).await.unwrap().leased, Nano(600));
+}
+
+const NODE: NodeId = NodeId::from_u128(7);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_books_of_a_dead_node_are_closed_once_and_its_credit_goes_back() {
+    let mut world = World::new(Engine::Postgres).await;
+    let scope = world.scope;
+    put(&mut world, scope, 1_000).await;
+    let (seat, long) = (SeatId::from_u128(2), std::time::Duration::from_secs(60));
+    let dead = second(&world, 2).await;
+    dead.register_node(NODE, long, START).await.unwrap();
+    dead.grant_lease(scope, 1, need(4 * COST.0), START).await.unwrap();
+    let record = world.record(scope);
+    let charged = dead.charges().try_reserve().unwrap().append(record).wait().await.unwrap();
+    let survivor = world.store().clone();
+    let operator = by();
+    let close = |silent| survivor.close_seat(seat, silent, now(), &operator);
+    let alive = CloseSeatOutcome::Alive;
+    assert_eq!(close(vec![(NODE, 0)]).await.unwrap(), alive, "its session holds the lock of its seat");
+    // Without a word: what it was doing is cut, the answer that it had charged is not handed over.
+    std::mem::forget(charged);
+    dead.close().await;
+    assert_eq!(close(vec![]).await.unwrap(), alive, "its node was not watched");
+    assert_eq!(close(vec![(NODE, 1)]).await.unwrap(), alive, "it has spoken since");
+    assert_eq!(survivor.wallet(scope).await.unwrap().leased, Nano(300));
+    let found = ClosedSeat { lost: 0, in_doubt: 1, leases: 1, returned: Nano(300) };
+    assert_eq!(close(vec![(NODE, 0)]).await.unwrap(), CloseSeatOutcome::Closed(found));
+    assert_eq!(close(vec![(NODE, 0)]).await.unwrap(), CloseSeatOutcome::Unknown, "once");
+    let wallet = survivor.wallet(scope).await.unwrap();
+    assert_eq!((wallet.balance, wallet.leased, wallet.charged), (Nano(900), Nano(0), Nano(100)));
+    assert_eq!(survivor.list_nodes().await.unwrap(), vec![]);
+    assert_eq!(faults(&world).await, vec![]);
+    // It comes back, believing in its lease: nothing more is charged of it until it has drawn anew.
+    let back = second(&world, 2).await;
+    assert_eq!(back.times_closed().await.unwrap(), 1);
+    let record = world.record(scope);
+    let refused = back.charges().try_reserve().unwrap().append(record).wait().await;
+    assert_eq!(refused.err(), Some(Lost::Overdrawn));
+    assert_eq!(back.lease_numbers(scope).await.unwrap(), (1, 1));
+    back.grant_lease(scope, 2, need(COST.0), START).await.unwrap();
+    let record = world.record(scope);
+    back.charges().try_reserve().unwrap().append(record).wait().await.unwrap().mark();
+    assert_eq!(faults(&world).await, vec![]);
+    back.close().await;
+    assert_eq!(world.store().verify_audit().await.unwrap().faults, vec![]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credit_without_a_node_is_found() {
+    let mut world = World::new(Engine::Postgres).await;
+    let scope = world.scope;
+    put(&mut world, scope, 1_000).await;
+    let left = second(&world, 2).await;
+    left.grant_lease(scope, 1, need(100), START).await.unwrap();
+    left.close().await;
+    let seats = world.store().list_left_seats().await.unwrap();
+    assert_eq!(seats, [SeatId::from_u128(2)]);
+    let closed = world.store().close_seat(seats[0], vec![], now(), &by()).await.unwrap();
+    assert!(matches!(closed, CloseSeatOutcome::Closed(ClosedSeat { returned: Nano(100), .. })), "{closed:?}");
+    assert_eq!(world.store().list_left_seats().await.unwrap(), vec![]);
     assert_eq!(faults(&world).await, vec![]);
 }

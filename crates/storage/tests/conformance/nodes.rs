@@ -1,7 +1,7 @@
 //! Nodes: registration before loading, polls that renew, laggards that are not renewed, silence, and pruned events.
 
 use crate::on_both_engines;
-use crate::world::World;
+use crate::world::{World, by};
 use claviger_domain::id::{NodeId, SeatId};
 use claviger_domain::revocation::{Epoch, Position, Standing};
 use claviger_domain::time::Timestamp;
@@ -14,6 +14,7 @@ on_both_engines! {
     a_poll_brings_what_is_news,
     a_node_is_known_until_it_leaves_or_is_forgotten,
     events_that_every_node_has_are_pruned,
+    a_node_is_told_to_leave,
 }
 
 const ME: NodeId = NodeId::from_u128(1);
@@ -53,6 +54,17 @@ async fn a_node_is_known_until_it_leaves_or_is_forgotten(engine: Engine) {
     store.register_node(ME, LONG, START).await.unwrap();
     store.deregister_node(ME).await.unwrap();
     assert_eq!(store.list_nodes().await.unwrap(), vec![]);
+}
+
+async fn a_node_is_told_to_leave(engine: Engine) {
+    let world = World::new(engine).await;
+    let store = world.store();
+    let start = store.register_node(ME, LONG, START).await.unwrap();
+    assert!(!poll(store, ME, start.0, LONG).await.is_draining);
+    assert!(!store.drain_node(OTHER, &by()).await.unwrap(), "there is none");
+    assert!(store.drain_node(ME, &by()).await.unwrap());
+    assert!(poll(store, ME, start.0, LONG).await.is_draining);
+    assert!(store.list_nodes().await.unwrap()[0].is_draining);
 }
 
 async fn events_that_every_node_has_are_pruned(engine: Engine) {

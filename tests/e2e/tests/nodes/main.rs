@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests are drivers: they read the clock and start tasks themselves")]
 
 mod cluster;
+mod dead;
 mod wire;
 
 use claviger_e2e::{Client, Engine, Plan, Result, World, eventually, is_long_run, now};

@@ -4,7 +4,7 @@ use super::super::row::{Authentication, Method, Operation, Row};
 use super::management;
 use crate::right::Permission;
 
-const fn operator(operation: Operation, method: Method, path: &'static str) -> Row {
+pub(super) const fn operator(operation: Operation, method: Method, path: &'static str) -> Row {
     Row { authentication: Authentication::Operator, ..management(operation, method, path, Permission::Operate) }
 }
 

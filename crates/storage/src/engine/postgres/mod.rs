@@ -8,6 +8,6 @@ pub(crate) mod patience;
 mod poll;
 pub(crate) mod writer;
 
-pub(crate) use open::REPORT_PATIENCE;
+pub(crate) use open::{REPORT_PATIENCE, TAKE_SEAT, take_seat};
 pub(crate) use patience::answer;
 pub(crate) use poll::{poll, statements as poll_statements};

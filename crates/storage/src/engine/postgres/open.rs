@@ -151,6 +151,17 @@ fn lock_of(seat: SeatId) -> i64 {
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
+/// Takes the lock of a seat until the transaction ends; `false` while a session of that seat has it.
+pub(crate) const TAKE_SEAT: &str = "SELECT pg_try_advisory_xact_lock($1) AS taken";
+
+/// Keeps the session of a seat out for as long as this transaction lasts.
+///
+/// # Errors
+/// Those of the statement.
+pub(crate) async fn take_seat(connection: &mut PgConnection, seat: SeatId) -> Result<bool, Error> {
+    sqlx::query(TAKE_SEAT).bind(lock_of(seat)).fetch_one(connection).await?.flag("taken")
+}
+
 /// Takes a lock, waiting a little for the session of a predecessor that was killed.
 async fn lock(connection: &mut PgConnection, key: i64, patience: Duration) -> Result<bool, Error> {
     let tries = patience.as_millis().checked_div(LOCK_PAUSE.as_millis()).unwrap_or(1);
