@@ -58,6 +58,11 @@ impl Gateway {
         Ok(gateway)
     }
 
+    /// The admin key that set-up made.
+    pub(crate) fn admin_key(&self) -> &str {
+        &self.admin_key
+    }
+
     /// The arguments that start the server.
     pub(crate) fn serve_words(&self) -> Vec<String> {
         let words = ["serve", "--data", &self.data.to_string_lossy(), "--config", &self.config.to_string_lossy()];

@@ -8,6 +8,7 @@ mod figures;
 mod floors;
 mod gateway;
 mod http;
+pub(crate) mod keys;
 mod measure;
 mod nginx;
 mod process;

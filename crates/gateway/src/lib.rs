@@ -31,6 +31,8 @@ mod limits;
 mod listener;
 mod local;
 mod matched;
+#[cfg(feature = "measured")]
+pub mod measured;
 mod memory;
 mod metrics;
 mod node;
