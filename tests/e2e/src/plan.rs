@@ -29,6 +29,7 @@ pub struct Plan {
     pub(crate) binary: String,
     pub(crate) bug: Option<String>,
     pub(crate) server: String,
+    pub(crate) keys: String,
     pub(crate) more: String,
     pub(crate) has_broken_upstream: bool,
 }
@@ -43,6 +44,7 @@ impl Default for Plan {
             binary: "claviger".to_owned(),
             bug: None,
             server: String::new(),
+            keys: String::new(),
             more: String::new(),
             has_broken_upstream: false,
         }
@@ -138,6 +140,13 @@ impl Plan {
         self
     }
 
+    /// Further lines of `[keys]`.
+    #[must_use]
+    pub fn keys(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.keys);
+        self
+    }
+
     /// Further tables of the configuration.
     #[must_use]
     pub fn more(mut self, tables: &str) -> Self {
@@ -168,7 +177,7 @@ impl Plan {
         provider_key: &Path,
         database: Option<&str>,
     ) -> String {
-        let mut text = format!("[server]\n{}\n[keys]\nprefix = \"{}\"\n", self.server, self.prefix);
+        let mut text = format!("[server]\n{}\n[keys]\nprefix = \"{}\"\n{}\n", self.server, self.prefix, self.keys);
         if let Some(database) = database {
             let _ = write!(text, "[storage]\ndatabase_url = \"{database}\"\njournal = \"database\"\n");
         }

@@ -46,7 +46,7 @@ async fn s0_1_s2_1_s3_1_s4_1_every_endpoint_needs_a_key() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s0_6_s0_8_s2_3_a_key_is_shown_once_and_lies_nowhere() -> Result<()> {
+async fn s0_6_s0_8_s1_4_s2_3_s3_4_s4_4_a_key_is_shown_once_and_lies_nowhere() -> Result<()> {
     let mut world = World::usual().await?;
     let key = world.create_key(&json!({ "name": "production backend" })).await?;
     let (id, value) = (key["id"].as_str().unwrap_or_default().to_owned(), key["value"].as_str().unwrap_or_default());

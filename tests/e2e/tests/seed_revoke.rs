@@ -10,7 +10,7 @@ const CONNECTIONS: usize = 1_000;
 const SOURCES: [&str; 4] = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s0_15_s0_17_s0_18_s1_8_after_the_revoke_reply_1000_concurrent_requests_are_401() -> Result<()> {
+async fn s0_15_s0_17_s0_18_s1_8_s2_8_after_the_revoke_reply_1000_concurrent_requests_are_401() -> Result<()> {
     for engine in Engine::ALL {
         let world = Plan::default().on(engine).start().await?;
         revoked_at_once(&world).await?;

@@ -1,10 +1,10 @@
 //! `keys revoke`, `keys disable`, `keys enable`.
 
 use super::arguments::RevokeOptions;
-use super::{act, confirm, find, print_done};
+use super::{act, confirm, find, load, print_done};
 use crate::cli::Failure;
 use crate::cli::arguments::Global;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, printable, text};
 use crate::cli::transport::Transport;
 use serde_json::json;
 use std::process::ExitCode;
@@ -18,7 +18,8 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     let id = find(transport, &options.key).await?;
     if !global.yes {
-        confirm(&format!("Revoke {id} for ever?"))?;
+        let key = load(transport, &id).await?;
+        confirm(&format!("Revoke {id} ({}) for ever?", printable(text(&key, "name"))))?;
     }
     let body = options.reason.as_ref().map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
     let key = act(transport, &id, "/revoke", &body).await?;
