@@ -54,9 +54,16 @@ macro_rules! ids {
             }
         }
 
+        impl $name {
+            /// Its text, without an allocation.
+            pub fn text(self) -> IdText<{ Self::PREFIX.len() + 22 }> {
+                IdText::of(Self::PREFIX, &self.symbols())
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_id::<{ Self::PREFIX.len() + 22 }>(f, Self::PREFIX, &self.symbols())
+                f.write_str(&self.text())
             }
         }
 
@@ -146,11 +153,16 @@ impl KeyId {
     pub const fn symbols(&self) -> &[u8; 12] {
         &self.0
     }
+
+    /// Its text, without an allocation.
+    pub fn text(self) -> IdText<{ Self::PREFIX.len() + 12 }> {
+        IdText::of(Self::PREFIX, &self.0)
+    }
 }
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_id::<{ Self::PREFIX.len() + 12 }>(f, Self::PREFIX, &self.0)
+        f.write_str(&self.text())
     }
 }
 
@@ -168,13 +180,27 @@ impl FromStr for KeyId {
     }
 }
 
-/// Prefix and symbols in one piece, so that `to_string` allocates once.
-fn write_id<const N: usize>(f: &mut fmt::Formatter<'_>, prefix: &str, symbols: &[u8]) -> fmt::Result {
-    let mut text = [b'0'; N];
-    let (before, behind) = text.split_at_mut(prefix.len().min(N));
-    before.copy_from_slice(prefix.as_bytes());
-    behind.copy_from_slice(symbols);
-    f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+/// The text of an id, in place.
+#[derive(Clone, Copy, Debug)]
+pub struct IdText<const N: usize>([u8; N]);
+
+impl<const N: usize> IdText<N> {
+    fn of(prefix: &str, symbols: &[u8]) -> Self {
+        let mut text = [b'0'; N];
+        let (before, behind) = text.split_at_mut(prefix.len().min(N));
+        before.copy_from_slice(prefix.as_bytes());
+        behind.copy_from_slice(symbols);
+        Self(text)
+    }
+}
+
+impl<const N: usize> std::ops::Deref for IdText<N> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // Letters and digits only.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 /// A map by ids. Ours are random where they are told apart, and only ids that we made are ever put in; so whoever presents

@@ -14,6 +14,7 @@ pub(crate) trait Cells {
     fn int_or_none(&self, column: &'static str) -> Result<Option<i64>, Error>;
     fn flag(&self, column: &'static str) -> Result<bool, Error>;
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, Error>;
+    fn bytes_or_none(&self, column: &'static str) -> Result<Option<Vec<u8>>, Error>;
 
     /// A text column that parses, such as an id.
     fn parsed<T: FromStr>(&self, column: &'static str) -> Result<T, Error>
@@ -58,6 +59,9 @@ macro_rules! cells {
                 Ok(self.try_get(column)?)
             }
             fn bytes(&self, column: &'static str) -> Result<Vec<u8>, Error> {
+                Ok(self.try_get(column)?)
+            }
+            fn bytes_or_none(&self, column: &'static str) -> Result<Option<Vec<u8>>, Error> {
                 Ok(self.try_get(column)?)
             }
         }

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (7, include_str!("migrations/0007_nodes.sql")),
     (8, include_str!("migrations/0008_journal.sql")),
     (12, include_str!("migrations/0012_proof.sql")),
+    (13, include_str!("migrations/0013_charges.sql")),
 ];
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (\

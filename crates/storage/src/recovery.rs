@@ -10,7 +10,7 @@ use crate::door::{Tx, both};
 use crate::error::Error;
 use crate::keys::find_anywhere;
 use crate::leases::return_left;
-use crate::record::{COLUMNS, RecordRow, Rows};
+use crate::record::{RecordRow, Rows, filter_columns};
 use crate::seats::ClosedSeat;
 use crate::statements::statements;
 use crate::store::Store;
@@ -28,7 +28,9 @@ statements! {
         UNION ALL SELECT pending FROM seat_delivery WHERE seat = $1 AND pending <> ''";
     CLEAR_PENDING = "UPDATE delivery SET pending = '' WHERE id = 1";
     CLEAR_SEAT = "DELETE FROM seat_delivery WHERE seat = $1";
-    FIND_CHARGE = "SELECT org_id, amount, at FROM transfer WHERE kind = 'charge' AND ref = $1";
+    FIND_CHARGE = "SELECT org_id, amount, at FROM transfer WHERE kind = 'charge' AND ref = $1 \
+        UNION ALL SELECT r.org_id, r.charge, r.completed_at FROM wallet w JOIN request r ON r.org_id = w.org_id \
+        WHERE r.id = $1 AND r.account IS NOT NULL";
     DOUBT = "INSERT INTO in_doubt (request_id, org_id, charge, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
     MARK = "UPDATE request SET delivery = 'in_doubt' WHERE org_id = $1 AND id = $2";
     LIST_INTENTS = "SELECT request_id, org_id, key_id, model, hold, at FROM intent WHERE seat = $1 OR seat = '' \
@@ -161,7 +163,7 @@ async fn lose(tx: &mut Tx<'_>, seat: &str, now: Now) -> Result<u64, Error> {
             attempts: Vec::new(),
             delivery: Delivery::NotDelivered,
         };
-        insert(tx, &Rows::of(record).record).await?;
+        insert(tx, &Rows::of_record(&record).record).await?;
         lost = lost.saturating_add(1);
     }
     if lost > 0 {
@@ -181,13 +183,13 @@ async fn insert(tx: &mut Tx<'_>, row: &RecordRow) -> Result<(), Error> {
             .bind(row.source_tag.as_deref())
             .bind(&*row.model)
             .bind(row.completed_at)
-            .bind(row.outcome)
+            .bind(&*row.outcome)
             .bind(row.charge)
-            .bind(row.delivery);
+            .bind(&*row.delivery);
         for quantity in row.meters {
             query = query.bind(quantity);
         }
-        query.bind(&*row.detail).execute(c).await?;
+        query.bind(row.body.as_slice()).execute(c).await?;
     });
     Ok(())
 }
@@ -198,7 +200,12 @@ pub(crate) fn built() -> Vec<(&'static str, String)> {
 }
 
 fn insert_text() -> String {
-    let places: Vec<String> = (1..=COLUMNS.len()).map(|number| format!("${number}")).collect();
+    let columns: Vec<&str> = filter_columns().chain(["body"]).collect();
+    let places: Vec<String> = (1..=columns.len()).map(|number| format!("${number}")).collect();
     // A record that exists tells more than "lost".
-    format!("INSERT INTO request ({}) VALUES ({}) ON CONFLICT DO NOTHING", COLUMNS.join(", "), places.join(", "))
+    format!(
+        "INSERT INTO request ({}, detail) VALUES ({}, '') ON CONFLICT DO NOTHING",
+        columns.join(", "),
+        places.join(", ")
+    )
 }

@@ -52,6 +52,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
     let built = [
         crate::keys::built(),
         crate::requests::built(),
+        crate::verify::built(),
         crate::agents::built(),
         crate::audit::built(),
         crate::invites::built(),

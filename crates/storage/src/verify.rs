@@ -2,30 +2,37 @@
 //!
 //! Recomputes ids, accounts, L2 at every prefix (`wallet_seq` is counted in the wallet row, so its order is commit order)
 //! and the cached balances; re-rates every charge from its own row; pairs charges and records both ways. L1 holds by
-//! form: a transfer has one amount and two accounts, so their sum is always zero.
+//! form: a transfer has one amount and two accounts, so their sum is always zero. A charge is a transfer that lies in the
+//! row of its request; those of before are transfers beside it.
 
 use crate::cells::{Cells, known, parse};
 use crate::door::both;
 use crate::error::Error;
-use crate::record::ChargeDetail;
+use crate::record::{ChargeDetail, cells_of, meter_columns};
+use crate::record_body::Body;
 use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::id::PriceVersionId;
 use claviger_domain::ledger::{Account, TransferId, TransferKind, apply};
+use claviger_domain::meter::{Meter, Meters};
 use claviger_domain::money::Nano;
 use claviger_domain::price::PriceSheet;
 use futures_util::TryStreamExt as _;
+use sqlx::AssertSqlSafe;
 use std::collections::{BTreeMap, HashMap};
 
 statements! {
     LIST_WALLETS = "SELECT org_id, balance, funded, seq FROM wallet ORDER BY org_id";
     LIST_LEASES = "SELECT org_id, seat, granted, settled, returned, grants, returns FROM credit_lease";
     LIST_PRICES = "SELECT id, body FROM price_version";
-    LIST_TRANSFERS = "SELECT kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, detail \
-        FROM transfer ORDER BY org_id, COALESCE(wallet_seq, CAST(0 AS BIGINT)), ref";
+    LIST_TRANSFERS = "SELECT * FROM (\
+        SELECT kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, detail FROM transfer \
+        UNION ALL SELECT 'charge', id, NULL, org_id, account, 'revenue', charge, NULL, wallet_seq, '' FROM request \
+        WHERE account IS NOT NULL\
+        ) AS moved ORDER BY org_id, COALESCE(wallet_seq, CAST(0 AS BIGINT)), ref";
     REFUSED = "SELECT request_id, charge, reason FROM journal_refused ORDER BY request_id LIMIT CAST(100 AS BIGINT)";
     UNCHARGED_RECORDS = "SELECT r.id FROM request r LEFT JOIN transfer t ON t.kind = 'charge' AND t.ref = r.id \
-        WHERE r.charge <> 0 AND (t.ref IS NULL OR t.amount <> r.charge OR t.org_id <> r.org_id) \
+        WHERE r.charge <> 0 AND r.account IS NULL AND (t.ref IS NULL OR t.amount <> r.charge OR t.org_id <> r.org_id) \
         ORDER BY r.id LIMIT CAST(10 AS BIGINT)";
     UNRECORDED_CHARGES = "SELECT t.ref FROM transfer t LEFT JOIN request r ON r.org_id = t.org_id AND r.id = t.ref \
         WHERE t.kind = 'charge' AND (r.id IS NULL OR r.charge <> t.amount) \
@@ -76,6 +83,14 @@ impl Store {
             }
         });
         both!(&mut snapshot, c => {
+            let mut rows = sqlx::query(AssertSqlSafe(list_charges())).fetch(c);
+            while let Some(row) = rows.try_next().await? {
+                if let Err(what) = check.charge(&row)? {
+                    check.fault(format!("{} (charge): {what}", row.text("id")?));
+                }
+            }
+        });
+        both!(&mut snapshot, c => {
             for row in sqlx::query(LIST_WALLETS).fetch_all(c).await? {
                 check.wallet(&row.text("org_id")?, row.int("balance")?, row.int("funded")?, row.int("seq")?);
             }
@@ -106,10 +121,21 @@ impl Store {
     }
 }
 
+/// Every charge in the row of its request.
+fn list_charges() -> String {
+    format!("SELECT id, org_id, charge, {}, body FROM request WHERE account IS NOT NULL", meter_columns().join(", "))
+}
+
+/// The texts that are made at run time.
+pub(crate) fn built() -> Vec<(&'static str, String)> {
+    vec![("charges", list_charges())]
+}
+
 struct Stored {
     kind: TransferKind,
     reference: String,
-    id: String,
+    /// `None` = a charge in the row of its request, whose id needs no other.
+    id: Option<String>,
     organization: String,
     debit: String,
     credit: String,
@@ -231,8 +257,12 @@ impl Check {
 
     fn transfer(&mut self, transfer: &Stored) {
         self.report.transfers = self.report.transfers.saturating_add(1);
-        let name = format!("{} ({} {})", transfer.id, transfer.kind.name(), transfer.reference);
-        if TransferId::of(transfer.kind, &transfer.reference).to_string() != transfer.id {
+        let name = match &transfer.id {
+            Some(id) => format!("{id} ({} {})", transfer.kind.name(), transfer.reference),
+            None => format!("{} ({})", transfer.reference, transfer.kind.name()),
+        };
+        let follows = |id: &String| TransferId::of(transfer.kind, &transfer.reference).to_string() == *id;
+        if !transfer.id.as_ref().is_none_or(follows) {
             self.fault(format!("{name}: the id does not follow from kind and reference"));
         }
         let lease = transfer.lease();
@@ -255,7 +285,9 @@ impl Check {
             }
         }
         let followed = match transfer.kind {
-            TransferKind::Charge => self.rerate(transfer),
+            // One in the row of its request is rated there.
+            TransferKind::Charge if transfer.id.is_none() => Ok(()),
+            TransferKind::Charge => self.rerate_alone(transfer),
             TransferKind::Absorb => reread(transfer),
             _ => Ok(()),
         };
@@ -282,20 +314,38 @@ impl Check {
         self.wallets.insert(transfer.organization.clone(), running);
     }
 
-    /// The charge recomputed from its own row: `min(cost of its meters, its hold)`.
-    fn rerate(&self, transfer: &Stored) -> Result<(), String> {
+    /// A charge in the row of its request: what its columns say follows from its body.
+    fn charge<R: Cells>(&self, row: &R) -> Result<Result<(), String>, Error> {
+        let bytes = row.bytes_or_none("body")?.unwrap_or_default();
+        let Some(Body { columns, .. }) = Body::read(&bytes) else { return Ok(Err("its body does not read".to_owned())) };
+        let is_same = row.text("id")? == *columns.id.text() && row.text("org_id")? == *columns.organization.text();
+        if !is_same {
+            return Ok(Err("its body is another request's".to_owned()));
+        }
+        for ((cell, column), meter) in cells_of(&columns.meters).into_iter().zip(meter_columns()).zip(Meter::ALL) {
+            if row.int_or_none(column)? != cell {
+                return Ok(Err(format!("its column says another {} than its body", meter.name())));
+            }
+        }
+        let amount = Nano(row.int("charge")?);
+        Ok(self.rerate(amount, columns.price_version, &columns.meters, columns.hold))
+    }
+
+    /// A charge beside its record, recomputed from its own row.
+    fn rerate_alone(&self, transfer: &Stored) -> Result<(), String> {
         let detail: ChargeDetail =
             serde_json::from_str(&transfer.detail).map_err(|_| "its detail does not read".to_owned())?;
         let meters = detail.meters().ok_or("it has a meter that is not known")?;
-        let version = transfer.price_version.ok_or("it has no price version")?;
+        self.rerate(transfer.amount, transfer.price_version, &meters, Nano(detail.hold))
+    }
+
+    /// A charge is `min(cost of its meters, its hold)`.
+    fn rerate(&self, amount: Nano, version: Option<PriceVersionId>, meters: &Meters, hold: Nano) -> Result<(), String> {
+        let version = version.ok_or("it has no price version")?;
         let sheet = self.prices.get(&version).ok_or_else(|| format!("its price version {version} is not stored"))?;
-        let cost = sheet.cost(&meters).ok_or("its cost is out of range")?;
-        let expected = cost.min(Nano(detail.hold));
-        if expected == transfer.amount {
-            Ok(())
-        } else {
-            Err(format!("charged {}, re-rated {expected}", transfer.amount))
-        }
+        let cost = sheet.cost(meters).ok_or("its cost is out of range")?;
+        let expected = cost.min(hold);
+        if expected == amount { Ok(()) } else { Err(format!("charged {amount}, re-rated {expected}")) }
     }
 
     fn wallet(&mut self, organization: &str, balance: i64, funded: i64, sequence: i64) {
@@ -358,7 +408,7 @@ fn transfer<R: Cells>(row: &R) -> Result<Stored, Error> {
     Ok(Stored {
         kind: known(TransferKind::from_name(&kind), "transfer.kind", &kind)?,
         reference: row.text("ref")?,
-        id: row.text("id")?,
+        id: row.text_or_none("id")?,
         organization: row.text("org_id")?,
         debit: row.text("debit")?,
         credit: row.text("credit")?,

@@ -12,6 +12,7 @@ pub(crate) mod shared;
 use crate::journal::Journal;
 use crate::journal::inbox::Entry;
 use crate::record::Rows;
+use crate::record_body::Columns;
 use claviger_domain::id::{KeyId, OrganizationId, RequestId};
 use claviger_domain::limits;
 use claviger_domain::money::Nano;
@@ -191,8 +192,8 @@ impl ChargeSlot {
                 };
                 journal.inbox.push(&record, entry);
             }
-            Room::Database(permit) if record.charge > Nano::ZERO => drop(permit.send(Queued::of(record, waiting))),
-            room => match self.shared.defer(room, Queued::of(record, waiting)) {
+            Room::Database(permit) if record.charge > Nano::ZERO => drop(permit.send(Queued::of(&record, waiting))),
+            room => match self.shared.defer(room, Queued::of(&record, waiting)) {
                 Some((Room::Database(permit), queued)) => drop(permit.send(queued)),
                 Some((Room::Journal(journal, slot), queued)) => {
                     self.shared.defer_more(Room::Journal(Arc::clone(&journal), slot), queued);
@@ -266,15 +267,17 @@ pub(crate) struct Queued {
 }
 
 impl Queued {
-    fn of(record: RequestRecord, waiting: Waiting) -> Self {
-        let place = Place { organization: record.organization, request: record.id };
+    fn of(record: &RequestRecord, waiting: Waiting) -> Self {
         let Waiting { has_written_intent, expects_mark, reply } = waiting;
-        Self { rows: Rows::of(record), place, has_written_intent, expects_mark, reply }
+        let place = Place { organization: record.organization, request: record.id };
+        Self { rows: Rows::of_record(record), place, has_written_intent, expects_mark, reply }
     }
 
-    /// One that is durable in the journal, so nobody waits for it here.
-    pub(crate) fn journaled(record: RequestRecord, has_written_intent: bool) -> Self {
-        Self::of(record, Waiting { has_written_intent, expects_mark: false, reply: None })
+    /// One that is durable in the journal, so nobody waits for it here; `former` is the one before it in its group.
+    pub(crate) fn journaled(columns: &Columns<'_>, has_written_intent: bool, former: Option<&Self>) -> Self {
+        let place = Place { organization: columns.organization, request: columns.id };
+        let rows = Rows::of(columns, former.map(|queued| &queued.rows));
+        Self { rows, place, has_written_intent, expects_mark: false, reply: None }
     }
 
     /// Answers that the charge is durable. `number` is its place among those that wait for a mark.

@@ -15,7 +15,7 @@ use crate::error::{Error, OpenError};
 use crate::journal::Journal;
 use crate::journal::appender::Appender;
 use crate::journal::disk::Disk;
-use crate::record::{RecordRow, TransferRow};
+use crate::record::{AbsorbRow, RecordRow};
 use crate::store::{DatabaseUrl, Engine, Opened, Readers};
 use claviger_domain::audit::AuditKey;
 use claviger_domain::id::{OrganizationId, SeatId};
@@ -222,9 +222,10 @@ pub(crate) fn statements(engine: Engine) -> Vec<(&'static str, String)> {
 
 /// What one commit writes besides acts.
 pub(crate) struct Batch<'a> {
+    /// Records, each with its charge, in queue order.
     pub(crate) records: Vec<&'a RecordRow>,
-    /// Charges first to last in queue order, with what was used above holds in between.
-    pub(crate) transfers: Vec<&'a TransferRow>,
+    /// What was used above holds; the charges themselves are in their records.
+    pub(crate) absorbed: Vec<&'a AbsorbRow>,
     /// Requests whose written intents go.
     pub(crate) closed: Vec<&'a Arc<str>>,
     pub(crate) news: &'a News,
@@ -232,11 +233,11 @@ pub(crate) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(crate) fn of(group: impl IntoIterator<Item = &'a Queued>, news: &'a News) -> Self {
-        let mut batch = Self { records: Vec::new(), transfers: Vec::new(), closed: Vec::new(), news };
+        let mut batch = Self { records: Vec::new(), absorbed: Vec::new(), closed: Vec::new(), news };
         for queued in group {
             let rows = &queued.rows;
             batch.records.push(&rows.record);
-            batch.transfers.extend(rows.charge.iter().chain(&rows.absorb));
+            batch.absorbed.extend(&rows.absorb);
             if queued.has_written_intent {
                 batch.closed.push(&rows.record.id);
             }

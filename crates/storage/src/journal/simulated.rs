@@ -201,9 +201,9 @@ impl Database {
     fn commit<'a>(&mut self, payloads: impl IntoIterator<Item = &'a [u8]>, position: Option<Position>) {
         for payload in payloads {
             for item in item::read_all(payload).expect("a payload that was written reads") {
-                if let Item::Charge(record) = item {
-                    let former = self.charged.insert(record.id, record.charge);
-                    assert_eq!(former, None, "{} twice", record.id);
+                if let Item::Charge(body) = item {
+                    let former = self.charged.insert(body.columns.id, body.columns.charge);
+                    assert_eq!(former, None, "{} twice", body.columns.id);
                 }
             }
         }

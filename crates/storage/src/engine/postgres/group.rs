@@ -6,13 +6,15 @@
 use crate::engine::Batch;
 use crate::error::Error;
 use crate::leases::account_of;
-use crate::record::{COLUMNS, meter_columns};
+use crate::record::{filter_columns, meter_columns};
 use claviger_domain::id::SeatId;
-use claviger_domain::ledger::TransferKind;
 use claviger_domain::meter::Meter;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+
+/// The place of a record's first column among the parameters.
+const FIRST_COLUMN: usize = 22;
 
 /// The one text of every group.
 static TEXT: LazyLock<String> = LazyLock::new(text);
@@ -27,31 +29,25 @@ pub(crate) const FIND_CHARGED: &str = "SELECT r.id, r.charge FROM UNNEST($1::TEX
 /// Answered by the server: nothing was written. Else its fate is unknown.
 pub(crate) async fn write(connection: &mut PgConnection, seat: SeatId, batch: &Batch<'_>) -> Result<(), Error> {
     let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
-    for transfer in batch.transfers.iter().filter(|transfer| transfer.kind == TransferKind::Charge) {
-        let sum = sums.entry(&transfer.organization).or_default();
-        *sum = sum.checked_add(transfer.amount).ok_or(Error::Conflict("charges out of range"))?;
+    for record in batch.records.iter().filter(|record| record.charge > 0) {
+        let sum = sums.entry(&record.organization).or_default();
+        *sum = sum.checked_add(record.charge).ok_or(Error::Conflict("charges out of range"))?;
     }
-    let account = account_of(seat);
-    let debit = |kind: TransferKind| match kind {
-        TransferKind::Charge => account.as_str(),
-        other => other.accounts().0.name(),
-    };
-    let transfers = &batch.transfers;
+    let absorbed = &batch.absorbed;
     let records = &batch.records;
     let news = batch.news;
     let mut query = sqlx::query(AssertSqlSafe(TEXT.as_str()))
         .bind(sums.keys().copied().collect::<Vec<_>>())
         .bind(sums.values().copied().collect::<Vec<_>>())
         .bind(seat.to_string())
-        .bind(transfers.iter().map(|row| row.kind.name()).collect::<Vec<_>>())
-        .bind(transfers.iter().map(|row| &*row.reference).collect::<Vec<_>>())
-        .bind(transfers.iter().map(|row| &*row.id).collect::<Vec<_>>())
-        .bind(transfers.iter().map(|row| &*row.organization).collect::<Vec<_>>())
-        .bind(transfers.iter().map(|row| debit(row.kind)).collect::<Vec<_>>())
-        .bind(transfers.iter().map(|row| row.amount).collect::<Vec<_>>())
-        .bind(transfers.iter().map(|row| row.price_version.as_deref()).collect::<Vec<_>>())
-        .bind(transfers.iter().map(|row| row.at).collect::<Vec<_>>())
-        .bind(transfers.iter().map(|row| &*row.detail).collect::<Vec<_>>())
+        .bind(account_of(seat))
+        .bind(absorbed.iter().map(|row| &*row.reference).collect::<Vec<_>>())
+        .bind(absorbed.iter().map(|row| &*row.id).collect::<Vec<_>>())
+        .bind(absorbed.iter().map(|row| &*row.organization).collect::<Vec<_>>())
+        .bind(absorbed.iter().map(|row| row.amount).collect::<Vec<_>>())
+        .bind(absorbed.iter().map(|row| row.price_version.as_deref()).collect::<Vec<_>>())
+        .bind(absorbed.iter().map(|row| row.at).collect::<Vec<_>>())
+        .bind(absorbed.iter().map(|row| &*row.detail).collect::<Vec<_>>())
         .bind(batch.closed.iter().map(|id| &***id).collect::<Vec<_>>())
         .bind(news.intents.iter().map(|intent| intent.request.to_string()).collect::<Vec<_>>())
         .bind(news.intents.iter().map(|intent| intent.organization.to_string()).collect::<Vec<_>>())
@@ -69,55 +65,59 @@ pub(crate) async fn write(connection: &mut PgConnection, seat: SeatId, batch: &B
         .bind(records.iter().map(|row| row.source_tag.as_deref()).collect::<Vec<_>>())
         .bind(records.iter().map(|row| &*row.model).collect::<Vec<_>>())
         .bind(records.iter().map(|row| row.completed_at).collect::<Vec<_>>())
-        .bind(records.iter().map(|row| row.outcome).collect::<Vec<_>>())
+        .bind(records.iter().map(|row| &*row.outcome).collect::<Vec<_>>())
         .bind(records.iter().map(|row| row.charge).collect::<Vec<_>>())
-        .bind(records.iter().map(|row| row.delivery).collect::<Vec<_>>());
+        .bind(records.iter().map(|row| &*row.delivery).collect::<Vec<_>>());
     for index in 0..Meter::ALL.len() {
         query = query.bind(records.iter().map(|row| row.meters.get(index).copied().flatten()).collect::<Vec<_>>());
     }
-    query.bind(records.iter().map(|row| &*row.detail).collect::<Vec<_>>()).execute(connection).await?;
+    query.bind(records.iter().map(|row| row.body.as_slice()).collect::<Vec<_>>()).execute(connection).await?;
     Ok(())
 }
 
 fn text() -> String {
-    let columns = COLUMNS.join(", ");
-    let types: Vec<String> = COLUMNS
+    let columns: Vec<&str> = filter_columns().chain(["body"]).collect();
+    let types: Vec<String> = columns
         .iter()
         .enumerate()
         .map(|(index, column)| {
-            let is_number = meter_columns().contains(column) || matches!(*column, "completed_at" | "charge");
-            format!("${}::{}[]", index.saturating_add(23), if is_number { "BIGINT" } else { "TEXT" })
+            let kind = match *column {
+                "completed_at" | "charge" => "BIGINT",
+                "body" => "BYTEA",
+                column if meter_columns().contains(&column) => "BIGINT",
+                _ => "TEXT",
+            };
+            format!("${}::{kind}[]", index.saturating_add(FIRST_COLUMN))
         })
         .collect();
+    let columns = columns.join(", ");
+    let values = columns.replace(", ", ", d.");
     format!(
         "WITH settled AS (\
              UPDATE credit_lease SET settled = settled + d.amount \
              FROM UNNEST($1::TEXT[], $2::BIGINT[]) AS d (org_id, amount) \
              WHERE credit_lease.org_id = d.org_id AND credit_lease.seat = $3::TEXT RETURNING credit_lease.org_id\
-         ), booked AS (\
-             INSERT INTO transfer \
-             (kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, at, detail) \
-             SELECT d.kind, d.ref, d.id, d.org_id, \
-             CASE WHEN d.kind <> 'charge' OR settled.org_id IS NOT NULL THEN d.debit END, \
-             'revenue', d.amount, d.price_version, NULL, d.at, d.detail \
-             FROM UNNEST($4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::TEXT[], $9::BIGINT[], $10::TEXT[], \
-             $11::BIGINT[], $12::TEXT[]) \
-             AS d (kind, ref, id, org_id, debit, amount, price_version, at, detail) \
-             LEFT JOIN settled ON settled.org_id = d.org_id\
+         ), absorbed AS (\
+             INSERT INTO transfer (kind, ref, id, org_id, debit, credit, amount, price_version, at, detail) \
+             SELECT 'absorb', d.ref, d.id, d.org_id, 'absorbed', 'revenue', d.amount, d.price_version, d.at, d.detail \
+             FROM UNNEST($5::TEXT[], $6::TEXT[], $7::TEXT[], $8::BIGINT[], $9::TEXT[], $10::BIGINT[], $11::TEXT[]) \
+             AS d (ref, id, org_id, amount, price_version, at, detail)\
          ), closed AS (\
-             DELETE FROM intent WHERE request_id = ANY($13::TEXT[])\
+             DELETE FROM intent WHERE request_id = ANY($12::TEXT[])\
          ), opened AS (\
              INSERT INTO intent (request_id, org_id, key_id, model, hold, at, seat) \
              SELECT d.*, $3::TEXT FROM \
-             UNNEST($14::TEXT[], $15::TEXT[], $16::TEXT[], $17::TEXT[], $18::BIGINT[], $19::BIGINT[]) AS d \
+             UNNEST($13::TEXT[], $14::TEXT[], $15::TEXT[], $16::TEXT[], $17::BIGINT[], $18::BIGINT[]) AS d \
              ON CONFLICT DO NOTHING\
          ), undelivered AS (\
-             UPDATE request SET delivery = 'not_delivered' FROM UNNEST($20::TEXT[], $21::TEXT[]) AS d (org_id, id) \
+             UPDATE request SET delivery = 'not_delivered' FROM UNNEST($19::TEXT[], $20::TEXT[]) AS d (org_id, id) \
              WHERE request.org_id = d.org_id AND request.id = d.id\
          ), marked AS (\
-             INSERT INTO seat_delivery (seat, pending) SELECT $3::TEXT, $22::TEXT WHERE $22::TEXT IS NOT NULL \
+             INSERT INTO seat_delivery (seat, pending) SELECT $3::TEXT, $21::TEXT WHERE $21::TEXT IS NOT NULL \
              ON CONFLICT (seat) DO UPDATE SET pending = EXCLUDED.pending\
-         ) INSERT INTO request ({columns}) SELECT * FROM UNNEST({})",
+         ) INSERT INTO request ({columns}, detail, account) \
+         SELECT d.{values}, '', CASE WHEN d.charge > 0 AND settled.org_id IS NOT NULL THEN $4::TEXT END \
+         FROM UNNEST({}) AS d ({columns}) LEFT JOIN settled ON settled.org_id = d.org_id",
         types.join(", ")
     )
 }

@@ -9,8 +9,7 @@ use crate::cells::Cells as _;
 use crate::engine::Batch;
 use crate::error::Error;
 use crate::journal::Position;
-use crate::record::{COLUMNS, RecordRow, TransferRow, meter_columns};
-use claviger_domain::ledger::TransferKind;
+use crate::record::{AbsorbRow, RecordRow, filter_columns, meter_columns};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
@@ -27,7 +26,7 @@ const ROWS: usize = 128;
 struct Shape {
     begins: bool,
     wallets: usize,
-    transfers: usize,
+    absorbed: usize,
     records: usize,
     /// One bit for each meter that any of the records has; the other columns stay NULL without being named.
     meters: u32,
@@ -64,21 +63,21 @@ pub(crate) async fn write(
     // What corrects records comes with the last of them or behind.
     let corrected_from = batch.records.len().div_ceil(ROWS).saturating_sub(1);
     let corrections = news.undelivered.len().div_ceil(ROWS);
-    let lists = [batch.records.len(), batch.transfers.len(), batch.closed.len(), news.intents.len(), 1];
+    let lists = [batch.records.len(), batch.absorbed.len(), batch.closed.len(), news.intents.len(), 1];
     let calls = lists.into_iter().max().unwrap_or(1).div_ceil(ROWS).max(corrected_from.saturating_add(corrections));
-    let wallets = Wallets::of(&batch.transfers)?;
+    let wallets = Wallets::of(&batch.records)?;
     let counters = wallets.charge(connection, texts).await?;
     for call in 0..calls {
         let is_last = call.saturating_add(1) == calls;
         let records = part(&batch.records, call);
-        let transfers = part(&batch.transfers, call);
+        let absorbed = part(&batch.absorbed, call);
         let closed = part(&batch.closed, call);
         let intents = part(&news.intents, call);
         let undelivered = call.checked_sub(corrected_from).map_or(&[][..], |call| part(&news.undelivered, call));
         let shape = Shape {
             begins: call == 0 && wallets.sums.is_empty(),
             wallets: 0,
-            transfers: padded(transfers.len()),
+            absorbed: padded(absorbed.len()),
             records: padded(records.len()),
             meters: meters_of(records),
             closed: padded(closed.len()),
@@ -90,8 +89,8 @@ pub(crate) async fn write(
         };
         let mut query = sqlx::query(AssertSqlSafe(texts.of(shape)));
         let numbers = part(&counters, call);
-        query = bind_transfers(query, transfers, numbers, shape.transfers);
-        query = bind_records(query, records, shape);
+        query = bind_absorbed(query, absorbed, shape.absorbed);
+        query = bind_records(query, records, numbers, shape);
         for index in 0..shape.closed {
             query = query.bind(closed.get(index).map(|id| Arc::clone(id)));
         }
@@ -134,28 +133,28 @@ fn padded(count: usize) -> usize {
 
 /// What the charges of a group take from each wallet.
 struct Wallets {
-    /// Wallet, sum, number of transfers.
+    /// Wallet, sum, number of charges.
     sums: Vec<(Arc<str>, i64, i64)>,
-    /// For each transfer its wallet, and its place among that wallet's, from 1; `None` = it touches no wallet.
+    /// For each record its wallet, and its place among that wallet's, from 1; `None` = it costs nothing.
     places: Vec<Option<(usize, i64)>>,
 }
 
 impl Wallets {
-    fn of(transfers: &[&TransferRow]) -> Result<Self, Error> {
-        let mut wallets = Self { sums: Vec::new(), places: Vec::with_capacity(transfers.len()) };
+    fn of(records: &[&RecordRow]) -> Result<Self, Error> {
+        let mut wallets = Self { sums: Vec::new(), places: Vec::with_capacity(records.len()) };
         let mut known: HashMap<&str, usize> = HashMap::new();
-        for transfer in transfers {
-            if transfer.kind != TransferKind::Charge {
+        for record in records {
+            if record.charge <= 0 {
                 wallets.places.push(None);
                 continue;
             }
             let next = wallets.sums.len();
-            let index = *known.entry(&transfer.organization).or_insert(next);
+            let index = *known.entry(&record.organization).or_insert(next);
             if index == next {
-                wallets.sums.push((Arc::clone(&transfer.organization), 0, 0));
+                wallets.sums.push((Arc::clone(&record.organization), 0, 0));
             }
             if let Some((_, sum, count)) = wallets.sums.get_mut(index) {
-                *sum = sum.checked_add(transfer.amount).ok_or(Error::Conflict("charges out of range"))?;
+                *sum = sum.checked_add(record.charge).ok_or(Error::Conflict("charges out of range"))?;
                 *count = count.saturating_add(1);
                 wallets.places.push(Some((index, *count)));
             }
@@ -163,7 +162,7 @@ impl Wallets {
         Ok(wallets)
     }
 
-    /// Begins the transaction and moves the wallets, if there are any; the number of each transfer in its wallet.
+    /// Begins the transaction and moves the wallets, if there are any; the number of each charge in its wallet.
     async fn charge(&self, connection: &mut SqliteConnection, texts: &mut Texts) -> Result<Vec<Option<i64>>, Error> {
         let mut counters: HashMap<String, i64> = HashMap::new();
         for call in 0..self.sums.len().div_ceil(ROWS) {
@@ -194,22 +193,15 @@ impl Wallets {
 
 type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-fn bind_transfers<'q>(
-    mut query: SqliteQuery<'q>,
-    transfers: &[&TransferRow],
-    numbers: &[Option<i64>],
-    size: usize,
-) -> SqliteQuery<'q> {
+fn bind_absorbed<'q>(mut query: SqliteQuery<'q>, absorbed: &[&AbsorbRow], size: usize) -> SqliteQuery<'q> {
     for index in 0..size {
-        let row = transfers.get(index);
+        let row = absorbed.get(index);
         query = query
-            .bind(row.map(|row| i64::from(row.kind != TransferKind::Charge)))
             .bind(row.map(|row| Arc::clone(&row.reference)))
             .bind(row.map(|row| Arc::clone(&row.id)))
             .bind(row.map(|row| Arc::clone(&row.organization)))
             .bind(row.map(|row| row.amount))
             .bind(row.and_then(|row| row.price_version.clone()))
-            .bind(numbers.get(index).copied().flatten())
             .bind(row.map(|row| row.at))
             .bind(row.map(|row| Arc::clone(&row.detail)));
     }
@@ -230,7 +222,12 @@ const fn has_meter(mask: u32, place: usize) -> bool {
     mask.wrapping_shr(place as u32) & 1 == 1
 }
 
-fn bind_records<'q>(mut query: SqliteQuery<'q>, records: &[&RecordRow], shape: Shape) -> SqliteQuery<'q> {
+fn bind_records<'q>(
+    mut query: SqliteQuery<'q>,
+    records: &[&RecordRow],
+    numbers: &[Option<i64>],
+    shape: Shape,
+) -> SqliteQuery<'q> {
     for index in 0..shape.records {
         let row = records.get(index);
         query = query
@@ -241,13 +238,13 @@ fn bind_records<'q>(mut query: SqliteQuery<'q>, records: &[&RecordRow], shape: S
             .bind(row.and_then(|row| row.source_tag.clone()))
             .bind(row.map(|row| Arc::clone(&row.model)))
             .bind(row.map(|row| row.completed_at))
-            .bind(row.map(|row| row.outcome))
+            .bind(row.map(|row| Arc::clone(&row.outcome)))
             .bind(row.map(|row| row.charge))
-            .bind(row.map(|row| row.delivery));
+            .bind(row.map(|row| Arc::clone(&row.delivery)));
         for place in (0..meter_columns().len()).filter(|place| has_meter(shape.meters, *place)) {
             query = query.bind(row.and_then(|row| row.meters.get(place).copied().flatten()));
         }
-        query = query.bind(row.map(|row| Arc::clone(&row.detail)));
+        query = query.bind(numbers.get(index).copied().flatten()).bind(row.map(|row| row.body.as_slice()));
     }
     query
 }
@@ -263,19 +260,23 @@ fn text(shape: Shape) -> String {
         sql.push_str(&values);
         sql.push_str(") AS d WHERE wallet.org_id = d.column1 RETURNING org_id, seq; ");
     }
-    if shape.transfers > 0 {
+    if shape.absorbed > 0 {
         sql.push_str(
-            "INSERT OR FAIL INTO transfer (kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, at, detail) \
-             SELECT CASE column1 WHEN 0 THEN 'charge' ELSE 'absorb' END, column2, column3, column4, \
-             CASE column1 WHEN 0 THEN 'wallet' ELSE 'absorbed' END, 'revenue', column5, column6, column7, \
-             column8, column9 FROM (VALUES ",
+            "INSERT OR FAIL INTO transfer (kind, ref, id, org_id, debit, credit, amount, price_version, at, detail) \
+             SELECT 'absorb', column1, column2, column3, 'absorbed', 'revenue', column4, column5, column6, column7 \
+             FROM (VALUES ",
         );
-        sql.push_str(&values(shape.transfers, 9));
+        sql.push_str(&values(shape.absorbed, 7));
         sql.push_str(") WHERE column1 IS NOT NULL; ");
     }
     if shape.records > 0 {
         let columns = record_columns(shape.meters);
-        sql.push_str(&format!("INSERT OR FAIL INTO request ({}) SELECT * FROM (VALUES ", columns.join(", ")));
+        // The ninth is the charge.
+        sql.push_str(&format!(
+            "INSERT OR FAIL INTO request ({}, account, detail) \
+             SELECT *, CASE WHEN column9 > 0 THEN 'wallet' END, '' FROM (VALUES ",
+            columns.join(", ")
+        ));
         sql.push_str(&values(shape.records, columns.len()));
         sql.push_str(") WHERE column1 IS NOT NULL; ");
     }
@@ -314,7 +315,7 @@ fn record_columns(meters: u32) -> Vec<&'static str> {
         Some(place) => has_meter(meters, place),
         None => true,
     };
-    COLUMNS.into_iter().filter(is_named).collect()
+    filter_columns().filter(is_named).chain(["wallet_seq", "body"]).collect()
 }
 
 fn values(rows: usize, columns: usize) -> String {
@@ -327,7 +328,7 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
     let shape = Shape {
         begins: false,
         wallets: ROWS,
-        transfers: ROWS,
+        absorbed: ROWS,
         records: ROWS,
         meters: u32::MAX,
         closed: ROWS,

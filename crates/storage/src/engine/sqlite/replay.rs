@@ -13,10 +13,10 @@ use crate::journal::disk::Files;
 use crate::journal::item::{self, Item};
 use crate::journal::log::{Log, Shape, Unflushed, Unreadable};
 use crate::journal::{Position, frame};
+use crate::record_body::Body;
 use claviger_domain::id::RequestId;
 use claviger_domain::limits;
 use claviger_domain::money::Nano;
-use claviger_domain::request::RequestRecord;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
@@ -61,9 +61,9 @@ pub(crate) async fn open_journal(
 }
 
 /// A frame's charges, and the answers that left no last piece as far as their records come with it or came before.
-struct Step {
+struct Step<'a> {
     position: Position,
-    charges: Vec<RequestRecord>,
+    charges: Vec<Box<Body<'a>>>,
     undelivered: Vec<Place>,
 }
 
@@ -79,12 +79,12 @@ impl Writer {
         let mut pending: BTreeSet<RequestId> = pending.split(',').filter_map(|id| id.parse().ok()).collect();
         pending.retain(|request| !marked.contains(request));
         for step in steps {
-            let awaited = step.charges.iter().filter(|record| item::expects_mark(record)).map(|record| record.id);
+            let awaited = step.charges.iter().map(|body| &body.columns).filter(|columns| columns.expects_mark()).map(|columns| columns.id);
             pending.extend(awaited.filter(|request| !marked.contains(request)));
             let ids: Vec<String> = pending.iter().map(ToString::to_string).collect();
             let news = News { undelivered: step.undelivered, pending: Some(ids.join(",")), ..News::default() };
             // The database may have the intent of any of them.
-            let group = step.charges.into_iter().map(|record| Queued::journaled(record, true)).collect();
+            let group = step.charges.iter().map(|body| Queued::journaled(&body.columns, true, None)).collect();
             self.write(group, &news, Some(step.position)).await?;
             known = step.position;
         }
@@ -106,8 +106,8 @@ impl Writer {
 }
 
 /// The frames as steps, and every request whose answer's fate any of them tells.
-fn steps(unflushed: &[Unflushed]) -> Result<(Vec<Step>, HashSet<RequestId>), Error> {
-    let mut steps: Vec<Step> = Vec::with_capacity(unflushed.len());
+fn steps(unflushed: &[Unflushed]) -> Result<(Vec<Step<'_>>, HashSet<RequestId>), Error> {
+    let mut steps: Vec<Step<'_>> = Vec::with_capacity(unflushed.len());
     let (mut marked, mut place_of) = (HashSet::new(), HashMap::new());
     for (index, frame) in unflushed.iter().enumerate() {
         let number = frame.position.number;
@@ -116,9 +116,9 @@ fn steps(unflushed: &[Unflushed]) -> Result<(Vec<Step>, HashSet<RequestId>), Err
         let mut undelivered = Vec::new();
         for item in items {
             match item {
-                Item::Charge(record) => {
-                    place_of.insert(record.id, index);
-                    step.charges.push(*record);
+                Item::Charge(body) => {
+                    place_of.insert(body.columns.id, index);
+                    step.charges.push(body);
                 }
                 Item::Mark(mark) => {
                     marked.insert(mark.request);

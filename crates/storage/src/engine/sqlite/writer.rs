@@ -355,7 +355,7 @@ impl Writer {
                 .bind(record.charge)
                 .bind(record.completed_at)
                 .bind(reason)
-                .bind(record.detail.to_string())
+                .bind(hexadecimal(&record.body))
                 .execute(&mut self.open.connection)
                 .await?;
         }
@@ -376,18 +376,23 @@ impl Writer {
 
 /// The records of the frames that were taken.
 fn read(taken: &Taken) -> Result<Vec<Queued>, Error> {
-    let mut group = Vec::with_capacity(limits::CHARGE_GROUP);
+    let mut group: Vec<Queued> = Vec::with_capacity(limits::CHARGE_GROUP);
     for frame in &taken.frames {
         let items = item::read_all(&frame.payload)
             .ok_or_else(|| Error::Corrupt { table: "journal", row: frame.position.number.to_string() })?;
         for item in items {
-            if let Item::Charge(record) = item {
-                let has_written_intent = frame.closed.contains(&record.id);
-                group.push(Queued::journaled(*record, has_written_intent));
+            if let Item::Charge(body) = item {
+                let has_written_intent = frame.closed.contains(&body.columns.id);
+                group.push(Queued::journaled(&body.columns, has_written_intent, group.last()));
             }
         }
     }
     Ok(group)
+}
+
+/// Bytes as a text, for what is read by people only.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The database said no to what it was given: another try of the same is useless.
