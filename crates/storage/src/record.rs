@@ -98,7 +98,7 @@ pub(crate) struct RecordRow {
     pub(crate) outcome: Arc<str>,
     pub(crate) charge: i64,
     pub(crate) delivery: Arc<str>,
-    pub(crate) meters: [Option<i64>; Meter::ALL.len()],
+    pub(crate) meters: Meters,
     pub(crate) body: Vec<u8>,
 }
 
@@ -122,21 +122,25 @@ pub(crate) struct Rows {
 impl Rows {
     /// The rows of a record. Words that it shares with the `former` one of its group are not made again.
     pub(crate) fn of(columns: &Columns<'_>, former: Option<&Self>) -> Self {
-        let record = RecordRow::of(columns, former.map(|rows| &rows.record));
+        Self::with_body(columns, columns.body.to_vec(), former)
+    }
+
+    fn with_body(columns: &Columns<'_>, body: Vec<u8>, former: Option<&Self>) -> Self {
+        let record = RecordRow::of(columns, body, former.map(|rows| &rows.record));
         let absorb = (columns.absorbed > Nano::ZERO).then(|| absorb(columns, &record));
         Self { record, absorb }
     }
 
     /// The rows of a record that has no bytes yet.
-    pub(crate) fn of_record(record: &RequestRecord) -> Self {
+    pub(crate) fn of_record(record: &RequestRecord, former: Option<&Self>) -> Self {
         let mut body = Vec::with_capacity(BODY_BYTES);
         record_body::put(&mut body, record);
-        Self::of(&Columns::of(record, &body), None)
+        Self::with_body(&Columns::of(record, &[]), body, former)
     }
 }
 
 impl RecordRow {
-    fn of(columns: &Columns<'_>, former: Option<&Self>) -> Self {
+    fn of(columns: &Columns<'_>, body: Vec<u8>, former: Option<&Self>) -> Self {
         let again = |word: fn(&Self) -> &Arc<str>, text: &str| match former.map(word) {
             Some(same) if **same == *text => Arc::clone(same),
             _ => Arc::from(text),
@@ -152,21 +156,15 @@ impl RecordRow {
             outcome: again(|row| &row.outcome, columns.outcome.name()),
             charge: columns.charge.0,
             delivery: again(|row| &row.delivery, columns.delivery.name()),
-            meters: cells_of(&columns.meters),
-            body: columns.body.to_vec(),
+            meters: columns.meters,
+            body,
         }
     }
 }
 
-/// Meters as columns, in the order of [`Meter::ALL`].
-pub(crate) fn cells_of(meters: &Meters) -> [Option<i64>; Meter::ALL.len()] {
-    let mut cells = [None; Meter::ALL.len()];
-    for (meter, quantity) in meters.iter() {
-        if let Some(cell) = cells.get_mut(meter as usize) {
-            *cell = Some(i64::try_from(quantity).unwrap_or(i64::MAX));
-        }
-    }
-    cells
+/// A meter as its column has it.
+pub(crate) fn cell_of(meters: &Meters, meter: Meter) -> Option<i64> {
+    meters.of(meter).map(|quantity| i64::try_from(quantity).unwrap_or(i64::MAX))
 }
 
 fn absorb(columns: &Columns<'_>, record: &RecordRow) -> AbsorbRow {

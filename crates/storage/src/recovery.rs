@@ -10,14 +10,14 @@ use crate::door::{Tx, both};
 use crate::error::Error;
 use crate::keys::find_anywhere;
 use crate::leases::return_left;
-use crate::record::{RecordRow, Rows, filter_columns};
+use crate::record::{RecordRow, Rows, cell_of, filter_columns};
 use crate::seats::ClosedSeat;
 use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, RequestId, SeatId, SecretId};
 use claviger_domain::ledger::TransferKind;
-use claviger_domain::meter::{Meters, UsageSource};
+use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::Nano;
 use claviger_domain::request::{Delivery, Outcome, RequestRecord};
 use claviger_domain::time::{Now, Timestamp};
@@ -163,7 +163,7 @@ async fn lose(tx: &mut Tx<'_>, seat: &str, now: Now) -> Result<u64, Error> {
             attempts: Vec::new(),
             delivery: Delivery::NotDelivered,
         };
-        insert(tx, &Rows::of_record(&record).record).await?;
+        insert(tx, &Rows::of_record(&record, None).record).await?;
         lost = lost.saturating_add(1);
     }
     if lost > 0 {
@@ -186,8 +186,8 @@ async fn insert(tx: &mut Tx<'_>, row: &RecordRow) -> Result<(), Error> {
             .bind(&*row.outcome)
             .bind(row.charge)
             .bind(&*row.delivery);
-        for quantity in row.meters {
-            query = query.bind(quantity);
+        for meter in Meter::ALL {
+            query = query.bind(cell_of(&row.meters, *meter));
         }
         query.bind(row.body.as_slice()).execute(c).await?;
     });

@@ -8,7 +8,7 @@
 use crate::cells::{Cells, known, parse};
 use crate::door::both;
 use crate::error::Error;
-use crate::record::{ChargeDetail, cells_of, meter_columns};
+use crate::record::{ChargeDetail, cell_of, meter_columns};
 use crate::record_body::Body;
 use crate::statements::statements;
 use crate::store::Store;
@@ -322,8 +322,8 @@ impl Check {
         if !is_same {
             return Ok(Err("its body is another request's".to_owned()));
         }
-        for ((cell, column), meter) in cells_of(&columns.meters).into_iter().zip(meter_columns()).zip(Meter::ALL) {
-            if row.int_or_none(column)? != cell {
+        for (meter, column) in Meter::ALL.iter().zip(meter_columns()) {
+            if row.int_or_none(column)? != cell_of(&columns.meters, *meter) {
                 return Ok(Err(format!("its column says another {} than its body", meter.name())));
             }
         }

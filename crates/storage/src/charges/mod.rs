@@ -192,8 +192,10 @@ impl ChargeSlot {
                 };
                 journal.inbox.push(&record, entry);
             }
-            Room::Database(permit) if record.charge > Nano::ZERO => drop(permit.send(Queued::of(&record, waiting))),
-            room => match self.shared.defer(room, Queued::of(&record, waiting)) {
+            Room::Database(permit) if record.charge > Nano::ZERO => {
+                drop(permit.send(Queued::of(&record, waiting, None)));
+            }
+            room => match self.shared.defer(room, |former| Queued::of(&record, waiting, former)) {
                 Some((Room::Database(permit), queued)) => drop(permit.send(queued)),
                 Some((Room::Journal(journal, slot), queued)) => {
                     self.shared.defer_more(Room::Journal(Arc::clone(&journal), slot), queued);
@@ -267,10 +269,11 @@ pub(crate) struct Queued {
 }
 
 impl Queued {
-    fn of(record: &RequestRecord, waiting: Waiting) -> Self {
+    fn of(record: &RequestRecord, waiting: Waiting, former: Option<&Self>) -> Self {
         let Waiting { has_written_intent, expects_mark, reply } = waiting;
         let place = Place { organization: record.organization, request: record.id };
-        Self { rows: Rows::of_record(record), place, has_written_intent, expects_mark, reply }
+        let rows = Rows::of_record(record, former.map(|queued| &queued.rows));
+        Self { rows, place, has_written_intent, expects_mark, reply }
     }
 
     /// One that is durable in the journal, so nobody waits for it here; `former` is the one before it in its group.

@@ -95,9 +95,11 @@ impl Shared {
         self.intents.lock().open.remove(&request).is_some_and(|open| open.is_written)
     }
 
-    /// Keeps a record for the next group. When many wait, one is given back to be sent: it wakes the writer.
-    pub(super) fn defer(&self, room: Room, queued: Queued) -> Option<(Room, Queued)> {
+    /// Keeps a record for the next group, made beside the one before it. When many wait, one is given back to be sent: it
+    /// wakes the writer.
+    pub(super) fn defer(&self, room: Room, make: impl FnOnce(Option<&Queued>) -> Queued) -> Option<(Room, Queued)> {
         let mut deferred = self.deferred.lock();
+        let queued = make(deferred.last().map(|(_, former)| former));
         if deferred.len() >= DEFERRED {
             return Some((room, queued));
         }

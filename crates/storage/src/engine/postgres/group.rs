@@ -6,7 +6,7 @@
 use crate::engine::Batch;
 use crate::error::Error;
 use crate::leases::account_of;
-use crate::record::{filter_columns, meter_columns};
+use crate::record::{cell_of, filter_columns, meter_columns};
 use claviger_domain::id::SeatId;
 use claviger_domain::meter::Meter;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -68,8 +68,8 @@ pub(crate) async fn write(connection: &mut PgConnection, seat: SeatId, batch: &B
         .bind(records.iter().map(|row| &*row.outcome).collect::<Vec<_>>())
         .bind(records.iter().map(|row| row.charge).collect::<Vec<_>>())
         .bind(records.iter().map(|row| &*row.delivery).collect::<Vec<_>>());
-    for index in 0..Meter::ALL.len() {
-        query = query.bind(records.iter().map(|row| row.meters.get(index).copied().flatten()).collect::<Vec<_>>());
+    for meter in Meter::ALL {
+        query = query.bind(records.iter().map(|row| cell_of(&row.meters, *meter)).collect::<Vec<_>>());
     }
     query.bind(records.iter().map(|row| row.body.as_slice()).collect::<Vec<_>>()).execute(connection).await?;
     Ok(())

@@ -42,8 +42,10 @@ pub(crate) const ACT_CONNECTIONS: u32 = 3;
 /// Connections for polls and for looking at the other nodes' polls.
 const RENEWAL_CONNECTIONS: u32 = 2;
 
-/// Reports may take this long; decisions have the session's two seconds.
-pub(crate) const REPORT_PATIENCE: &str = "SET LOCAL statement_timeout = '30s'";
+/// Reports may take this long, and compute while the server has nothing more to send: they only read, so nobody waits for
+/// what they hold. Decisions have the session's two seconds and its one.
+pub(crate) const REPORT_PATIENCE: &str = "SELECT set_config('statement_timeout', '30s', true), \
+    set_config('idle_in_transaction_session_timeout', '30s', true)";
 
 /// Former sessions that are still ended; older ones have long ended.
 const FORMER: usize = 8;

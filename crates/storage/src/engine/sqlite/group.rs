@@ -9,7 +9,8 @@ use crate::cells::Cells as _;
 use crate::engine::Batch;
 use crate::error::Error;
 use crate::journal::Position;
-use crate::record::{AbsorbRow, RecordRow, filter_columns, meter_columns};
+use crate::record::{AbsorbRow, RecordRow, cell_of, filter_columns, meter_columns};
+use claviger_domain::meter::Meter;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
@@ -210,11 +211,8 @@ fn bind_absorbed<'q>(mut query: SqliteQuery<'q>, absorbed: &[&AbsorbRow], size: 
 
 /// The meters that any of these records has, one bit each.
 fn meters_of(records: &[&RecordRow]) -> u32 {
-    let of_one = |record: &&RecordRow| {
-        let bits = record.meters.iter().zip(0_u32..).filter(|(quantity, _)| quantity.is_some());
-        bits.fold(0_u32, |mask, (_, bit)| mask | 1_u32.wrapping_shl(bit))
-    };
-    records.iter().map(of_one).fold(0, |all, mask| all | mask)
+    let meters = records.iter().flat_map(|record| record.meters.iter());
+    meters.fold(0_u32, |mask, (meter, _)| mask | 1_u32.wrapping_shl(meter as u32))
 }
 
 /// Whether the meter in this place of the list is one of a mask.
@@ -241,8 +239,8 @@ fn bind_records<'q>(
             .bind(row.map(|row| Arc::clone(&row.outcome)))
             .bind(row.map(|row| row.charge))
             .bind(row.map(|row| Arc::clone(&row.delivery)));
-        for place in (0..meter_columns().len()).filter(|place| has_meter(shape.meters, *place)) {
-            query = query.bind(row.and_then(|row| row.meters.get(place).copied().flatten()));
+        for meter in Meter::ALL.iter().filter(|meter| has_meter(shape.meters, **meter as usize)) {
+            query = query.bind(row.and_then(|row| cell_of(&row.meters, *meter)));
         }
         query = query.bind(numbers.get(index).copied().flatten()).bind(row.map(|row| row.body.as_slice()));
     }
