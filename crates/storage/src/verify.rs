@@ -317,7 +317,9 @@ impl Check {
     /// A charge in the row of its request: what its columns say follows from its body.
     fn charge<R: Cells>(&self, row: &R) -> Result<Result<(), String>, Error> {
         let bytes = row.bytes_or_none("body")?.unwrap_or_default();
-        let Some(Body { columns, .. }) = Body::read(&bytes) else { return Ok(Err("its body does not read".to_owned())) };
+        let Some(Body { columns, .. }) = Body::read(&bytes) else {
+            return Ok(Err("its body does not read".to_owned()));
+        };
         let is_same = row.text("id")? == *columns.id.text() && row.text("org_id")? == *columns.organization.text();
         if !is_same {
             return Ok(Err("its body is another request's".to_owned()));

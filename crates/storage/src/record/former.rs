@@ -100,4 +100,3 @@ pub(super) fn read<R: Cells>(row: &R) -> Result<RequestRecord, Error> {
         id: parse("request.id", &id)?,
     })
 }
-

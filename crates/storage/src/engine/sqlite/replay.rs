@@ -79,7 +79,12 @@ impl Writer {
         let mut pending: BTreeSet<RequestId> = pending.split(',').filter_map(|id| id.parse().ok()).collect();
         pending.retain(|request| !marked.contains(request));
         for step in steps {
-            let awaited = step.charges.iter().map(|body| &body.columns).filter(|columns| columns.expects_mark()).map(|columns| columns.id);
+            let awaited = step
+                .charges
+                .iter()
+                .map(|body| &body.columns)
+                .filter(|columns| columns.expects_mark())
+                .map(|columns| columns.id);
             pending.extend(awaited.filter(|request| !marked.contains(request)));
             let ids: Vec<String> = pending.iter().map(ToString::to_string).collect();
             let news = News { undelivered: step.undelivered, pending: Some(ids.join(",")), ..News::default() };
