@@ -123,13 +123,13 @@ mod tests {
         let mark =
             Mark { organization: OrganizationId::from_u128(5), request: RequestId::from_u128(6), is_delivered: true };
         enum Put {
-            Record(RequestRecord),
+            Record(Box<RequestRecord>),
             Mark(Mark),
         }
         let puts = [
-            Put::Record(record(false)),
+            Put::Record(Box::new(record(false))),
             Put::Mark(mark),
-            Put::Record(record(true)),
+            Put::Record(Box::new(record(true))),
             Put::Mark(Mark { is_delivered: false, ..mark }),
         ];
         let mut payload = Vec::new();
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(items.len(), puts.len());
         for (item, put) in items.iter().zip(&puts) {
             match (item, put) {
-                (Item::Charge(body), Put::Record(record)) => assert_eq!(body.record(), *record),
+                (Item::Charge(body), Put::Record(record)) => assert_eq!(body.record(), **record),
                 (Item::Mark(read), Put::Mark(mark)) => assert_eq!(read, mark),
                 _ => panic!("{item:?}"),
             }

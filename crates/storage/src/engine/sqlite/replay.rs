@@ -63,7 +63,7 @@ pub(crate) async fn open_journal(
 /// A frame's charges, and the answers that left no last piece as far as their records come with it or came before.
 struct Step<'a> {
     position: Position,
-    charges: Vec<Box<Body<'a>>>,
+    charges: Vec<Body<'a>>,
     undelivered: Vec<Place>,
 }
 
@@ -123,7 +123,7 @@ fn steps(unflushed: &[Unflushed]) -> Result<(Vec<Step<'_>>, HashSet<RequestId>),
             match item {
                 Item::Charge(body) => {
                     place_of.insert(body.columns.id, index);
-                    step.charges.push(body);
+                    step.charges.push(*body);
                 }
                 Item::Mark(mark) => {
                     marked.insert(mark.request);
