@@ -115,6 +115,11 @@ impl<A: Send + Sync> FromRequestParts<Call<A>> for Query {
     }
 }
 
+/// A captured piece of a path as it was meant: clients escape what could end a piece, such as the slash in a model's id.
+pub(crate) fn unescaped(piece: &str) -> Option<String> {
+    decoded(&piece.replace('+', "%2B"))
+}
+
 /// `+` is a space, `%XX` a byte; `None` for a broken escape or text that is not UTF-8.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -143,6 +148,13 @@ mod tests {
         assert_eq!(query.list("models"), ["a/b", "c", "d"]);
         assert_eq!(query.text("x").ok().flatten().as_deref(), Some("1 2"));
         assert!(query.finish().is_ok());
+    }
+
+    #[test]
+    fn a_piece_of_a_path_is_read_as_it_was_meant() {
+        assert_eq!(unescaped("acme%2Fchat+1%3Afree").as_deref(), Some("acme/chat+1:free"));
+        assert_eq!(unescaped("*").as_deref(), Some("*"));
+        assert_eq!((unescaped("%F"), unescaped("%ff")), (None, None));
     }
 
     #[test]

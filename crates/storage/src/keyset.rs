@@ -50,6 +50,17 @@ pub(crate) const fn of(table: &'static str, select: &'static str, filter: &'stat
     }
 }
 
+/// Values of one list of a filter; more would be a query of their own.
+const LIST_MAX: usize = 20;
+
+/// A list as one text, `,a,b,`, so that one SQL text serves both engines: a column is in it if taking `,column,` out with
+/// REPLACE changes it. Ids, words and addresses have no comma. `None` = an empty list, which does not filter.
+pub(crate) fn spread(list: &[String]) -> Option<String> {
+    let values: Vec<&str> =
+        list.iter().map(String::as_str).filter(|value| !value.contains(',')).take(LIST_MAX).collect();
+    (!list.is_empty()).then(|| format!(",{},", values.join(",")))
+}
+
 /// Where the asked page begins. `None` = the cursor names no row.
 pub(crate) async fn start(
     linked: &mut impl Linked,

@@ -10,7 +10,7 @@ use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::key_row::{self, key_columns, with_secrets};
 use crate::keys::{self, ChangeKeyOutcome, change};
-use crate::keyset::{Column, List, walked};
+use crate::keyset::{self, Column, List, walked};
 use crate::notices::{self, NewMail};
 use crate::page::{Page, PageRequest};
 use crate::people::{self, NewUser};
@@ -61,7 +61,8 @@ const MEMBERS: List = List {
     tenant: Some(Column("m", "org_id")),
     at: Column("m", "created_at"),
     id: Column("m", "user_id"),
-    filter: "",
+    filter: "AND (CAST($5 AS TEXT) IS NULL \
+        OR REPLACE(CAST($5 AS TEXT), ',' || u.email || ',', '') <> CAST($5 AS TEXT))",
 };
 
 /// A member with the person behind it.
@@ -173,12 +174,18 @@ impl Store {
         .await
     }
 
-    /// The members of an organization, newest first unless asked otherwise. `None` = unknown cursor.
+    /// The members of an organization, newest first unless asked otherwise; of these addresses only, if there are any, of
+    /// which the first twenty count. `None` = unknown cursor.
     ///
     /// # Errors
     /// Those of reading.
-    pub async fn list_members(&self, scope: TenantScope, page: &PageRequest) -> Result<Option<Page<Member>>, Error> {
-        walked!(self, MEMBERS, Some(scope.0.to_string()), page, member)
+    pub async fn list_members(
+        &self,
+        scope: TenantScope,
+        emails: &[String],
+        page: &PageRequest,
+    ) -> Result<Option<Page<Member>>, Error> {
+        walked!(self, MEMBERS, Some(scope.0.to_string()), page, member, keyset::spread(emails))
     }
 
     /// One member.

@@ -35,6 +35,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::passkeys::STATEMENTS,
         crate::people::STATEMENTS,
         crate::organizations::STATEMENTS,
+        crate::owners::STATEMENTS,
         crate::peppers::STATEMENTS,
         crate::prices::STATEMENTS,
         crate::rate_limits::STATEMENTS,

@@ -24,7 +24,9 @@ pub(crate) async fn handler(
     query.finish()?;
     let agent = found(&call).await?;
     call.actor.require_own(Permission::KeysCreate, false)?;
-    let name = Name::parse(&fields.required_text("name")?).map_err(|code| Refusal::from(code).about("name"))?;
+    // OpenAI's clients need not name it: then it is called like its agent.
+    let name = fields.text("name")?.unwrap_or_else(|| agent.name.clone());
+    let name = Name::parse(&name).map_err(|code| Refusal::from(code).about("name"))?;
     let expires_at = expiry(&mut fields, call.now)?.or_none();
     fields.finish(&["id", "object", "value", "created_at"])?;
     if agent.ended_at.is_some() {

@@ -11,5 +11,6 @@ use axum::extract::State;
 pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> Result<Json<KeyObject>, Refusal> {
     query.finish()?;
     let key = find(&call).await?;
-    Ok(Json(KeyObject::new(&key, call.now.wall)))
+    let owners = call.control.store().describe_owners(call.actor.scope(), key.owner.into_iter()).await?;
+    Ok(Json(KeyObject::new(&key, call.now.wall).with_owner(owners.first())))
 }

@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use claviger_domain::error::Code;
 use claviger_domain::id::EnvironmentId;
-use claviger_domain::key::Class;
+use claviger_domain::key::{Class, Key};
 use claviger_storage::KeyFilter;
 use std::time::Duration;
 
@@ -22,20 +22,24 @@ pub(crate) async fn handler(
 ) -> Result<Json<List<KeyObject>>, Refusal> {
     let page = query.page()?;
     let mut filter = read(&mut query, &call)?;
-    // OpenAI's filter. Every key here belongs to the organization itself, so its access is never inactive.
-    let access = query.text("owner_project_access")?;
+    filter.has_owner_here = match query.text("owner_project_access")?.as_deref() {
+        None | Some("any") => None,
+        Some("active") => Some(true),
+        Some("inactive") => Some(false),
+        Some(_) => return Err(Refusal::invalid("owner_project_access", "'active', 'inactive' or 'any'")),
+    };
     query.finish()?;
     if let Some(environment) = fixed_environment(&call).await? {
         filter.environment = Some(environment);
     }
-    match access.as_deref() {
-        None | Some("active" | "any") => {}
-        Some("inactive") => return Ok(Json(List::empty())),
-        Some(_) => return Err(Refusal::invalid("owner_project_access", "'active', 'inactive' or 'any'")),
-    }
-    let found = call.control.store().list_keys(call.actor.scope(), &filter, &page).await?;
-    let found = found.ok_or(Code::InvalidCursor)?;
-    Ok(Json(List::of(found, |key| key.id.to_string(), |key| KeyObject::new(key, call.now.wall))))
+    let (store, scope) = (call.control.store(), call.actor.scope());
+    let found = store.list_keys(scope, &filter, &page).await?.ok_or(Code::InvalidCursor)?;
+    let owners = store.describe_owners(scope, found.data.iter().filter_map(|key| key.owner)).await?;
+    let show = |key: &Key| {
+        let owner = owners.iter().find(|owner| Some(owner.owner) == key.owner);
+        KeyObject::new(key, call.now.wall).with_owner(owner)
+    };
+    Ok(Json(List::of(found, |key| key.id.to_string(), show)))
 }
 
 fn read(query: &mut Query, call: &Call<Member>) -> Result<KeyFilter, Refusal> {
@@ -85,6 +89,7 @@ fn read(query: &mut Query, call: &Call<Member>) -> Result<KeyFilter, Refusal> {
         environment,
         source_tag: query.text("source_tag")?,
         search: query.text("q")?,
+        has_owner_here: None,
         now: call.now.wall,
     })
 }

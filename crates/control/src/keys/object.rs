@@ -5,7 +5,9 @@
 use claviger_domain::key::{
     Class, EndReason, Key, Limits, Owner, Restrictions, StateChange, StoredSecret, is_safe_to_end,
 };
+use claviger_domain::right::Role;
 use claviger_domain::time::Timestamp;
+use claviger_storage::KeyOwner;
 use serde::Serialize;
 
 const DAY: i64 = 24 * 3600;
@@ -49,10 +51,25 @@ struct LimitsObject {
     budgets: [(); 0],
 }
 
+/// OpenAI's members, where the owner was looked up, beside the id that is always there.
 #[derive(Serialize)]
 struct OwnerObject {
     r#type: &'static str,
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<OwnerDetails>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_account: Option<OwnerDetails>,
+}
+
+#[derive(Serialize)]
+struct OwnerDetails {
+    id: String,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    role: &'static str,
+    created_at: i64,
 }
 
 #[derive(Serialize)]
@@ -141,6 +158,27 @@ impl KeyObject {
     }
 }
 
+impl KeyObject {
+    /// Tells who the owner is, and whether they are still here.
+    pub(crate) fn with_owner(mut self, of: Option<&KeyOwner>) -> Self {
+        if let (Some(owner), Some(of)) = (self.owner.as_mut(), of) {
+            let details = OwnerDetails {
+                id: of.owner.to_string(),
+                name: of.name.clone(),
+                email: of.email.clone(),
+                role: of.role.map_or("none", Role::name),
+                created_at: of.created_at.seconds(),
+            };
+            match of.owner {
+                Owner::User(_) => owner.user = Some(details),
+                Owner::Agent(_) => owner.service_account = Some(details),
+            }
+            self.owner_project_access = Some(if of.is_here { "active" } else { "inactive" });
+        }
+        self
+    }
+}
+
 impl SecretObject {
     fn new(key: &Key, secret: &StoredSecret, now: Timestamp) -> Self {
         Self {
@@ -171,7 +209,7 @@ impl OwnerObject {
             Owner::User(_) => "user",
             Owner::Agent(_) => "service_account",
         };
-        Self { r#type: kind, id: owner.to_string() }
+        Self { r#type: kind, id: owner.to_string(), user: None, service_account: None }
     }
 }
 

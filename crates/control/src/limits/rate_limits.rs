@@ -8,7 +8,7 @@ use crate::authorize::Member;
 use crate::body::Fields;
 use crate::confirmation::narrowed;
 use crate::page::List;
-use crate::query::Query;
+use crate::query::{Query, unescaped};
 use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
@@ -99,7 +99,7 @@ pub(crate) async fn set(
 ) -> Result<Json<Confirmed>, Refusal> {
     query.finish()?;
     let place = place(&call)?;
-    let model = call.matched.captured("model").unwrap_or_default().to_owned();
+    let model = call.matched.captured("model").and_then(unescaped).ok_or_else(Refusal::not_found)?;
     if model != ALL_MODELS && !matches!(model.parse(), Ok(ModelPattern::Exact(_))) {
         return Err(Refusal::not_found());
     }

@@ -1,4 +1,4 @@
-//! List members: every role.
+//! List members: every role. OpenAI's filter by address is there, too.
 
 use super::MemberObject;
 use crate::authorize::Member;
@@ -15,7 +15,9 @@ pub(crate) async fn handler(
     mut query: Query,
 ) -> Result<Json<List<MemberObject>>, Refusal> {
     let page = query.page()?;
+    let emails: Vec<String> = query.list("emails").iter().map(|email| email.to_lowercase()).collect();
     query.finish()?;
-    let found = call.control.store().list_members(call.actor.scope(), &page).await?.ok_or(Code::InvalidCursor)?;
+    let found = call.control.store().list_members(call.actor.scope(), &emails, &page).await?;
+    let found = found.ok_or(Code::InvalidCursor)?;
     Ok(Json(List::of(found, |member| member.user.id.to_string(), MemberObject::new)))
 }

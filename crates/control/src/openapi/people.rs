@@ -55,6 +55,14 @@ const PAGE: &[Field] = &[
     may("order", Shape::Word(&["asc", "desc"])),
 ];
 
+const ASK_MEMBERS: &[Field] = &[
+    may("limit", Shape::Whole),
+    may("after", Shape::Text),
+    may("before", Shape::Text),
+    may("order", Shape::Word(&["asc", "desc"])),
+    may("emails", Shape::Many(&Shape::Text)),
+];
+
 const ROLE: Shape = Shape::Word(&["owner", "admin", "developer", "billing", "viewer"]);
 
 pub(super) const DONE: Object = object("Done", &[must("object", Shape::Text), must("status", Shape::Text)]);
@@ -287,7 +295,7 @@ pub(super) fn describe(operation: Operation) -> Description {
         O::CreateHandover => {
             of("Leave a sealed text for a member, for 24 hours.", Reply::One(&HANDOVER)).taking(&SEALED)
         }
-        O::ListMembers => of("List members.", Reply::List(&MEMBER)).asking(PAGE),
+        O::ListMembers => of("List members.", Reply::List(&MEMBER)).asking(ASK_MEMBERS),
         O::GetMember => of("Read one member.", Reply::One(&MEMBER)),
         O::UpdateMember => of("Give a member another role.", Reply::One(&MEMBER)).taking(&NEW_ROLE),
         O::RemoveMember => of("Remove a member.", Reply::One(&MEMBER_DELETED)),

@@ -4,15 +4,13 @@ use super::hash;
 use crate::cells::{Cells, corrupt};
 use crate::door::both;
 use crate::error::Error;
+use crate::keyset;
 use crate::page::{Page, PageRequest};
 use crate::store::Store;
 use claviger_domain::audit::{Action, AuditRecord, Chain, Personal};
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::Timestamp;
 use sqlx::AssertSqlSafe;
-
-/// Values of one list of a filter; more would be a query of their own.
-const LIST_MAX: usize = 20;
 
 /// One record as it was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +85,7 @@ impl Store {
         };
         let actions: Vec<String> = filter.actions.iter().map(|action| action.name().to_owned()).collect();
         let lists = [&actions, &filter.actors, &filter.targets, &filter.environments, &filter.actor_emails]
-            .map(|list| spread(list));
+            .map(|list| keyset::spread(list));
         let sql = AssertSqlSafe(list_text(walk.is_ascending));
         let rows = both!(&mut reader, c => {
             let mut query = sqlx::query(sql)
@@ -125,13 +123,6 @@ pub(crate) fn built() -> Vec<(&'static str, String)> {
         ("audit list descending", list_text(false)),
         ("audit find", FIND_SEQ.to_owned()),
     ]
-}
-
-/// Ids and words have no comma, so a list is one text: `,a,b,`. One SQL text serves both engines.
-fn spread(list: &[String]) -> Option<String> {
-    let values: Vec<&str> =
-        list.iter().map(String::as_str).filter(|value| !value.contains(',')).take(LIST_MAX).collect();
-    (!list.is_empty()).then(|| format!(",{},", values.join(",")))
 }
 
 fn list_text(is_ascending: bool) -> String {

@@ -35,6 +35,8 @@ pub struct KeyFilter {
     pub expiring_before: Option<Timestamp>,
     /// Only keys whose newest secret was made before this.
     pub older_than: Option<Timestamp>,
+    /// Only keys whose owner is here, or only those whose owner has left or ended.
+    pub has_owner_here: Option<bool>,
     /// When expiry is judged.
     pub now: Timestamp,
 }
@@ -52,6 +54,7 @@ impl Default for KeyFilter {
             unused_since: None,
             expiring_before: None,
             older_than: None,
+            has_owner_here: None,
             now: Timestamp::default(),
         }
     }
@@ -106,6 +109,7 @@ impl Store {
                 .bind(filter.expiring_before.map(|at| at.0))
                 .bind(filter.older_than.map(|at| at.0))
                 .bind(filter.search.as_deref().filter(|text| text.len() == 4).map(|text| format!("%{}", like(text))))
+                .bind(filter.has_owner_here)
                 .fetch_all(c)
                 .await?;
             keys(&rows)?
@@ -143,6 +147,9 @@ fn list_text(is_ascending: bool) -> String {
          AND (CAST($18 AS BIGINT) IS NULL OR a.expires_at < CAST($18 AS BIGINT)) \
          AND (CAST($19 AS BIGINT) IS NULL OR NOT EXISTS (SELECT 1 FROM secret o WHERE o.key_id = a.id \
               AND o.created_at >= CAST($19 AS BIGINT))) \
+         AND (CAST($21 AS BOOLEAN) IS NULL OR CAST($21 AS BOOLEAN) = (a.owner IS NULL \
+              OR EXISTS (SELECT 1 FROM membership m WHERE m.org_id = $1 AND m.user_id = a.owner) \
+              OR EXISTS (SELECT 1 FROM agent g WHERE g.org_id = $1 AND g.id = a.owner AND g.state = 'active'))) \
          ORDER BY a.created_at {order}, a.id {order} LIMIT CAST($4 AS BIGINT)) k {} \
          ORDER BY k.created_at {order}, k.id {order}, s.number DESC",
         key_columns!(),

@@ -142,12 +142,16 @@ async fn a_role_is_given_and_sessions_end(engine: Engine) {
     assert!(store.remove_member(neighbour, bob, keep(), &by()).await.unwrap().is_none());
     assert!(store.find_member(neighbour, bob).await.unwrap().is_none());
     let page = PageRequest { limit: 1, ..PageRequest::default() };
-    let first = store.list_members(world.scope, &page).await.unwrap().unwrap();
+    let first = store.list_members(world.scope, &[], &page).await.unwrap().unwrap();
     assert_eq!((first.data[0].user.id, first.has_more), (bob, true));
+    let named = [first.data[0].user.email.to_string(), "nobody@example.org".to_owned()];
+    let whole = PageRequest { limit: 100, ..PageRequest::default() };
+    let named_of = store.list_members(world.scope, &named, &whole).await.unwrap().unwrap();
+    assert_eq!(named_of.data.iter().map(|member| member.user.id).collect::<Vec<_>>(), [bob]);
     let rest = PageRequest { after: Some(bob.to_string()), ..page };
-    let rest_of = store.list_members(world.scope, &rest).await.unwrap().unwrap();
+    let rest_of = store.list_members(world.scope, &[], &rest).await.unwrap().unwrap();
     assert_eq!(rest_of.data.iter().map(|member| member.user.id).collect::<Vec<_>>(), [ann]);
-    assert!(store.list_members(neighbour, &rest).await.unwrap().is_none(), "a foreign cursor");
+    assert!(store.list_members(neighbour, &[], &rest).await.unwrap().is_none(), "a foreign cursor");
 }
 
 async fn the_last_owner_stays(engine: Engine) {

@@ -190,6 +190,19 @@ async fn an_agent_is_made_with_its_key_and_ends_with_it(engine: Engine) {
     let owner = Owner::Agent(made.id);
     assert_eq!(store.role_of_owner(scope, owner).await.unwrap(), Some(Role::Developer));
     assert_eq!(store.role_of_owner(other, owner).await.unwrap(), None);
+    let stranger = Owner::User(claviger_domain::id::UserId::from_u128(4711));
+    let described = async |scope| {
+        let owners = store.describe_owners(scope, [owner, stranger, owner].into_iter()).await.unwrap();
+        owners.into_iter().map(|owner| (owner.name, owner.role, owner.is_here)).collect::<Vec<_>>()
+    };
+    assert_eq!(described(scope).await, [("robot".to_owned(), Some(Role::Developer), true)]);
+    assert_eq!(described(other).await, []);
+    let owned = async |is_here| {
+        let filter = KeyFilter { owner: Some(owner), has_owner_here: Some(is_here), ..KeyFilter::default() };
+        let filter = KeyFilter { states: vec!["active", "revoked"], now: START, ..filter };
+        store.list_keys(scope, &filter, &page).await.unwrap().unwrap().data.len()
+    };
+    assert_eq!((owned(true).await, owned(false).await), (1, 0));
 
     let name = Some("drone".to_owned());
     assert_eq!(store.update_agent(other, made.id, name.clone(), None, None, &by()).await.unwrap(), Edited::Unknown);
@@ -203,6 +216,8 @@ async fn an_agent_is_made_with_its_key_and_ends_with_it(engine: Engine) {
     let key = store.find_key(scope, key.id).await.unwrap().unwrap();
     assert_eq!(key.state.at(START, key.expires_at).name(), "revoked");
     assert_eq!(store.role_of_owner(scope, owner).await.unwrap(), None);
+    assert_eq!(described(scope).await, [("drone".to_owned(), None, false)]);
+    assert_eq!((owned(true).await, owned(false).await), (0, 1));
     assert_eq!(store.update_agent(scope, made.id, None, Some(None), None, &by()).await.unwrap(), Edited::Refused);
     assert_eq!(store.page_agents(scope, None, &page).await.unwrap().unwrap().data, vec![]);
     assert_eq!(store.verify_audit().await.unwrap().faults, vec![]);
