@@ -10,6 +10,7 @@
 
 #[cfg(feature = "bugs")]
 pub mod bugs;
+mod body;
 pub mod content_type;
 pub mod dialect;
 pub mod error_body;

@@ -4,9 +4,10 @@ use super::fields::{BODY, Fields, Reading};
 use super::reply;
 use super::stream::ChatStream;
 use super::tools::{self, Removal};
+use crate::body::{ModelName, flag, invalid, missing, number};
 use crate::dialect::habits;
 use crate::inference::{AnswerStream, Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
-use crate::scan::{Kind, Value, plain_integer, quote_into, scan_strict};
+use crate::scan::{Kind, Value, scan_strict};
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
 use claviger_domain::error::{Code, PublicError};
@@ -17,8 +18,7 @@ use claviger_domain::settlement::Estimate;
 /// A chat request whose body broke no rule of W48 and asks for nothing that W49 refuses whatever the model.
 #[derive(Debug)]
 pub struct ChatAsk {
-    /// The model as the caller named it: 1 to 256 bytes without control characters.
-    pub model: String,
+    pub(super) model: ModelName,
     /// Whether the answer is asked for as a stream.
     pub is_stream: bool,
     /// Whether the caller wants usage on the stream (W10).
@@ -32,8 +32,6 @@ pub struct ChatAsk {
     pub(super) removal: Option<Box<Removal>>,
     /// Whether the caller wants usage on every chunk, an extension of vLLM.
     pub(super) wants_running_usage: bool,
-    /// The model as JSON, as it stands in every reply (W8).
-    pub(super) model_json: Bytes,
 }
 
 impl ChatAsk {
@@ -45,12 +43,10 @@ impl ChatAsk {
         let mut reading = Reading::new(&body);
         scan_strict(&body, &BODY, &mut reading)?;
         let fields = reading.fields;
-        if let Some(name) = fields.forbidden {
-            return Err(PublicError::new(Code::ForbiddenParameter).about(name));
-        }
-        let (model, model_json) = model(&fields, &body)?;
+        fields.shared.check()?;
+        let model = fields.shared.model(&body)?;
         check_messages(&fields)?;
-        let is_stream = flag(fields.stream, "stream")?;
+        let is_stream = fields.shared.is_stream()?;
         if let Some(options) = fields.stream_options
             && !matches!(options.kind, Kind::Object { .. } | Kind::Null)
         {
@@ -74,7 +70,6 @@ impl ChatAsk {
             fields,
             removal,
             wants_running_usage,
-            model_json,
             body,
         })
     }
@@ -82,7 +77,7 @@ impl ChatAsk {
 
 impl Ask for ChatAsk {
     fn model(&self) -> &str {
-        &self.model
+        &self.model.id
     }
 
     fn is_stream(&self) -> bool {
@@ -111,12 +106,9 @@ impl Ask for ChatAsk {
 
     /// W49: fields that say where or how the engine runs the request, and media that the server would have to fetch.
     fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError> {
-        let habits = habits(dialect);
-        if let Some(name) = self.fields.engine.filter(|_| habits.refuses_engine_fields) {
-            return Err(PublicError::new(Code::ForbiddenParameter).about(name));
-        }
+        self.fields.shared.check_dialect(dialect)?;
         match &self.fields.remote_media {
-            Some(path) if habits.is_media_data_only => Err(PublicError::with_message(
+            Some(path) if habits(dialect).is_media_data_only => Err(PublicError::with_message(
                 Code::InvalidValue,
                 "This model takes media as data: URLs only. Send the bytes themselves, base64-encoded.",
             )
@@ -134,8 +126,7 @@ impl Ask for ChatAsk {
     }
 
     fn simulation(&self) -> Option<Bytes> {
-        let value = self.fields.simulation?;
-        Some(self.body.slice(value.span()))
+        self.fields.shared.simulation(&self.body)
     }
 
     fn read_reply(&self, body: Bytes, dialect: Dialect) -> Result<Reply, UpstreamFault> {
@@ -147,39 +138,9 @@ impl Ask for ChatAsk {
     }
 }
 
-/// The model, and how it stands in JSON.
-fn model(fields: &Fields, body: &Bytes) -> Result<(String, Bytes), PublicError> {
-    let Some(value) = fields.model else {
-        return Err(PublicError::with_message(Code::MissingRequiredParameter, "Missing required parameter: 'model'.")
-            .about("model"));
-    };
-    let model = value
-        .text(body)
-        .map(|text| text.to_text())
-        .filter(|model| !model.is_empty() && model.len() <= limits::MODEL_ID_BYTES)
-        .filter(|model| !has_control(model))
-        .ok_or_else(|| PublicError::new(Code::InvalidModel).about("model"))?;
-    if value.kind == (Kind::Text { is_escaped: false }) {
-        return Ok((model, body.slice(value.span())));
-    }
-    let mut json = Vec::with_capacity(model.len() + 2);
-    quote_into(&mut json, &model);
-    Ok((model, json.into()))
-}
-
-fn has_control(text: &str) -> bool {
-    match text.is_ascii() {
-        true => text.bytes().any(|byte| byte.is_ascii_control()),
-        false => text.contains(char::is_control),
-    }
-}
-
 fn check_messages(fields: &Fields) -> Result<(), PublicError> {
     match fields.messages {
-        None => {
-            Err(PublicError::with_message(Code::MissingRequiredParameter, "Missing required parameter: 'messages'.")
-                .about("messages"))
-        }
+        None => Err(missing("messages")),
         Some(Value { kind: Kind::List { .. }, .. }) => match fields.odd_message {
             Some(number) => Err(invalid(&format!("messages[{number}]"), "an object")),
             None => Ok(()),
@@ -212,27 +173,4 @@ fn check_cost(fields: &Fields, body: &[u8], is_best_of_above: bool) -> Result<()
         return unpriced("prediction");
     }
     Ok(())
-}
-
-/// A boolean; absent and `null` are false, as SDKs send it.
-fn flag(value: Option<Value>, param: &str) -> Result<bool, PublicError> {
-    match value.map(|value| value.kind) {
-        None | Some(Kind::Null) => Ok(false),
-        Some(Kind::Bool(flag)) => Ok(flag),
-        Some(_) => Err(invalid(param, "true or false")),
-    }
-}
-
-/// A plain integer from 1 to `max`; absent and `null` are none.
-fn number(value: Option<Value>, body: &[u8], param: &str, max: u64) -> Result<Option<u64>, PublicError> {
-    let Some(value) = value.filter(|value| value.kind != Kind::Null) else { return Ok(None) };
-    plain_integer(value.raw(body))
-        .filter(|number| (1..=max).contains(number))
-        .map(Some)
-        .ok_or_else(|| invalid(param, &format!("a whole number from 1 to {max}, without quotes or exponent")))
-}
-
-fn invalid(param: &str, expected: &str) -> PublicError {
-    PublicError::with_message(Code::InvalidValue, format!("Invalid value for '{param}': expected {expected}."))
-        .about(param)
 }

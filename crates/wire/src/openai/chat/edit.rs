@@ -2,27 +2,19 @@
 //! W49). Slices of the body and insertions; nothing is rebuilt, and only short bodies are copied.
 
 use super::ask::ChatAsk;
+use crate::body;
 use crate::dialect::{Habits, habits};
 use crate::inference::Edits;
-use crate::scan::{Kind, Value, plain_integer, quote_into};
+use crate::scan::{Kind, Value, plain_integer};
 use crate::splice::Splice;
 use bytes::Bytes;
-
-/// An edited body of up to this many bytes is copied into one piece: that takes less time than sending three does.
-const COPIED_BYTES: usize = 4096;
 
 impl ChatAsk {
     /// The body for a target, in pieces; their lengths add up to its Content-Length.
     pub(super) fn upstream_body(&self, edits: &Edits<'_>) -> Vec<Bytes> {
         let habits = habits(edits.dialect);
         let mut splice = Splice::new();
-        if let Some(model) = self.fields.model
-            && !model.text(&self.body).is_some_and(|text| text.is_raw(edits.upstream_model))
-        {
-            let mut name = Vec::with_capacity(edits.upstream_model.len() + 2);
-            quote_into(&mut name, edits.upstream_model);
-            splice.replace(model.span(), name);
-        }
+        self.fields.shared.rename_model(&self.body, edits.upstream_model, &mut splice);
         if let Some(limit) = edits.output_limit {
             self.limit_output(limit, habits, &mut splice);
         }
@@ -32,7 +24,7 @@ impl ChatAsk {
         if let Some(removal) = &self.removal {
             removal.edit(&mut splice);
         }
-        if self.body.len() <= COPIED_BYTES { vec![splice.apply_whole(&self.body)] } else { splice.apply(&self.body) }
+        body::pieces(&self.body, splice)
     }
 
     fn limit_output(&self, limit: u64, habits: &Habits, splice: &mut Splice) {
@@ -54,7 +46,7 @@ impl ChatAsk {
         match own {
             // Inserting beside the `null` would make the key twice.
             Some(null) => splice.replace(null.span(), limit.to_string()),
-            None => splice.insert(self.inside(), format!("\"{}\":{limit},", habits.limit_field)),
+            None => splice.insert(self.fields.shared.inside(), format!("\"{}\":{limit},", habits.limit_field)),
         }
     }
 
@@ -67,7 +59,7 @@ impl ChatAsk {
             (r#""stream_options":{"include_usage":true},"#, r#"{"include_usage":true}"#)
         };
         match self.fields.stream_options {
-            None => splice.insert(self.inside(), member),
+            None => splice.insert(self.fields.shared.inside(), member),
             Some(value @ Value { kind: Kind::Object { is_empty: false }, .. }) => {
                 let inside = value.start() + 1;
                 set_true(self.fields.include_usage, "include_usage", inside, splice);
@@ -77,11 +69,6 @@ impl ChatAsk {
             }
             Some(value) => splice.replace(value.span(), options),
         }
-    }
-
-    /// Behind the opening brace. The body has a member, `model`, so what is inserted there ends in a comma.
-    fn inside(&self) -> usize {
-        self.fields.body.map_or(0, |body| body.start() + 1)
     }
 }
 

@@ -1,12 +1,12 @@
 //! What is read of a chat request, as one table, and what a scan of it collects. What the values may be is `ask.rs`'s.
 
+use crate::body::{Shared, SharedFields, body_fields};
 use crate::scan::{Field, Kind, Place, Sink, Value};
 
 /// Every value of a request that is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
-    Body,
-    Model,
+    Shared(Shared),
     Messages,
     Message,
     MessageAudio,
@@ -15,7 +15,6 @@ pub(super) enum Tag {
     PartKind,
     PartText,
     Url,
-    Stream,
     StreamOptions,
     IncludeUsage,
     RunningUsage,
@@ -34,19 +33,6 @@ pub(super) enum Tag {
     WebSearch,
     Prediction,
     Template,
-    Simulation,
-    /// Says where the request goes: refused for every provider (W49).
-    Forbidden(&'static str),
-    /// Says where or how the engine runs the request: refused for self-hosted dialects (W49).
-    Engine(&'static str),
-}
-
-const fn forbidden(name: &'static str) -> Field<Tag> {
-    Field::leaf(name, Tag::Forbidden(name))
-}
-
-const fn engine(name: &'static str) -> Field<Tag> {
-    Field::leaf(name, Tag::Engine(name))
 }
 
 /// A member that is only reserved, so that nothing may fold to it.
@@ -94,11 +80,9 @@ const TOOL_CHOICE: &[Field<Tag>] =
 const ALLOWED_TOOLS: &[Field<Tag>] = &[list("tools", None, &ALLOWED_TOOL)];
 
 /// The top of a chat request.
-pub(super) static BODY: Place<Tag> = Place::new(Some(Tag::Body), BODY_FIELDS, None);
-const BODY_FIELDS: &[Field<Tag>] = &[
-    Field::leaf("model", Tag::Model),
+pub(super) static BODY: Place<Tag> = Place::new(Some(Tag::Shared(Shared::Body)), BODY_FIELDS, None);
+const BODY_FIELDS: &[Field<Tag>] = body_fields!(Tag::Shared;
     list("messages", Some(Tag::Messages), &MESSAGE),
-    Field::leaf("stream", Tag::Stream),
     object(
         "stream_options",
         Some(Tag::StreamOptions),
@@ -117,27 +101,7 @@ const BODY_FIELDS: &[Field<Tag>] = &[
     Field::leaf("prediction", Tag::Prediction),
     // vLLM renders the prompt by it: a loop makes tokens without bytes.
     Field::leaf("chat_template", Tag::Template),
-    Field::leaf("sim", Tag::Simulation),
-    forbidden("api_base"),
-    forbidden("base_url"),
-    forbidden("api_key"),
-    forbidden("extra_headers"),
-    forbidden("custom_llm_provider"),
-    engine("priority"),
-    engine("kv_transfer_params"),
-    engine("bootstrap_host"),
-    engine("bootstrap_port"),
-    engine("bootstrap_room"),
-    engine("bootstrap_pair_key"),
-    engine("routed_dp_rank"),
-    engine("data_parallel_rank"),
-    engine("disagg_prefill_dp_rank"),
-    engine("lora_path"),
-    engine("custom_logit_processor"),
-    engine("session_params"),
-    engine("rid"),
-    engine("request_id"),
-];
+);
 
 /// A tool as it was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -149,10 +113,8 @@ pub(super) struct Tool {
 /// The values of one request.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
-    pub(super) body: Option<Value>,
-    pub(super) model: Option<Value>,
+    pub(super) shared: SharedFields,
     pub(super) messages: Option<Value>,
-    pub(super) stream: Option<Value>,
     pub(super) stream_options: Option<Value>,
     pub(super) include_usage: Option<Value>,
     pub(super) running_usage: Option<Value>,
@@ -170,9 +132,6 @@ pub(super) struct Fields {
     pub(super) service_tier: Option<Value>,
     pub(super) web_search: Option<Value>,
     pub(super) prediction: Option<Value>,
-    pub(super) simulation: Option<Value>,
-    pub(super) forbidden: Option<&'static str>,
-    pub(super) engine: Option<&'static str>,
     pub(super) message_count: u64,
     /// The first element of `messages` that is not an object.
     pub(super) odd_message: Option<u64>,
@@ -242,8 +201,7 @@ impl Sink<Tag> for Reading<'_> {
     fn found(&mut self, tag: Tag, value: Value) {
         let fields = &mut self.fields;
         match tag {
-            Tag::Body => fields.body = Some(value),
-            Tag::Model => fields.model = Some(value),
+            Tag::Shared(tag) => fields.shared.take(tag, value),
             Tag::Messages => fields.messages = Some(value),
             Tag::Message => self.end_message(value),
             Tag::MessageAudio | Tag::Template => fields.has_media |= value.kind != Kind::Null,
@@ -258,7 +216,6 @@ impl Sink<Tag> for Reading<'_> {
                 let scheme = value.text(self.document).map(|text| text.resolved());
                 self.part_url_is_remote |= scheme.is_some_and(|url| !is_data_url(&url));
             }
-            Tag::Stream => fields.stream = Some(value),
             Tag::StreamOptions => fields.stream_options = Some(value),
             Tag::IncludeUsage => fields.include_usage = Some(value),
             Tag::RunningUsage => fields.running_usage = Some(value),
@@ -279,9 +236,6 @@ impl Sink<Tag> for Reading<'_> {
             Tag::ServiceTier => fields.service_tier = Some(value),
             Tag::WebSearch => fields.web_search = Some(value),
             Tag::Prediction => fields.prediction = Some(value),
-            Tag::Simulation => fields.simulation = Some(value),
-            Tag::Forbidden(name) => fields.forbidden = fields.forbidden.or(Some(name)),
-            Tag::Engine(name) => fields.engine = fields.engine.or(Some(name)),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn read(body: Bytes, ask: &ChatAsk, dialect: Dialect) -> Result<Reply
         return Err(UpstreamFault::unreadable("The answer has no choices."));
     }
     let mut splice = Splice::new();
-    answer.edit(&ask.model_json, &mut splice);
+    answer.edit(&ask.model.json, &mut splice);
     let has_content = answer.content_chunks > 0;
     Ok(Reply {
         usage: answer.figures.usage(dialect, UsageSource::UpstreamFinal, has_content),

@@ -45,7 +45,7 @@ impl ChatStream {
     pub fn new(ask: &ChatAsk, dialect: Dialect) -> Self {
         Self {
             dialect,
-            model_json: ask.model_json.clone(),
+            model_json: ask.model.json.clone(),
             wants_usage: ask.wants_usage,
             wants_running_usage: ask.wants_usage && ask.wants_running_usage,
             choices: u32::try_from(ask.choices).unwrap_or(u32::MAX),

@@ -64,14 +64,14 @@ fn row_46_the_model() {
     }
     let model = "a".repeat(256);
     let body = format!(r#"{{"model":"{model}","messages":[]}}"#);
-    assert_eq!(ChatAsk::parse(body.into()).unwrap().model, model);
+    assert_eq!(ChatAsk::parse(body.into()).unwrap().model(), model);
 }
 
 #[test]
 fn row_47_any_other_text_is_a_model_name_and_stays_byte_exact() {
     for model in ["meta-llama/Llama-3.1-8B-Instruct", "u-8105f7322477/test", "../x", "a#b", "a?x", "A ", "a\u{2011}b"] {
         let body = format!(r#"{{"model":"{model}","messages":[]}}"#);
-        assert_eq!(ChatAsk::parse(body.into()).unwrap().model, model);
+        assert_eq!(ChatAsk::parse(body.into()).unwrap().model(), model);
     }
 }
 
