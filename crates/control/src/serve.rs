@@ -445,6 +445,7 @@ handlers! {
     }
     elsewhere {
         ChatCompletions;
+        Embeddings;
         ListModels;
         GetModel;
         GetOwnKey;

@@ -28,6 +28,8 @@ pub const JSON_DEPTH: usize = 64;
 pub const JSON_VALUES: usize = 1_000_000;
 /// Bytes of a model id.
 pub const MODEL_ID_BYTES: usize = 256;
+/// Numbers of a vector that may be asked for; the widest hosted models of 2025 make 8,192.
+pub const EMBEDDING_DIMENSIONS: u64 = 65_536;
 /// Choices asked for in one request; each multiplies the hold.
 pub const CHOICES: u64 = 128;
 

@@ -153,8 +153,7 @@ impl Open {
     /// A new try: the state of a former one is forgotten, its attempt stays listed.
     pub(crate) fn begin(&mut self, target: Target, conversation: Conversation, now: Instant) {
         self.node.metrics.upstream_calls.fetch_add(1, Ordering::Relaxed);
-        let ask = &self.admitted.ask;
-        self.stream = ask.is_stream().then(|| ask.stream(target.provider.dialect));
+        self.stream = self.admitted.ask.stream(target.provider.dialect);
         self.reader = SseReader::new();
         self.total_deadline = now.checked_add(target.provider.timeouts.total).unwrap_or(now);
         self.heard_at = now;

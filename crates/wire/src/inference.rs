@@ -5,6 +5,7 @@
 //! pipeline knows no endpoint by name. Prices, holds and sockets are not known here.
 
 use crate::openai::chat::ChatAsk;
+use crate::openai::embeddings::EmbeddingsAsk;
 use crate::sse::Frame;
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
@@ -51,13 +52,19 @@ pub trait Ask: fmt::Debug + Send + Sync {
     fn model(&self) -> &str;
 
     /// Whether the answer is asked for as a stream of events.
-    fn is_stream(&self) -> bool;
+    fn is_stream(&self) -> bool {
+        false
+    }
 
     /// Answers asked for at once, 1 to [`claviger_domain::limits::CHOICES`].
-    fn choices(&self) -> u64;
+    fn choices(&self) -> u64 {
+        1
+    }
 
     /// The most output tokens that an answer may have, if the caller says so.
-    fn output_limit(&self) -> Option<u64>;
+    fn output_limit(&self) -> Option<u64> {
+        None
+    }
 
     /// Bytes of the request that are kept until it is over.
     fn body_bytes(&self) -> usize;
@@ -94,8 +101,10 @@ pub trait Ask: fmt::Debug + Send + Sync {
     /// [`UpstreamFault`]: it is none. Another target may answer.
     fn read_reply(&self, body: Bytes, dialect: Dialect) -> Result<Reply, UpstreamFault>;
 
-    /// The start of a stream that answers this.
-    fn stream(&self, dialect: Dialect) -> Box<dyn AnswerStream>;
+    /// The start of the stream that answers this, if one is asked for.
+    fn stream(&self, _dialect: Dialect) -> Option<Box<dyn AnswerStream>> {
+        None
+    }
 }
 
 /// Reads the body of an inference request.
@@ -105,6 +114,7 @@ pub trait Ask: fmt::Debug + Send + Sync {
 pub fn parse(operation: Operation, body: Bytes) -> Result<Box<dyn Ask>, PublicError> {
     match operation {
         Operation::ChatCompletions => Ok(Box::new(ChatAsk::parse(body)?)),
+        Operation::Embeddings => Ok(Box::new(EmbeddingsAsk::parse(body)?)),
         // The table of rows sends no other operation here.
         _ => Err(Code::InternalError.into()),
     }

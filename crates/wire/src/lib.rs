@@ -8,9 +8,9 @@
 )]
 #![deny(missing_docs)]
 
+mod body;
 #[cfg(feature = "bugs")]
 pub mod bugs;
-mod body;
 pub mod content_type;
 pub mod dialect;
 pub mod error_body;

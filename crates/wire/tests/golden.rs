@@ -127,7 +127,7 @@ impl Case {
 
     /// What the data plane does with a stream, without its clocks and holds.
     fn relay(&self, ask: &dyn Ask, pieces: impl IntoIterator<Item = Bytes>) -> (String, String) {
-        let (mut reader, mut stream) = (SseReader::new(), ask.stream(self.dialect));
+        let (mut reader, mut stream) = (SseReader::new(), ask.stream(self.dialect).expect("a stream"));
         let (mut reply, mut outcome, mut fault) = (Vec::new(), removed(ask), None);
         let (mut usage, mut content) = (None, Content { bytes: 0, chunks: 0 });
         let mut take = |stream: &mut dyn AnswerStream, frame| {

@@ -7,8 +7,8 @@ use super::quantity::duration;
 use super::typed::{Model as TypedModel, Provider as TypedProvider, Target as TypedTarget};
 use super::{Invalid, read_secret};
 use claviger_domain::catalog::{Catalog, Dialect, Model, Pricing, Provider, Target, Timeouts};
-use claviger_domain::endpoint::EndpointName;
-use claviger_wire::simulator::MODELS;
+use claviger_domain::endpoint::{EndpointName, Operation};
+use claviger_wire::simulator::{MODELS, serves};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,21 +176,20 @@ fn tiers(
     typed.tiers.iter().map(|tier| tier.iter().map(target).collect()).collect()
 }
 
+/// What a model can serve at all: the endpoints that a model answers.
 fn endpoints(typed: &[String]) -> Result<Vec<EndpointName>, String> {
-    let chat = EndpointName::ChatCompletions;
     if typed.is_empty() {
-        return Ok(vec![chat]);
+        return Ok(vec![EndpointName::ChatCompletions]);
     }
-    typed
-        .iter()
-        .map(|name| {
-            if name == chat.name() {
-                Ok(chat)
-            } else {
-                Err(format!("endpoint `{name}` does not exist; `{}` does", chat.name()))
-            }
+    let inference = || Operation::ALL.iter().filter(|operation| operation.is_inference());
+    let known: Vec<EndpointName> = inference().filter_map(|operation| operation.endpoint()).collect();
+    let find = |name: &String| {
+        known.iter().copied().find(|endpoint| endpoint.name() == name).ok_or_else(|| {
+            let names: Vec<String> = known.iter().map(|endpoint| format!("`{}`", endpoint.name())).collect();
+            format!("endpoint `{name}` does not exist; these do: {}", names.join(", "))
         })
-        .collect()
+    };
+    typed.iter().map(find).collect()
 }
 
 fn simulated(id: &str, provider: &Arc<Provider>) -> Model {
@@ -199,7 +198,7 @@ fn simulated(id: &str, provider: &Arc<Provider>) -> Model {
         created_seconds: OFFERED_SINCE,
         owned_by: SIMULATOR.to_owned(),
         tiers: vec![vec![Target { provider: provider.clone(), upstream_model: id.to_owned(), weight: 1 }]],
-        endpoints: vec![EndpointName::ChatCompletions],
+        endpoints: serves(id).to_vec(),
         context_tokens: Some(131_072),
         output_tokens_max: Some(claviger_domain::limits::SIMULATED_TOKENS),
         pricing: Pricing::Free,

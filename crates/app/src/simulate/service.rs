@@ -95,27 +95,30 @@ impl Simulator {
                 return simulator::refuse_credential(self.shape, presented.is_none());
             }
         }
-        let decoded;
-        let endpoint = match (method, self.endpoint(path)) {
-            (&Method::POST, Some("chat/completions")) => SimEndpoint::Chat,
-            (&Method::GET | &Method::HEAD, Some("models")) => SimEndpoint::Models,
-            (&Method::GET | &Method::HEAD, Some(tail)) if tail.starts_with("models/") => {
-                decoded = percent_decoded(tail.trim_start_matches("models/"));
-                SimEndpoint::Model(&decoded)
-            }
-            _ => return simulator::refuse_path(self.shape, method.as_str(), path),
+        let mut decoded = String::new();
+        let Some(endpoint) = self.endpoint(method, path, &mut decoded) else {
+            return simulator::refuse_path(self.shape, method.as_str(), path);
         };
         let mode = self.rules.mode_of(path, headers, body);
         let standalone = Some(Standalone { mode: mode.as_ref(), headers, context_tokens: self.context_tokens });
         simulator::simulate(&SimCall { endpoint, body, request_id: id, shape: self.shape, now_seconds, standalone })
     }
 
-    /// The endpoint's path without its base.
-    fn endpoint<'a>(&self, path: &'a str) -> Option<&'a str> {
+    /// The endpoint that is called; `model` takes the id that a path names.
+    fn endpoint<'a>(&self, method: &Method, path: &str, model: &'a mut String) -> Option<SimEndpoint<'a>> {
         let bare = path.strip_prefix('/')?;
-        match bare.strip_prefix("v1/") {
-            Some(rest) => Some(rest),
-            None => self.shape.serves_bare_paths().then_some(bare),
+        let path = match bare.strip_prefix("v1/") {
+            Some(rest) => rest,
+            None => Some(bare).filter(|_| self.shape.serves_bare_paths())?,
+        };
+        match (method, path) {
+            (&Method::POST, path) => SimEndpoint::posted(path),
+            (&Method::GET | &Method::HEAD, "models") => Some(SimEndpoint::Models),
+            (&Method::GET | &Method::HEAD, tail) => {
+                *model = percent_decoded(tail.strip_prefix("models/")?);
+                Some(SimEndpoint::Model(model))
+            }
+            _ => None,
         }
     }
 }

@@ -29,6 +29,28 @@ const COMPLETION: Object = Object {
     is_open: true,
 };
 
+const EMBEDDINGS: Object = Object {
+    name: "EmbeddingsRequest",
+    fields: &[
+        must("model", Shape::Text),
+        must("input", Shape::Any),
+        may("encoding_format", Shape::Text),
+        may("dimensions", Shape::Whole),
+    ],
+    is_open: true,
+};
+
+const EMBEDDING_LIST: Object = Object {
+    name: "EmbeddingList",
+    fields: &[
+        must("object", Shape::Is("list")),
+        must("data", Shape::Many(&Shape::Any)),
+        must("model", Shape::Text),
+        may("usage", Shape::Any),
+    ],
+    is_open: true,
+};
+
 const MODEL: Object = object(
     "Model",
     &[
@@ -73,6 +95,10 @@ pub(super) fn describe(operation: Operation) -> Description {
         Operation::ChatCompletions => {
             let summary = "Answer a conversation; with `stream` as server-sent events.";
             Description::of(summary, Reply::One(&COMPLETION)).taking(&CHAT)
+        }
+        Operation::Embeddings => {
+            let summary = "Vectors for texts or token ids, as numbers or in base64.";
+            Description::of(summary, Reply::One(&EMBEDDING_LIST)).taking(&EMBEDDINGS)
         }
         Operation::ListModels => Description::of("The models this key may call.", Reply::List(&MODEL)),
         Operation::GetModel => Description::of("One model; its id may hold slashes.", Reply::One(&MODEL)),

@@ -85,7 +85,7 @@ macro_rules! areas {
 
 areas! {
     inference {
-        ChatCompletions ListModels GetModel GetOwnKey GetCredits
+        ChatCompletions Embeddings ListModels GetModel GetOwnKey GetCredits
     }
     limits {
         ListRateLimits SetRateLimit GetModelPermissions SetModelPermissions DeleteModelPermissions

@@ -96,6 +96,7 @@ impl Operation {
     pub const fn endpoint(self) -> Option<EndpointName> {
         Some(match self {
             Self::ChatCompletions => EndpointName::ChatCompletions,
+            Self::Embeddings => EndpointName::Embeddings,
             Self::ListModels | Self::GetModel => EndpointName::Models,
             Self::GetCredits => EndpointName::Credits,
             _ => return None,
@@ -104,13 +105,15 @@ impl Operation {
 
     /// Whether a model answers it: it is admitted, held, metered and charged.
     pub const fn is_inference(self) -> bool {
-        matches!(self, Self::ChatCompletions)
+        matches!(self, Self::ChatCompletions | Self::Embeddings)
     }
 }
 
 operations! {
     /// `POST chat/completions`.
     ChatCompletions = "chat.completions";
+    /// `POST embeddings`.
+    Embeddings = "embeddings";
     /// `GET models`.
     ListModels = "models.list";
     /// `GET models/{id}`.

@@ -3,7 +3,7 @@
 use super::client::Call;
 use super::{Fault, Head, reply};
 use bytes::{Bytes, BytesMut};
-use claviger_wire::simulator::{Ending, Script, Shape, SimCall, SimEndpoint, Step, simulate};
+use claviger_wire::simulator::{Ending, Script, Shape, SimCall, SimEndpoint, Step, refuse_path, simulate};
 use http::{HeaderName, HeaderValue, header};
 use std::pin::Pin;
 use std::time::Duration;
@@ -23,14 +23,17 @@ impl SimulatedConversation {
         for piece in &call.body {
             body.extend_from_slice(piece);
         }
-        let script = simulate(&SimCall {
-            endpoint: SimEndpoint::Chat,
-            body: &body,
-            request_id: call.request_id,
-            shape: Shape::OpenAi,
-            now_seconds: call.now_seconds,
-            standalone: None,
-        });
+        let script = match SimEndpoint::posted(call.path.trim_start_matches("/v1/")) {
+            None => refuse_path(Shape::OpenAi, "POST", call.path),
+            Some(endpoint) => simulate(&SimCall {
+                endpoint,
+                body: &body,
+                request_id: call.request_id,
+                shape: Shape::OpenAi,
+                now_seconds: call.now_seconds,
+                standalone: None,
+            }),
+        };
         Self { script, next: None, timer: None }
     }
 

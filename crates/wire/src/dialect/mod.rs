@@ -14,6 +14,8 @@ mod simulator;
 mod vllm;
 
 use claviger_domain::catalog::Dialect;
+use claviger_domain::endpoint::EndpointName;
+use claviger_domain::error::{Code, PublicError};
 
 pub(crate) use error::read_message;
 pub use error::upstream_error;
@@ -31,6 +33,10 @@ pub(crate) struct Habits {
     pub(crate) is_media_data_only: bool,
     /// Whether a prompt count of 0 means that it was not counted: the prompt came from a cache.
     pub(crate) is_zero_prompt_unknown: bool,
+    /// Whether embeddings are made of token ids too, not of text only (W15).
+    pub(crate) takes_token_ids: bool,
+    /// The endpoints it serves (W51).
+    pub(crate) serves: &'static [EndpointName],
 }
 
 /// What most self-hosted servers have in common.
@@ -40,7 +46,27 @@ const SELF_HOSTED: Habits = Habits {
     refuses_engine_fields: true,
     is_media_data_only: true,
     is_zero_prompt_unknown: false,
+    takes_token_ids: true,
+    serves: &[EndpointName::ChatCompletions, EndpointName::Embeddings],
 };
+
+/// Whether a dialect has an endpoint: what is asked in one is never translated into another.
+///
+/// # Errors
+/// `unsupported_endpoint`, naming the dialects that would.
+pub(crate) fn check_serves(dialect: Dialect, endpoint: EndpointName) -> Result<(), PublicError> {
+    if habits(dialect).serves.contains(&endpoint) {
+        return Ok(());
+    }
+    let serve = Dialect::ALL.iter().filter(|other| habits(**other).serves.contains(&endpoint));
+    let names: Vec<&str> = serve.map(|other| other.name()).collect();
+    let message = format!(
+        "No provider of this model serves the endpoint `{}`; providers of these kinds do: {}.",
+        endpoint.name(),
+        names.join(", ")
+    );
+    Err(PublicError::with_message(Code::UnsupportedEndpoint, message).about("model"))
+}
 
 /// The habits of a dialect.
 pub(crate) const fn habits(dialect: Dialect) -> &'static Habits {

@@ -1,6 +1,7 @@
 //! OpenAI itself. `max_tokens` is refused by its newer models, and usage comes on streams with `include_usage` only.
 
 use super::Habits;
+use claviger_domain::endpoint::EndpointName;
 
 pub(super) const HABITS: Habits = Habits {
     limit_field: "max_completion_tokens",
@@ -8,4 +9,6 @@ pub(super) const HABITS: Habits = Habits {
     refuses_engine_fields: false,
     is_media_data_only: false,
     is_zero_prompt_unknown: false,
+    takes_token_ids: true,
+    serves: &[EndpointName::ChatCompletions, EndpointName::Embeddings],
 };

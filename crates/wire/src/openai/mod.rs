@@ -2,4 +2,5 @@
 //! and how answers are shown to the caller. Providers are not known here, only their dialects' habits.
 
 pub mod chat;
+pub mod embeddings;
 pub mod models;

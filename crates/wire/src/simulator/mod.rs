@@ -8,6 +8,7 @@ mod answer;
 mod ask;
 mod chunks;
 mod damage;
+mod embed;
 mod fault;
 mod knobs;
 mod mode;
@@ -24,7 +25,7 @@ mod whole;
 mod tests;
 
 pub use mode::{EchoPlace, Mode};
-pub use models::MODELS;
+pub use models::{MODELS, serves};
 pub use script::{Ending, Script, Step, Steps};
 pub use shape::Shape;
 
@@ -39,10 +40,23 @@ pub const FINGERPRINT: &str = "sim-1";
 pub enum SimEndpoint<'a> {
     /// `POST chat/completions`.
     Chat,
+    /// `POST embeddings`.
+    Embeddings,
     /// `GET models`.
     Models,
     /// `GET models/{id}`, the id percent-decoded.
     Model(&'a str),
+}
+
+impl SimEndpoint<'static> {
+    /// The endpoint that a body is posted to, by its path without the base.
+    pub fn posted(path: &str) -> Option<Self> {
+        match path {
+            "chat/completions" => Some(Self::Chat),
+            "embeddings" => Some(Self::Embeddings),
+            _ => None,
+        }
+    }
 }
 
 /// One request to the simulator.
@@ -94,6 +108,7 @@ pub fn refuse_path(shape: Shape, method: &str, path: &str) -> Script {
 fn answer_to(call: &SimCall<'_>) -> Result<Script, Fault> {
     match call.endpoint {
         SimEndpoint::Chat => chat(call),
+        SimEndpoint::Embeddings => embed::script(call),
         SimEndpoint::Models => by_rule(call, |_| Ok(models::list(call.shape, call.now_seconds))),
         SimEndpoint::Model(id) => by_rule(call, |_| models::item(call.shape, id, call.now_seconds)),
     }

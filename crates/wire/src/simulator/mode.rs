@@ -41,6 +41,10 @@ pub enum Mode {
         /// Tokens, or bytes, before it.
         after: u64,
     },
+    /// Vectors are lists of numbers, whatever was asked for.
+    FloatOnly {},
+    /// Vectors are base64, whatever was asked for.
+    Base64Only {},
     /// Other waits than the model's.
     Slow {
         /// Milliseconds before the first byte.

@@ -1,17 +1,19 @@
-//! The models of the simulator that serve chat, and the models endpoint of each shape.
+//! The models of the simulator, which endpoints they serve, and the models endpoint of each shape.
 
 use super::fault::Fault;
 use super::script::Script;
 use super::shape::Shape;
 use super::usage::{push_number, push_text};
+use claviger_domain::endpoint::EndpointName;
 
-/// The ids of the models that serve chat, in the order of `wire.md` §8.
+/// The ids of the models, in the order of `wire.md` §8.
 pub const MODELS: &[&str] = &[
     "sim-echo",
     "sim-stream",
     "sim-tools",
     "sim-json",
     "sim-reasoning",
+    "sim-embed",
     "sim-error-429",
     "sim-error-500",
     "sim-error-timeout",
@@ -19,7 +21,18 @@ pub const MODELS: &[&str] = &[
     "sim-error-truncate",
 ];
 
-/// How a model behaves.
+/// The endpoints that a model serves.
+pub fn serves(model: &str) -> &'static [EndpointName] {
+    match model {
+        "sim-embed" => &[EndpointName::Embeddings],
+        "sim-error-429" | "sim-error-500" | "sim-error-timeout" => {
+            &[EndpointName::ChatCompletions, EndpointName::Embeddings]
+        }
+        _ => &[EndpointName::ChatCompletions],
+    }
+}
+
+/// How a chat model behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Echo,
@@ -88,7 +101,9 @@ pub(super) fn item(shape: Shape, id: &str, created: i64) -> Result<Script, Fault
     if shape == Shape::LlamaCpp {
         return Err(Fault::unknown_path(shape, "GET", "/v1/models/"));
     }
-    Kind::of(id)?;
+    if !MODELS.contains(&id) {
+        Kind::of(id)?;
+    }
     let mut out = Vec::with_capacity(256);
     push_item(&mut out, shape, id, created);
     Ok(Script::json(200, shape.json_type(), out))

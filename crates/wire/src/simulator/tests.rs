@@ -54,7 +54,10 @@ impl Played {
 }
 
 fn in_process(body: &str) -> Played {
-    let endpoint = SimEndpoint::Chat;
+    posted(SimEndpoint::Chat, body)
+}
+
+fn posted(endpoint: SimEndpoint<'_>, body: &str) -> Played {
     let call = SimCall {
         endpoint,
         body: body.as_bytes(),
@@ -334,3 +337,23 @@ fn the_answer_depends_on_the_request_alone() {
 
 mod modes;
 mod shapes;
+
+#[test]
+fn a_vector_is_a_function_of_its_input_and_of_length_one() {
+    let vectors = |body: &str| -> Vec<Vec<f64>> {
+        let answer = posted(SimEndpoint::Embeddings, body).json();
+        let of = |item: &Value| serde_json::from_value(item["embedding"].clone()).unwrap();
+        answer["data"].as_array().unwrap().iter().map(of).collect()
+    };
+    let two = vectors(r#"{"model":"sim-embed","input":["Say hello","Say hellp"]}"#);
+    assert_eq!((two.len(), two[0].len()), (2, 64));
+    assert_ne!(two[0], two[1]);
+    for vector in &two {
+        let length = vector.iter().map(|number| number * number).sum::<f64>();
+        assert!((length - 1.0).abs() < 1e-5, "{length}");
+    }
+    assert_eq!(vectors(r#"{"model":"sim-embed","input":"Say hello"}"#)[0], two[0]);
+    let wide = &vectors(r#"{"model":"any","input":[1,22],"dimensions":100}"#)[0];
+    assert_eq!(wide.len(), 100);
+    assert_eq!(wide, &vectors(r#"{"model":"any","input":"1,22","dimensions":100}"#)[0], "ids are their text");
+}

@@ -5,11 +5,12 @@ use super::reply;
 use super::stream::ChatStream;
 use super::tools::{self, Removal};
 use crate::body::{ModelName, flag, invalid, missing, number};
-use crate::dialect::habits;
+use crate::dialect::{check_serves, habits};
 use crate::inference::{AnswerStream, Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
 use crate::scan::{Kind, Value, scan_strict};
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
+use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::limits;
 use claviger_domain::price::Bound;
@@ -106,6 +107,7 @@ impl Ask for ChatAsk {
 
     /// W49: fields that say where or how the engine runs the request, and media that the server would have to fetch.
     fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError> {
+        check_serves(dialect, EndpointName::ChatCompletions)?;
         self.fields.shared.check_dialect(dialect)?;
         match &self.fields.remote_media {
             Some(path) if habits(dialect).is_media_data_only => Err(PublicError::with_message(
@@ -133,8 +135,8 @@ impl Ask for ChatAsk {
         reply::read(body, self, dialect)
     }
 
-    fn stream(&self, dialect: Dialect) -> Box<dyn AnswerStream> {
-        Box::new(ChatStream::new(self, dialect))
+    fn stream(&self, dialect: Dialect) -> Option<Box<dyn AnswerStream>> {
+        self.is_stream.then(|| Box::new(ChatStream::new(self, dialect)) as Box<dyn AnswerStream>)
     }
 }
 
