@@ -83,6 +83,7 @@ const MODELS: &[Model] = &[
     model("glm-4.7", "glm-4.7", &[("input_token", "0.60"), ("output_token", "2.20")]),
     model("paid/echo", "echo", PAID),
     model("paid/stream", "sim-stream", PAID),
+    Model { line: "endpoints = [\"embeddings\"]", ..model("paid/embed", "sim-embed", &[("input_token", "1")]) },
     model("paid/request", "echo", &[("request", "0.0000001")]),
     Model { line: "free = true", ..model("free/echo", "echo", &[]) },
     Model { line: "free = true", ..model("free/stream", "sim-stream", &[]) },
