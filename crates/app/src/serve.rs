@@ -11,7 +11,9 @@ use crate::socket::LocalDoor;
 use anyhow::Context as _;
 use claviger_control::{AwaitRights, Awaited, Control, ControlBody, Origin};
 use claviger_domain::endpoint::Match;
+use claviger_domain::error::PublicError;
 use claviger_domain::id::{KeyId, OrganizationId};
+use claviger_domain::key::{Verified, VerifyAsk};
 use claviger_domain::money::Nano;
 use claviger_domain::revocation::Epoch;
 use claviger_domain::secret::Secret;
@@ -302,6 +304,18 @@ impl AwaitRights for OtherNodes {
     fn running(&self, _key: KeyId) -> u64 {
         0
     }
+
+    fn has_foreign_keys(&self) -> bool {
+        true
+    }
+
+    fn self_service(&self, _key: KeyId) -> Result<(), PublicError> {
+        Ok(())
+    }
+
+    fn verify(&self, _ask: &VerifyAsk<'_>) -> Result<Verified, PublicError> {
+        Err(claviger_control::no_node())
+    }
 }
 
 /// The node of this process, as the other rooms see it.
@@ -322,6 +336,18 @@ impl AwaitRights for ThisNode {
 
     fn running(&self, key: KeyId) -> u64 {
         self.0.running(key)
+    }
+
+    fn has_foreign_keys(&self) -> bool {
+        self.0.has_foreign_keys()
+    }
+
+    fn self_service(&self, key: KeyId) -> Result<(), PublicError> {
+        self.0.self_service(key)
+    }
+
+    fn verify(&self, ask: &VerifyAsk<'_>) -> Result<Verified, PublicError> {
+        self.0.verify(ask)
     }
 }
 

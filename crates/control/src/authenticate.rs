@@ -3,20 +3,21 @@
 //! What they may do is not decided here.
 
 use crate::leaks;
+use crate::presented::{self, Presented, UNKNOWN};
 use crate::respond::Refusal;
 use crate::serve::{Control, Origin};
 use crate::session::{self, LiveSession};
 use claviger_domain::address::{ClientAddress, check_lists};
 use claviger_domain::audit::{Actor, Attribution};
-use claviger_domain::credential::{self, Presented};
+use claviger_domain::credential;
 use claviger_domain::endpoint::{Authentication, Row};
 use claviger_domain::error::Code;
 use claviger_domain::id::RequestId;
 use claviger_domain::key::{
-    Class, Key, KeyState, KeyText, Prefixes, StoredSecret, mask, told_of_ended_secret, told_of_old_secret,
+    Class, Key, KeyState, Prefixes, StoredSecret, mask, told_of_ended_secret, told_of_old_secret,
 };
 use claviger_domain::limits;
-use claviger_domain::secret::Digest;
+use claviger_domain::notice::NoticeKind;
 use claviger_domain::tenancy::{Lifetime, Organization, OrganizationState};
 use claviger_domain::time::{Now, Timestamp};
 use claviger_storage::SecretUse;
@@ -52,9 +53,6 @@ pub(crate) enum Caller {
         attribution: Attribution,
     },
 }
-
-/// Unknown, wrong secret: the same bytes for the same work.
-const UNKNOWN: &str = "No key of this server matches it.";
 
 /// Decides who calls, in the order of `keys.md` §2.1.
 pub(crate) async fn authenticate(
@@ -97,21 +95,14 @@ pub(crate) async fn authenticate(
     if accepted == Authentication::Session {
         return Err(Code::SessionRequired.into());
     }
-    let text = presented(headers)?;
+    let text = presented_text(headers)?;
     let prefixes = &control.settings().prefixes;
-    let parsed =
-        KeyText::parse(text, prefixes).map_err(|diagnosis| incorrect(text, prefixes, &diagnosis.sentence()))?;
-    let unknown = || incorrect(text, prefixes, UNKNOWN);
-    let Some((key, organization)) = control.store().find_presented_key(parsed.id).await? else {
-        // A miss does the work of a hit, so that the time says nothing.
-        let _ = control.pepper()?.digest(text).matches(&Digest::from_bytes([0; 32]));
-        return Err(unknown());
-    };
-    let found = matching_secret(control, &key, text);
-    if key.is_canary && found.is_some() {
-        leaks::alarms::canary(control, &key, row.path, signed(Actor::Nobody, String::new()));
+    let found = presented::find(control, text).await?;
+    let Presented { key, secret, organization } = found.map_err(|sentence| incorrect(text, prefixes, &sentence))?;
+    if key.is_canary {
+        leaks::alarms::raise(control, NoticeKind::CanaryHit, &key, row.path, signed(Actor::Nobody, String::new()));
+        return Err(incorrect(text, prefixes, UNKNOWN));
     }
-    let Some(secret) = found.filter(|_| !key.is_canary) else { return Err(unknown()) };
     check_state(&key, &secret, organization.policy.lifetime, now.wall).map_err(|(code, reason)| {
         Refusal::because(code, format!("Incorrect API key provided: {}. {reason}", mask(text, prefixes)))
     })?;
@@ -179,27 +170,18 @@ async fn stamp(control: &Control, key: &Key, secret: &StoredSecret, now: Timesta
     }
 }
 
-fn presented(headers: &HeaderMap) -> Result<&[u8], Refusal> {
+/// The credential that counts.
+pub(crate) fn presented_text(headers: &HeaderMap) -> Result<&[u8], Refusal> {
     let all = |name: &str| headers.get_all(name).iter().count();
     let first = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
     let x_api_key = "x-api-key";
     let authorization = header::AUTHORIZATION.as_str();
-    let presented = Presented {
+    let presented = credential::Presented {
         x_api_key: first(x_api_key),
         authorization: first(authorization),
         is_repeated: all(x_api_key) > 1 || all(authorization) > 1,
     };
     Ok(credential::choose(&presented)?)
-}
-
-/// The secret of the key that the text is, ended ones included: as many comparisons as there are secrets.
-fn matching_secret(control: &Control, key: &Key, text: &[u8]) -> Option<StoredSecret> {
-    let peppers = &control.settings().peppers;
-    let digests: Vec<(u16, Digest)> = peppers.iter().map(|pepper| (pepper.version, pepper.digest(text))).collect();
-    let is_match = |secret: &StoredSecret| {
-        digests.iter().any(|(version, digest)| *version == secret.pepper_version && secret.digest.matches(digest))
-    };
-    key.secrets.iter().fold(None, |found, secret| if is_match(secret) { Some(secret) } else { found }).cloned()
 }
 
 /// The code and sentence of a state that admits nothing, worst first (`keys.md` §2.1 step 6).
@@ -225,6 +207,7 @@ fn check_state(
     }
 }
 
-fn incorrect(text: &[u8], prefixes: &Prefixes, sentence: &str) -> Refusal {
+/// A text that is no key of this server's.
+pub(crate) fn incorrect(text: &[u8], prefixes: &Prefixes, sentence: &str) -> Refusal {
     Refusal::because(Code::InvalidApiKey, format!("Incorrect API key provided: {}. {sentence}", mask(text, prefixes)))
 }

@@ -34,6 +34,7 @@ pub(crate) struct Member {
     owner: Option<Owner>,
     rights: Rights,
     person: Option<Person>,
+    key: Option<Box<Key>>,
     attribution: Attribution,
 }
 
@@ -106,6 +107,11 @@ impl Member {
     /// Who, for the audit record.
     pub(crate) const fn attribution(&self) -> &Attribution {
         &self.attribution
+    }
+
+    /// The key that calls; people and the operator at this machine are none.
+    pub(crate) fn key(&self) -> Option<&Key> {
+        self.key.as_deref()
     }
 
     /// The only environment whose objects the caller sees; `None` = all of the organization.
@@ -243,6 +249,7 @@ pub(crate) async fn member(
     let mut person = None;
     let mut owner = None;
     let mut rights = Rights::of_member(Role::Owner);
+    let mut calling = None;
     let (organization, standing, attribution) = match caller {
         Caller::Nobody { .. } => return Err(Code::MissingApiKey.into()),
         Caller::LocalOperator { attribution } => {
@@ -257,11 +264,11 @@ pub(crate) async fn member(
             }
             owner = key.owner;
             rights = Rights::of_key(&key);
-            let standing = match (key.class, key.role) {
-                (Class::Admin, Some(role)) => Standing::AdminKey { role, owner: bound(control, &key).await? },
-                (Class::Admin, None) => return Err(Code::AdminKeyRequired.into()),
-                (Class::Inference, _) => Standing::InferenceKey(readable(&key)),
-            };
+            if (key.class, key.role) == (Class::Admin, None) {
+                return Err(Code::AdminKeyRequired.into());
+            }
+            let standing = standing_of(control, &key).await?;
+            calling = Some(key);
             (*organization, standing, attribution)
         }
         Caller::Session { live, attribution } => {
@@ -274,11 +281,20 @@ pub(crate) async fn member(
     };
     let scope = TenantScope(organization.id);
     rights.standing = standing.clone();
-    let member = Member { scope, organization, standing, owner, rights, person, attribution };
+    let member = Member { scope, organization, standing, owner, rights, person, key: calling, attribution };
     if let Some(permission) = row.permission {
         member.require(permission)?;
     }
     Ok(member)
+}
+
+/// What a key stands on, now.
+pub(crate) async fn standing_of(control: &Control, key: &Key) -> Result<Standing, Refusal> {
+    Ok(match (key.class, key.role) {
+        (Class::Admin, Some(role)) => Standing::AdminKey { role, owner: bound(control, key).await? },
+        (Class::Admin, None) => Standing::InferenceKey(Vec::new()),
+        (Class::Inference, _) => Standing::InferenceKey(readable(key)),
+    })
 }
 
 /// Whose role bounds an admin key now.

@@ -129,6 +129,18 @@ impl Fields {
         }
     }
 
+    /// Takes a list of texts, or one text.
+    pub(crate) fn text_or_texts(&mut self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
+        match self.0.remove(name) {
+            Some(Value::String(text)) => Ok(Some(vec![text])),
+            Some(other) => {
+                self.0.insert(name.to_owned(), other);
+                self.texts(name)
+            }
+            None => Ok(None),
+        }
+    }
+
     /// Takes a list of 1 to 50 networks.
     pub(crate) fn networks(&mut self, name: &str) -> Result<Option<Vec<Cidr>>, Refusal> {
         let expected = "a list of 1 to 50 addresses or networks such as '203.0.113.7' or '10.0.0.0/8', or null";

@@ -35,6 +35,7 @@ mod page;
 mod passkeys;
 mod password;
 mod ports;
+mod presented;
 mod query;
 mod registries;
 mod requests;
@@ -54,6 +55,8 @@ pub use jobs::JobStatus;
 pub use leaks::{LeakSettings, ReporterKey};
 pub use mail::Letter;
 pub use openapi::document as openapi_document;
-pub use ports::{AskIssuers, AwaitRights, Awaited, DeliverMail, NoNodes, Question, Told, Unanswered, Undelivered};
+pub use ports::{
+    AskIssuers, AwaitRights, Awaited, DeliverMail, NoNodes, Question, Told, Unanswered, Undelivered, no_node,
+};
 pub use serve::{Control, ControlBody, Origin, Settings};
 pub use settings::{PeopleSettings, SignUp};

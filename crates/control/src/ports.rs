@@ -2,7 +2,9 @@
 
 use crate::mail::Letter;
 use bytes::Bytes;
+use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::{KeyId, NodeId, OrganizationId};
+use claviger_domain::key::{Verified, VerifyAsk};
 use claviger_domain::money::Nano;
 use claviger_domain::revocation::{Epoch, NodeConfirmation};
 use claviger_domain::secret::Secret;
@@ -23,6 +25,21 @@ pub trait AwaitRights: Send + Sync + 'static {
 
     /// Requests of a key that run on this node.
     fn running(&self, key: KeyId) -> u64;
+
+    /// Whether secrets made elsewhere may exist: only then is a text of a foreign shape looked up.
+    fn has_foreign_keys(&self) -> bool;
+
+    /// Takes one of the requests that a key may make about itself.
+    ///
+    /// # Errors
+    /// 429.
+    fn self_service(&self, key: KeyId) -> Result<(), PublicError>;
+
+    /// What a running node says of a key that was presented elsewhere.
+    ///
+    /// # Errors
+    /// 503: there is no node here, or it does not know enough.
+    fn verify(&self, ask: &VerifyAsk<'_>) -> Result<Verified, PublicError>;
 }
 
 /// What came of waiting.
@@ -56,6 +73,23 @@ impl AwaitRights for NoNodes {
     fn running(&self, _key: KeyId) -> u64 {
         0
     }
+
+    fn has_foreign_keys(&self) -> bool {
+        true
+    }
+
+    fn self_service(&self, _key: KeyId) -> Result<(), PublicError> {
+        Ok(())
+    }
+
+    fn verify(&self, _ask: &VerifyAsk<'_>) -> Result<Verified, PublicError> {
+        Err(no_node())
+    }
+}
+
+/// What is judged by a running node cannot be judged without one.
+pub fn no_node() -> PublicError {
+    PublicError::with_message(Code::ServiceUnavailable, "No server runs here, and only a running one can judge a key.")
 }
 
 /// Brings letters to people: the mail server that the operator named.

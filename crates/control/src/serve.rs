@@ -326,6 +326,9 @@ handlers! {
             ReissueKey => keys::rotate::reissue;
             EndSecret => keys::secrets::end;
             ExtendSecret => keys::secrets::extend;
+            LookUpKeys => keys::lookup::handler;
+            VerifyKey => keys::verify::handler;
+            GetOwnKey => keys::own::handler;
             GetConfirmation => confirmation::handler;
             ListRateLimits => limits::rate_limits::list;
             SetRateLimit => limits::rate_limits::set;
@@ -409,6 +412,7 @@ handlers! {
         }
         visitor {
             ReportLeaks => leaks::github::handler;
+            RevokeOwnSecret => keys::self_revoke::handler;
         }
         operator {
             ListOrganizations => organizations::list::handler;
@@ -448,7 +452,6 @@ handlers! {
         Embeddings;
         ListModels;
         GetModel;
-        GetOwnKey;
         GetCredits;
     }
 }

@@ -206,6 +206,10 @@ pub const KEY_LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// Tokens in one report of a secret scanner.
 pub const LEAK_REPORTS: usize = 1000;
+/// Ids and hashes in one look-up of what leaked.
+pub const LOOKUP_TRAILS: usize = 100;
+/// Labels beside one question about a key, as many as Unkey takes.
+pub const VERIFY_TAGS: usize = 20;
 /// Rows in one import: one transaction.
 pub const IMPORT_ROWS: usize = 1000;
 /// Alarms that wait to be told; whoever presents more bait than this is told about already.

@@ -171,6 +171,26 @@ fn find_model(
     (operation, id): (Operation, &str),
     trace: &mut Trace,
 ) -> Result<Arc<Model>, Refusal> {
+    let model = find_permitted_model(node, caller, id, trace)?;
+    if let Some(endpoint) = operation.endpoint()
+        && !model.endpoints.contains(&endpoint)
+    {
+        let message = format!("The model `{id}` does not serve the endpoint `{}`.", endpoint.name());
+        return Err(PublicError::with_message(Code::UnsupportedEndpoint, message).about("model").into());
+    }
+    Ok(model)
+}
+
+/// A priced model that the caller sees and may call, whatever it serves.
+///
+/// # Errors
+/// 404 unseen; 403 not allowed; 400 without a price.
+pub(crate) fn find_permitted_model(
+    node: &Node,
+    caller: &Caller,
+    id: &str,
+    trace: &mut Trace,
+) -> Result<Arc<Model>, Refusal> {
     let catalog = node.catalog.load();
     let Some(model) = catalog.find_model(id) else { return Err(local::model_not_found(node, id)) };
     if caller.key.is_test && !model.is_simulated {
@@ -185,12 +205,6 @@ fn find_model(
     limits::check_model((&caller.key, &caller.tenant), id, model, trace)?;
     if is_unpriced {
         return Err(not_priced(&model.id));
-    }
-    if let Some(endpoint) = operation.endpoint()
-        && !model.endpoints.contains(&endpoint)
-    {
-        let message = format!("The model `{id}` does not serve the endpoint `{}`.", endpoint.name());
-        return Err(PublicError::with_message(Code::UnsupportedEndpoint, message).about("model").into());
     }
     Ok(Arc::clone(model))
 }

@@ -51,6 +51,7 @@ mod socket;
 mod tasks;
 mod treasury;
 mod upstream;
+mod verify;
 mod wallets;
 
 pub use body::{BodyError, PacedBody};

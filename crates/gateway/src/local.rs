@@ -1,4 +1,4 @@
-//! Endpoints answered from this node's memory: the model list, one model, the calling key, its credits.
+//! Endpoints answered from this node's memory: the model list, one model, credits.
 
 use crate::authenticated::{Authenticated, Caller};
 use crate::flow::Flow;
@@ -59,24 +59,6 @@ fn item<'a>(id: &'a str, model: &'a Model) -> ModelItem<'a> {
     ModelItem { id, created_seconds: model.created_seconds, owned_by: &model.owned_by, endpoints: &model.endpoints }
 }
 
-/// The calling key in OpenRouter's shape (W44), as far as limits and budgets exist.
-pub(crate) fn own_key(node: &Node, from: &Authenticated) -> Response<Flow> {
-    let key = &from.caller.key;
-    let body = format!(
-        "{{\"data\":{{\"id\":\"{}\",\"label\":{},\"name\":{},\"state\":\"{}\",\"test\":{},\"environment_id\":\"{}\",\"source_tag\":{},\"expires_at\":{},\"limit\":null,\"limit_remaining\":null,\"limit_reset\":null,\"is_free_tier\":false,\"is_management_key\":{},\"is_provisioning_key\":false}}}}",
-        key.id,
-        quoted(&key.name),
-        quoted(&key.name),
-        key.state(node.wall()).name(),
-        key.is_test,
-        key.environment(),
-        key.source_tag().map_or_else(|| "null".to_owned(), quoted),
-        key.expires_at.map_or_else(|| "null".to_owned(), |at| quoted(&at.rfc3339())),
-        key.class == claviger_domain::key::Class::Admin,
-    );
-    respond::json(Bytes::from(body))
-}
-
 /// The organization's credit (W44): JSON numbers printed from the integers, the exact strings beside them.
 pub(crate) async fn credits(node: &Node, from: &Authenticated) -> Result<Response<Flow>, Refusal> {
     let organization = from.caller.key.organization();
@@ -88,8 +70,4 @@ pub(crate) async fn credits(node: &Node, from: &Authenticated) -> Result<Respons
         wallet.funded, wallet.charged, wallet.balance,
     );
     Ok(respond::json(Bytes::from(body)))
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }

@@ -110,7 +110,6 @@ impl Walk<'_> {
             operation if operation.is_inference() => return self.infer(authenticated, trace).await,
             Operation::ListModels => Ok(local::list_models(self.node, &authenticated)),
             Operation::GetModel => local::find_model(self.node, &authenticated),
-            Operation::GetOwnKey => Ok(local::own_key(self.node, &authenticated)),
             // Boxed: with the database's futures inside, every chat call would move 15 KB more.
             Operation::GetCredits => Box::pin(local::credits(self.node, &authenticated)).await,
             _ => Err(Code::InternalError.into()),

@@ -77,7 +77,7 @@ pub use foreign::{ForeignSource, ForeignTable, read_foreign};
 pub use invites::{AcceptOutcome, Joining, NewInvite};
 pub use keys::{
     Alarm, ChangeKeyOutcome, Changed, CreateKeyOutcome, ImportOutcome, ImportedKey, KeyAct, KeyFilter, LeakDone,
-    SecretUse, Sighting,
+    SecretUse, Sighting, Trail,
 };
 pub use leases::{LeaseGrant, OpenLease};
 pub use ledger::{Grant, InDoubt, Wallet};
@@ -100,5 +100,5 @@ pub use sessions::{GoodToken, NewToken, Replaces};
 pub use setup::{SetUp, SetUpOutcome};
 pub use store::{DatabaseUrl, Engine, Store};
 pub use tenancy::NewOrganization;
-pub use usage::{UsageDimension, UsageQuery, UsageRow};
+pub use usage::{KeySpend, UsageDimension, UsageQuery, UsageRow};
 pub use verify::{LedgerFault, LedgerReport};

@@ -24,6 +24,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::keys::FORGETTING,
         crate::keys::IMPORTS,
         crate::keys::LEAKS,
+        crate::keys::POSSESSION,
         crate::keys::USES,
         crate::keys::WRITES,
         crate::leases::STATEMENTS,
@@ -48,6 +49,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::sessions::STATEMENTS,
         crate::setup::STATEMENTS,
         crate::tenancy::STATEMENTS,
+        crate::usage::STATEMENTS,
         crate::verify::STATEMENTS,
     ];
     let built = [

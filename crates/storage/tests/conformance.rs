@@ -38,6 +38,8 @@ mod outage;
 mod people;
 #[path = "conformance/places.rs"]
 mod places;
+#[path = "conformance/possession.rs"]
+mod possession;
 #[path = "conformance/proxy.rs"]
 mod proxy;
 #[path = "conformance/requests.rs"]

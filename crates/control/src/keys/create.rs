@@ -272,7 +272,7 @@ fn take(ask: &mut Ask, edited: Edit) {
     ask.policy.permissions = edited.permissions.unwrap_or_default();
 }
 
-fn inner(text: &str) -> Result<[u8; 32], Refusal> {
+pub(super) fn inner(text: &str) -> Result<[u8; 32], Refusal> {
     let expected = || Refusal::invalid("sha256", "64 hexadecimal digits");
     let mut inner = [0_u8; 32];
     if text.len() != 64 {

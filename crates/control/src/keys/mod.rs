@@ -6,12 +6,16 @@ pub(crate) mod enable;
 pub(crate) mod get;
 pub(crate) mod import;
 pub(crate) mod list;
+pub(crate) mod lookup;
 mod object;
 pub(crate) mod outcome;
+pub(crate) mod own;
 pub(crate) mod revoke;
 pub(crate) mod rotate;
 pub(crate) mod secrets;
+pub(crate) mod self_revoke;
 pub(crate) mod update;
+pub(crate) mod verify;
 pub(crate) mod writable;
 
 pub(crate) use object::KeyObject;

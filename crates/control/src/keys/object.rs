@@ -43,7 +43,7 @@ pub(crate) struct KeyObject {
 }
 
 #[derive(Serialize)]
-struct LimitsObject {
+pub(super) struct LimitsObject {
     rpm: Option<u32>,
     tpm: Option<u32>,
     concurrency: Option<u32>,
@@ -81,7 +81,7 @@ struct Lists {
 }
 
 #[derive(Serialize)]
-struct PolicyObject {
+pub(super) struct PolicyObject {
     #[serde(flatten)]
     lists: Lists,
     reach: &'static str,
@@ -123,7 +123,6 @@ struct StateChanged {
 impl KeyObject {
     /// The object of a key at an instant.
     pub(crate) fn new(key: &Key, now: Timestamp) -> Self {
-        let Limits { rpm, tpm, concurrency, burst } = key.policy.enforced.limits;
         Self {
             object: "organization.project.api_key",
             id: key.id.to_string(),
@@ -142,12 +141,8 @@ impl KeyObject {
             source_tag: key.source_tag.clone(),
             expires_at: key.expires_at.map(Timestamp::seconds),
             role: key.role.map(claviger_domain::right::Role::name),
-            limits: LimitsObject { rpm, tpm, concurrency, burst, budgets: [] },
-            policy: PolicyObject {
-                lists: Lists::new(&key.policy.enforced),
-                reach: key.policy.reach.name(),
-                permissions: key.policy.permissions.iter().map(|permission| permission.name()).collect(),
-            },
+            limits: LimitsObject::of(key),
+            policy: PolicyObject::of(key),
             shadow: key.policy.shadow.as_deref().map(ShadowObject::new),
             stored_in: key.stored_in.clone(),
             secrets: key.secrets.iter().map(|secret| SecretObject::new(key, secret, now)).collect(),
@@ -176,6 +171,25 @@ impl KeyObject {
             self.owner_project_access = Some(if of.is_here { "active" } else { "inactive" });
         }
         self
+    }
+}
+
+impl LimitsObject {
+    /// A key's own.
+    pub(super) fn of(key: &Key) -> Self {
+        let Limits { rpm, tpm, concurrency, burst } = key.policy.enforced.limits;
+        Self { rpm, tpm, concurrency, burst, budgets: [] }
+    }
+}
+
+impl PolicyObject {
+    /// A key's own.
+    pub(super) fn of(key: &Key) -> Self {
+        Self {
+            lists: Lists::new(&key.policy.enforced),
+            reach: key.policy.reach.name(),
+            permissions: key.policy.permissions.iter().map(|permission| permission.name()).collect(),
+        }
     }
 }
 
@@ -235,7 +249,7 @@ impl ShadowObject {
 }
 
 /// What deserves attention, worst first (`keys.md` §4); only flags whose grounds are kept.
-fn flags(key: &Key, now: Timestamp) -> Vec<&'static str> {
+pub(super) fn flags(key: &Key, now: Timestamp) -> Vec<&'static str> {
     let age = |since: Timestamp| now.seconds().saturating_sub(since.seconds());
     let is_expiring =
         key.expires_at.is_some_and(|at| at > now && at.seconds().saturating_sub(now.seconds()) <= 14 * DAY);

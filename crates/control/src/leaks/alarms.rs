@@ -14,17 +14,17 @@ use claviger_storage::Alarm;
 #[derive(Debug, Default)]
 pub(crate) struct Waiting(Vec<(Alarm, Attribution)>);
 
-/// Notes that a canary was presented.
-pub(crate) fn canary(control: &Control, key: &Key, path: &str, by: Attribution) {
+/// Notes that a canary was presented, or an ended key.
+pub(crate) fn raise(control: &Control, kind: NoticeKind, key: &Key, path: &str, by: Attribution) {
     let alarm = Alarm {
-        kind: NoticeKind::CanaryHit,
+        kind,
         scope: TenantScope(key.organization),
         key: key.id,
         path: path.to_owned(),
         disables_beside: control.leaks().canary_disables,
     };
     let mut waiting = control.leaks().waiting.lock();
-    let is_known = waiting.0.iter().any(|(other, _)| other.key == alarm.key);
+    let is_known = waiting.0.iter().any(|(other, _)| (other.key, other.kind) == (alarm.key, kind));
     if !is_known && waiting.0.len() < limits::ALARMS {
         waiting.0.push((alarm, by));
     }

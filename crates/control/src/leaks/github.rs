@@ -5,6 +5,7 @@
 
 use crate::authorize::Visitor;
 use crate::body::RawBody;
+use crate::presented::{self, Presented};
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::{Call, Control};
@@ -16,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use claviger_domain::audit::Attribution;
 use claviger_domain::error::Code;
 use claviger_domain::id::SecretId;
-use claviger_domain::key::{Key, KeyText};
+use claviger_domain::key::Key;
 use claviger_domain::limits;
 use claviger_domain::tenancy::{Organization, TenantScope};
 use claviger_storage::Sighting;
@@ -65,10 +66,10 @@ pub(crate) async fn handler(
     }
     let mut labels = Vec::with_capacity(reports.len());
     for report in reports {
-        let found = find(&call.control, report.token.as_bytes()).await?;
+        let found = presented::find(&call.control, report.token.as_bytes()).await?.ok();
         let label = if found.is_some() { "true_positive" } else { "false_positive" };
-        if let Some((key, secret, organization)) = found {
-            act(&call.control, &report, &key, secret, &organization, call.actor.attribution()).await?;
+        if let Some(Presented { key, secret, organization }) = found {
+            act(&call.control, &report, &key, secret.id, &organization, call.actor.attribution()).await?;
         }
         labels.push(Label { token_raw: report.token, token_type: report.kind, label });
     }
@@ -81,31 +82,6 @@ fn check_signature(control: &Control, headers: &HeaderMap, body: &[u8]) -> Resul
     let signature = STANDARD.decode(text(SIGNATURE)).map_err(|_| Code::InvalidSignature)?;
     let verified = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &key.point).verify(body, &signature);
     verified.map_err(|_| Code::InvalidSignature.into())
-}
-
-/// Whose key a text is: by the id in it, or by its digest for keys that came from elsewhere.
-async fn find(control: &Control, text: &[u8]) -> Result<Option<(Key, SecretId, Organization)>, Refusal> {
-    let peppers = &control.settings().peppers;
-    let found = match KeyText::parse(text, &control.settings().prefixes) {
-        Ok(parsed) => control.store().find_presented_key(parsed.id).await?,
-        Err(_) if KeyText::may_be_foreign(text) => {
-            let mut found = None;
-            for pepper in peppers {
-                found = match found {
-                    None => control.store().find_key_by_digest(pepper.digest(text)).await?,
-                    some => some,
-                };
-            }
-            found
-        }
-        Err(_) => None,
-    };
-    let Some((key, organization)) = found else { return Ok(None) };
-    let secret = key.secrets.iter().find(|secret| {
-        let pepper = peppers.iter().find(|pepper| pepper.version == secret.pepper_version);
-        pepper.is_some_and(|pepper| pepper.digest(text).matches(&secret.digest))
-    });
-    Ok(secret.map(|secret| secret.id).map(|secret| (key, secret, organization)))
 }
 
 async fn act(

@@ -65,20 +65,6 @@ const MODEL: Object = object(
     ],
 );
 
-const OWN_KEY: Object = Object {
-    name: "OwnKey",
-    fields: &[
-        must("id", Shape::Text),
-        must("label", Shape::Text),
-        must("name", Shape::Text),
-        must("state", Shape::Text),
-        must("test", Shape::Flag),
-        must("environment_id", Shape::Text),
-        must("source_tag", Shape::OrNull(&Shape::Text)),
-    ],
-    is_open: true,
-};
-
 const CREDITS: Object = object(
     "Credits",
     &[
@@ -102,7 +88,6 @@ pub(super) fn describe(operation: Operation) -> Description {
         }
         Operation::ListModels => Description::of("The models this key may call.", Reply::List(&MODEL)),
         Operation::GetModel => Description::of("One model; its id may hold slashes.", Reply::One(&MODEL)),
-        Operation::GetCredits => Description::of("The organization's credit.", Reply::Wrapped(&CREDITS)),
-        _ => Description::of("The calling key itself.", Reply::Wrapped(&OWN_KEY)),
+        _ => Description::of("The organization's credit.", Reply::Wrapped(&CREDITS)),
     }
 }

@@ -30,7 +30,7 @@ const COUNT_OR_NULL: Shape = Shape::OrNull(&Shape::Whole);
 const TIME_OR_NULL: Shape = Shape::OrNull(&Shape::Time);
 const TEXT_OR_NULL: Shape = Shape::OrNull(&Shape::Text);
 
-const LIMITS: Object = object(
+pub(super) const LIMITS: Object = object(
     "KeyLimits",
     &[
         must("rpm", COUNT_OR_NULL),
@@ -41,7 +41,7 @@ const LIMITS: Object = object(
     ],
 );
 
-const POLICY: Object = object(
+pub(super) const POLICY: Object = object(
     "KeyPolicy",
     &[
         must("models", TEXTS_OR_NULL),

@@ -17,6 +17,7 @@ mod nodes;
 mod operator;
 mod organization;
 mod people;
+mod presented;
 mod registries;
 mod shape;
 mod signing_in;
@@ -85,7 +86,7 @@ macro_rules! areas {
 
 areas! {
     inference {
-        ChatCompletions Embeddings ListModels GetModel GetOwnKey GetCredits
+        ChatCompletions Embeddings ListModels GetModel GetCredits
     }
     limits {
         ListRateLimits SetRateLimit GetModelPermissions SetModelPermissions DeleteModelPermissions
@@ -109,6 +110,9 @@ areas! {
     }
     money {
         GetWallet GetUsage GetRequest ListRequests GetReceipt
+    }
+    presented {
+        GetOwnKey RevokeOwnSecret LookUpKeys VerifyKey
     }
     leaks {
         ImportKeys ReportLeaks

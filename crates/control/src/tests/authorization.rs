@@ -39,6 +39,7 @@ const PUBLIC: &[&str] = &[
     "POST /api/invites/accept",
     "POST /api/setup",
     "POST /api/github/secret_scanning",
+    "POST /v1/key/revoke",
 ];
 
 /// Tables that a refusal may touch: when something was last used, and what was denied.

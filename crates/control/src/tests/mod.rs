@@ -9,6 +9,7 @@ mod money;
 mod passkeys;
 mod people;
 mod places;
+mod presented;
 mod setup;
 mod signing_in;
 mod walls;

@@ -26,6 +26,5 @@ pub(super) const ROWS: &[Row] = &[
     inference(Operation::Embeddings, Method::Post, "embeddings", limits::JSON_BODY_BYTES),
     inference(Operation::ListModels, Method::Get, "models", 0),
     inference(Operation::GetModel, Method::Get, "models/{id}", 0),
-    own(Operation::GetOwnKey, "key"),
     own(Operation::GetCredits, "credits"),
 ];

@@ -118,10 +118,16 @@ operations! {
     ListModels = "models.list";
     /// `GET models/{id}`.
     GetModel = "models.get";
-    /// `GET key`: the calling key itself.
-    GetOwnKey = "key.get";
     /// `GET credits`.
     GetCredits = "credits.get";
+    /// The calling key itself.
+    GetOwnKey = "key.get";
+    /// End the secret that is presented.
+    RevokeOwnSecret = "key.revoke";
+    /// Ask whether a presented key is good.
+    VerifyKey = "keys.verify";
+    /// Find own keys by what leaked of them.
+    LookUpKeys = "keys.lookup";
     /// Create a key.
     CreateKey = "keys.create";
     /// List keys.

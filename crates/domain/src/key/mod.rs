@@ -9,6 +9,7 @@ mod policy;
 mod record;
 mod state;
 mod text;
+mod verify;
 
 pub use edit::{Edit, EditedRestrictions, Set};
 pub use life::{
@@ -20,3 +21,4 @@ pub use policy::{Class, InvalidPattern, Limits, ModelPattern, Owner, Policy, Rea
 pub use record::{AtDeadline, EndReason, Key, NewKey, Recipe, StateChange, StoredSecret};
 pub use state::{KeyState, Refused, RevocationReason, StoredState, told_of_ended_secret, told_of_old_secret};
 pub use text::{Diagnosis, InvalidPrefix, KeyText, MintedKey, Prefixes, mask, redacted};
+pub use verify::{KnownKey, Verdict, Verified, VerifyAsk};

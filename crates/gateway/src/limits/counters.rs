@@ -75,6 +75,11 @@ impl Counters {
         entered.is_ok()
     }
 
+    /// Whether there are fewer than `most` in flight.
+    pub(crate) fn has_place(&self, most: u32) -> bool {
+        self.in_flight.load(Ordering::Relaxed) < most
+    }
+
     /// One less in flight.
     pub(crate) fn leave(&self) {
         let _ = self.in_flight.try_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));

@@ -9,9 +9,9 @@ mod places;
 mod refused;
 mod restricted;
 
-pub(crate) use pass::Pass;
+pub(crate) use pass::{Pass, Seen};
 pub(crate) use places::Places;
-pub(crate) use restricted::{check_address, check_endpoint, check_model, client_of, is_callable};
+pub(crate) use restricted::{check_address, check_endpoint, check_endpoint_name, check_model, client_of, is_callable};
 
 use crate::node::Node;
 use crate::respond::Refusal;
@@ -125,11 +125,25 @@ impl Limiters {
 /// # Errors
 /// 429.
 pub(crate) fn enter(node: &Node, key: &KeyEntry, tenant: &Tenant) -> Result<Pass, Refusal> {
+    match subjects(node, key, tenant) {
+        None => Ok(Pass::default()),
+        Some(subjects) => Pass::enter(subjects, node.shared_clock()),
+    }
+}
+
+/// What limits this caller, whatever the model, looked at without taking anything.
+pub(crate) fn look(node: &Node, key: &KeyEntry, tenant: &Tenant) -> Seen {
+    let subjects = subjects(node, key, tenant).unwrap_or_default();
+    Seen::of(&subjects, node.monotonic())
+}
+
+/// `None` = nothing limits it.
+fn subjects(node: &Node, key: &KeyEntry, tenant: &Tenant) -> Option<Vec<Subject>> {
     let policy = key.policy();
     let enforced = node.snapshot.limiters.rates(&policy.enforced.limits);
     let shadow = policy.shadow.as_ref().and_then(|shadow| Rates::of(&shadow.limits));
     if enforced.is_none() && shadow.is_none() && tenant.places.is_none() {
-        return Ok(Pass::default());
+        return None;
     }
     let mut subjects = Vec::new();
     if let Some(rates) = enforced {
@@ -143,7 +157,7 @@ pub(crate) fn enter(node: &Node, key: &KeyEntry, tenant: &Tenant) -> Result<Pass
         let counters = node.snapshot.limiters.counters(key, Part::Shadow, &rates);
         subjects.push(Subject { scope: Scope::Key, model: None, rates, counters, is_shadow: true });
     }
-    Pass::enter(subjects, node.shared_clock())
+    Some(subjects)
 }
 
 /// Takes a request of the limits on one model, and the estimated tokens of everything (step 13).

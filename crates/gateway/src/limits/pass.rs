@@ -164,18 +164,45 @@ impl Pass {
     /// The tightest limits, for the headers of the answer; `None` where nothing limits rates.
     pub(crate) fn shown(&self) -> Option<ShownLimits> {
         let held = self.0.as_ref()?;
-        let now = held.clock.monotonic();
-        let mut shown = ShownLimits::default();
-        for Part { subject, .. } in held.parts.iter().filter(|part| !part.subject.is_shadow) {
-            if let Some(rate) = &subject.rates.requests {
-                shown.requests = tighter(shown.requests, subject.counters.read_requests(rate, now));
-            }
-            if let Some(rate) = &subject.rates.tokens {
-                shown.tokens = tighter(shown.tokens, subject.counters.read_tokens(rate, now));
-            }
-        }
-        (shown.requests.is_some() || shown.tokens.is_some()).then_some(shown)
+        shown(held.parts.iter().map(|part| &part.subject), held.clock.monotonic())
     }
+}
+
+/// What limits a caller, as it stands, nothing taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// The tightest limits; `None` where nothing limits rates.
+    pub(crate) shown: Option<ShownLimits>,
+    /// Whether the next request would be refused.
+    pub(crate) is_exhausted: bool,
+}
+
+impl Seen {
+    /// Of these limits.
+    pub(crate) fn of(subjects: &[Subject], now: Monotonic) -> Self {
+        let is_full = |subject: &Subject| {
+            let most = subject.rates.concurrency.filter(|most| !subject.counters.has_place(*most));
+            let rate = subject.rates.requests;
+            most.is_some() || rate.is_some_and(|rate| subject.counters.read_requests(&rate, now).remaining == 0)
+        };
+        Self {
+            shown: shown(subjects.iter(), now),
+            is_exhausted: subjects.iter().any(|subject| !subject.is_shadow && is_full(subject)),
+        }
+    }
+}
+
+fn shown<'a>(subjects: impl Iterator<Item = &'a Subject>, now: Monotonic) -> Option<ShownLimits> {
+    let mut shown = ShownLimits::default();
+    for subject in subjects.filter(|subject| !subject.is_shadow) {
+        if let Some(rate) = &subject.rates.requests {
+            shown.requests = tighter(shown.requests, subject.counters.read_requests(rate, now));
+        }
+        if let Some(rate) = &subject.rates.tokens {
+            shown.tokens = tighter(shown.tokens, subject.counters.read_tokens(rate, now));
+        }
+    }
+    (shown.requests.is_some() || shown.tokens.is_some()).then_some(shown)
 }
 
 /// Takes a place, if places are limited; `None` = there is none.

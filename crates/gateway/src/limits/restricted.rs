@@ -9,7 +9,7 @@ use crate::respond::{Refusal, Rule};
 use crate::snapshot::{KeyEntry, Tenant};
 use claviger_domain::address::{AddressRefused, Cidr, ClientAddress, check_lists, client_address};
 use claviger_domain::catalog::Model;
-use claviger_domain::endpoint::Operation;
+use claviger_domain::endpoint::{EndpointName, Operation};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::key::Restrictions;
 use claviger_domain::place::matches_any;
@@ -74,8 +74,16 @@ fn address_refused(why: AddressRefused, whose: &'static str, lists: &Restriction
 /// # Errors
 /// 403 `endpoint_not_allowed`.
 pub(crate) fn check_endpoint(key: &KeyEntry, operation: Operation, trace: &mut Trace) -> Result<(), Refusal> {
-    let policy = key.policy();
     let Some(endpoint) = operation.endpoint() else { return Ok(()) };
+    check_endpoint_name(key, endpoint, trace)
+}
+
+/// The same for an endpoint by its name.
+///
+/// # Errors
+/// 403 `endpoint_not_allowed`.
+pub(crate) fn check_endpoint_name(key: &KeyEntry, endpoint: EndpointName, trace: &mut Trace) -> Result<(), Refusal> {
+    let policy = key.policy();
     let allows =
         |restrictions: &Restrictions| restrictions.endpoints.as_ref().is_none_or(|list| list.contains(&endpoint));
     if !allows(&policy.enforced) {

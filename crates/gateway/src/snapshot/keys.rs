@@ -175,7 +175,6 @@ impl KeyEntry {
     }
 
     /// Whose it is.
-    #[expect(dead_code, reason = "a key tells its owner next")]
     pub(crate) fn owner(&self) -> Option<Owner> {
         self.binding.owner
     }
@@ -188,6 +187,11 @@ impl KeyEntry {
     /// What it may do.
     pub(crate) fn policy(&self) -> &Arc<Policy> {
         &self.policy
+    }
+
+    /// Whether it is neither disabled nor revoked.
+    pub(crate) fn is_enabled(&self) -> bool {
+        matches!(self.state, StoredState::Enabled)
     }
 
     /// When it was made, as far as its known secrets tell; never earlier than that.

@@ -164,7 +164,7 @@ async fn disable_beside(tx: &mut Tx<'_>, alarm: &Alarm, place: &str, by: &Attrib
     Ok(())
 }
 
-async fn tell(
+pub(super) async fn tell(
     tx: &mut Tx<'_>,
     kind: NoticeKind,
     key: &Key,

@@ -10,6 +10,7 @@ mod forget;
 mod import;
 mod leaks;
 mod list;
+mod possession;
 mod uses;
 mod write;
 
@@ -19,6 +20,7 @@ pub use import::{ImportOutcome, ImportedKey};
 pub use leaks::{Alarm, LeakDone, Sighting};
 pub use list::KeyFilter;
 pub(crate) use list::built;
+pub use possession::Trail;
 pub use uses::SecretUse;
 
 use crate::audit::record;
@@ -59,6 +61,7 @@ pub(crate) use create::STATEMENTS as CREATION;
 pub(crate) use forget::STATEMENTS as FORGETTING;
 pub(crate) use import::STATEMENTS as IMPORTS;
 pub(crate) use leaks::STATEMENTS as LEAKS;
+pub(crate) use possession::STATEMENTS as POSSESSION;
 pub(crate) use uses::STATEMENTS as USES;
 pub(crate) use write::STATEMENTS as WRITES;
 

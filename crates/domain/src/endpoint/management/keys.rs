@@ -1,6 +1,6 @@
 //! Keys. *project* on this surface is an environment (`decisions.md` §1).
 
-use super::super::row::{Method, Operation, Row};
+use super::super::row::{Authentication, Method, Operation, Row};
 use super::management;
 use crate::right::Permission;
 
@@ -52,4 +52,25 @@ pub(super) const ROWS: &[Row] = &[
         "/v1/organization/projects/{project}/api_keys/{key}",
         Permission::KeysRevoke,
     ),
+    management(Operation::LookUpKeys, Method::Post, "/v1/organization/api_keys/lookup", Permission::KeysLookup),
+    Row {
+        authentication: Authentication::AnyKey,
+        ..management(Operation::VerifyKey, Method::Post, "/v1/keys/verify", Permission::KeysVerify)
+    },
+    own(Operation::GetOwnKey, "/v1/key"),
+    own(Operation::GetOwnKey, "/api/v1/key"),
+    Row {
+        authentication: Authentication::Possession,
+        permission: None,
+        ..management(Operation::RevokeOwnSecret, Method::Post, "/v1/key/revoke", Permission::KeysRevoke)
+    },
 ];
+
+/// What a key may always read about itself.
+const fn own(operation: Operation, path: &'static str) -> Row {
+    Row {
+        authentication: Authentication::AnyKey,
+        permission: None,
+        ..management(operation, Method::Get, path, Permission::KeysRead)
+    }
+}
