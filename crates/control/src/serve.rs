@@ -37,7 +37,6 @@ use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// The body of every management reply: whole, so its length is announced.
 pub type ControlBody = Full<Bytes>;
@@ -74,9 +73,6 @@ pub enum Origin {
     /// Somebody who can read the data directory: the socket in it, or this very process.
     LocalOperator,
 }
-
-/// Between two looks at what waits for a checkpoint: a sum over the heads that changed.
-const AUDIT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The management plane. A clone is a handle.
 #[derive(Clone)]
@@ -204,30 +200,19 @@ impl Control {
         run(call, request).await
     }
 
-    /// Signs checkpoints, sends them out of the database and writes what was denied, until `stop` turns true; once more at
-    /// the end, so that a clean stop leaves nothing unsigned.
+    /// Waits for `stop`, then does once more what the jobs of the audit do, so that a clean stop leaves nothing unsigned.
     pub async fn keep_audit(&self, mut stop: tokio::sync::watch::Receiver<bool>) {
-        loop {
-            let is_last = *stop.borrow();
-            let now = self.0.clock.now();
-            if is_last {
-                // What is signed counts; a sink that is away gets it after the next start.
-                let _ = audit::checkpoints::sign(self, now).await;
-            }
-            let runs = [
-                audit::checkpoints::reconcile(self, now).await,
-                audit::security::reconcile(self, now).await,
-                leaks::alarms::reconcile(self).await,
-            ];
-            for done in runs {
-                if let Err(error) = done {
-                    tracing::warn!(%error, "audit could not be kept up; the next run tries again");
-                }
-            }
-            if is_last {
-                return;
-            }
-            let _ = tokio::time::timeout(AUDIT_PAUSE, stop.wait_for(|stop| *stop)).await;
+        let _ = stop.wait_for(|stop| *stop).await;
+        let now = self.0.clock.now();
+        // What is signed counts; a sink that is away gets it after the next start.
+        let _ = audit::checkpoints::sign(self, now).await;
+        let runs = [
+            audit::checkpoints::reconcile(self, now).await,
+            audit::security::reconcile(self, now, true).await,
+            leaks::alarms::reconcile(self).await,
+        ];
+        for error in runs.into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, "the audit could not be brought level at the end");
         }
     }
 

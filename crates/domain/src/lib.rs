@@ -22,6 +22,7 @@ pub mod base62;
 pub mod catalog;
 pub mod credential;
 pub mod credit_lease;
+pub mod denied;
 pub mod endpoint;
 pub mod error;
 pub mod gcra;

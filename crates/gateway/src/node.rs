@@ -15,6 +15,7 @@ use crate::wallets::Wallets;
 use arc_swap::ArcSwap;
 use claviger_domain::address::{Cidr, ForwardingHeader};
 use claviger_domain::catalog::Catalog;
+use claviger_domain::denied::DeniedAttempts;
 use claviger_domain::endpoint::EndpointTable;
 use claviger_domain::id::{KeyId, NodeId, OrganizationId, RequestId};
 use claviger_domain::key::Prefixes;
@@ -95,6 +96,8 @@ pub(crate) struct Node {
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
     pub(crate) refusals: RefusalCounts,
+    /// Attempts that were denied somebody, for the security log.
+    pub(crate) denied: Mutex<DeniedAttempts>,
     clock: Arc<dyn Clock>,
     random: Mutex<Box<dyn Random>>,
     /// This start of this node.
@@ -154,6 +157,7 @@ impl Gateway {
             tasks: Tasks::default(),
             metrics: Metrics::default(),
             refusals: RefusalCounts::default(),
+            denied: Mutex::default(),
             clock,
             random: Mutex::new(random),
             id,
@@ -373,6 +377,12 @@ impl Node {
                 && let Err(error) = self.store.add_refusals(refused, now.wall).await
             {
                 tracing::warn!(%error, "counts of refused requests could not be written and are lost");
+            }
+            let denied = if is_last { self.denied.lock().rest() } else { self.denied.lock().passed(now.wall) };
+            if !denied.is_empty()
+                && let Err(error) = self.store.save_security_minutes(&denied).await
+            {
+                tracing::warn!(%error, "counts of denied attempts could not be written and are lost");
             }
             if now.monotonic.since(swept) >= limits::LIMITER_SWEEP {
                 self.snapshot.limiters.sweep(now.monotonic);

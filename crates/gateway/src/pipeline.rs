@@ -21,6 +21,7 @@ use crate::relayed::Relayed;
 use crate::respond::{self, Form, Refusal};
 use crate::socket::Phase;
 use bytes::Bytes;
+use claviger_domain::denied::DeniedAttempts;
 use claviger_domain::endpoint::{Match, Operation};
 use claviger_domain::error::Code;
 use claviger_domain::limits as bounds;
@@ -192,8 +193,21 @@ impl Walk<'_> {
         if refusal.form != Form::Usual {
             self.connection.phase.linger();
         }
+        self.deny(refusal.error.code, &trace);
         self.record(&refusal, &trace);
         self.told(&refusal, &trace)
+    }
+
+    /// Attempts that are denied are counted for the security log, a few a second are shown.
+    fn deny(&self, code: Code, trace: &Trace) {
+        if !DeniedAttempts::is_denial(code) {
+            return;
+        }
+        let (from, operation) = (Some(trace.client_ip()), trace.operation.map_or("", Operation::name));
+        let shown = self.node.denied.lock().note(trace.arrived.wall, code, from, operation);
+        if let Some(hidden) = shown {
+            tracing::warn!(target: "claviger::security", code = code.text(), operation, hidden, "an attempt was denied");
+        }
     }
 
     fn told(&self, refusal: &Refusal, trace: &Trace) -> Response<Flow> {

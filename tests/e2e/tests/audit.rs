@@ -214,3 +214,23 @@ async fn s4_11_the_audit_log_says_who_did_what_from_where() -> Result<()> {
     assert_eq!(none.json()["data"], json!([]));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_data_plane_denies_is_counted_beside_the_chains() -> Result<()> {
+    let mut world = World::usual().await?;
+    let before = sql(&world, "SELECT COUNT(*) FROM audit").await?;
+    let body = json!({ "model": "free/echo", "messages": [{ "role": "user", "content": "hi" }] });
+    let key = world.create_key(&json!({ "name": "narrow", "policy": { "models": ["paid/echo"] } })).await?;
+    let narrow = key["value"].as_str().unwrap_or_default().to_owned();
+    for _ in 0..5 {
+        assert_eq!(world.client.post("/v1/chat/completions", "clv_wrong", &body).await?.status, 401);
+    }
+    assert_eq!(world.client.post("/v1/chat/completions", &narrow, &body).await?.status, 403);
+    world.server.stop().await?;
+    let counted = "SELECT code, SUM(attempts), MAX(networks), MIN(sample) FROM security_minute GROUP BY code ORDER BY code";
+    let counted = sql(&world, counted).await?;
+    assert_eq!(counted, "invalid_api_key|5|1|chat.completions\nmodel_not_allowed|1|1|chat.completions");
+    let records = sql(&world, "SELECT COUNT(*) FROM audit").await?;
+    assert_eq!(records.parse::<i64>()?, before.parse::<i64>()? + 1, "only the key's making is recorded");
+    Ok(())
+}

@@ -7,6 +7,7 @@ mod object;
 pub(crate) mod security;
 pub(crate) mod verify;
 
+use claviger_domain::denied::DeniedAttempts;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -50,7 +51,7 @@ pub struct AuditSettings {
 pub(crate) struct State {
     pub(crate) reach: Mutex<checkpoints::Reach>,
     pub(crate) is_shut: AtomicBool,
-    pub(crate) denied: Mutex<security::Denied>,
+    pub(crate) denied: Mutex<DeniedAttempts>,
 }
 
 impl AuditSettings {

@@ -50,7 +50,10 @@ macro_rules! jobs {
 }
 
 jobs! {
+    alarms,
+    checkpoints,
     confirmations,
+    denied,
     forgetting,
     notices,
     sessions,

@@ -4,28 +4,13 @@ use crate::door::{Tx, both};
 use crate::error::Error;
 use crate::statements::statements;
 use crate::store::Store;
-use claviger_domain::time::Timestamp;
+pub use claviger_domain::denied::DeniedMinute as SecurityMinute;
 
 statements! {
     ADD = "INSERT INTO security_minute (minute, org_id, code, attempts, networks, sample) \
         VALUES ($1, '', $2, $3, $4, $5) ON CONFLICT (minute, org_id, code) \
         DO UPDATE SET attempts = security_minute.attempts + excluded.attempts, \
         networks = security_minute.networks + excluded.networks";
-}
-
-/// What was denied in one minute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecurityMinute {
-    /// Its beginning.
-    pub minute: Timestamp,
-    /// The public error.
-    pub code: String,
-    /// How often.
-    pub attempts: u64,
-    /// From how many networks; over several nodes, at most.
-    pub networks: u64,
-    /// The first operation that was tried.
-    pub sample: String,
 }
 
 impl Store {
