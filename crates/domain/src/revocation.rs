@@ -62,7 +62,7 @@ pub enum Change {
 }
 
 /// Until when this node may admit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ValidityLease {
     sent_at: Monotonic,
     length: Duration,
@@ -98,7 +98,7 @@ words! {
 }
 
 /// One node's part of a confirmation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct NodeConfirmation {
     /// The node.
     #[serde(serialize_with = "as_text")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct Timestamp(pub i64);
 
 /// Nanoseconds on a clock that only goes forward; comparable within one process only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(pub u64);
 
 /// One reading of both clocks, passed to whatever needs the time.

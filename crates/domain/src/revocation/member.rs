@@ -9,7 +9,7 @@ use crate::time::Monotonic;
 use std::time::Duration;
 
 /// A place in the feed: an epoch, and what tells it from the same number in another history.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Position {
     /// The epoch.
     pub epoch: Epoch,
@@ -18,7 +18,7 @@ pub struct Position {
 }
 
 /// How the database took a poll.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// The node's renewals were counted up.
     Renewed,
@@ -80,7 +80,7 @@ pub enum Step {
     Deregister,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Outside,
     Registered(Epoch),
@@ -88,14 +88,14 @@ enum Phase {
 }
 
 /// A poll whose news is still to be applied before it counts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Due {
     sent_at: Monotonic,
     epoch: Epoch,
 }
 
 /// One node's standing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
     validity: Duration,
     phase: Phase,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// One node as the database had it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Counter {
     /// The node.
     pub id: NodeId,
@@ -36,14 +36,14 @@ pub struct Reading {
 }
 
 /// A node's renewals, and by when they had been read for the first time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Seen {
     renewals: i64,
     by: Monotonic,
 }
 
 /// Waits for one change. Made after the change was committed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Observer {
     epoch: Epoch,
     since: Monotonic,

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod dead;
+mod fork;
 mod wire;
 
 use claviger_e2e::{Client, Engine, Plan, Result, World, eventually, is_long_run, now};
