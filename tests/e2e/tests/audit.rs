@@ -227,7 +227,8 @@ async fn what_the_data_plane_denies_is_counted_beside_the_chains() -> Result<()>
     }
     assert_eq!(world.client.post("/v1/chat/completions", &narrow, &body).await?.status, 403);
     world.server.stop().await?;
-    let counted = "SELECT code, SUM(attempts), MAX(networks), MIN(sample) FROM security_minute GROUP BY code ORDER BY code";
+    let counted =
+        "SELECT code, SUM(attempts), MAX(networks), MIN(sample) FROM security_minute GROUP BY code ORDER BY code";
     let counted = sql(&world, counted).await?;
     assert_eq!(counted, "invalid_api_key|5|1|chat.completions\nmodel_not_allowed|1|1|chat.completions");
     let records = sql(&world, "SELECT COUNT(*) FROM audit").await?;
