@@ -181,7 +181,7 @@ impl FromStr for KeyId {
 }
 
 /// The text of an id, in place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct IdText<const N: usize>([u8; N]);
 
 impl<const N: usize> IdText<N> {
@@ -191,6 +191,12 @@ impl<const N: usize> IdText<N> {
         before.copy_from_slice(prefix.as_bytes());
         behind.copy_from_slice(symbols);
         Self(text)
+    }
+}
+
+impl<const N: usize> fmt::Debug for IdText<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
     }
 }
 

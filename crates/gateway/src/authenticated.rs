@@ -134,7 +134,7 @@ pub(crate) fn alarm(node: &Node, trace: &Trace, headers: &HeaderMap, presented: 
         key,
         secret: presented.secret,
         path: trace.operation.map_or("", |operation| operation.name()),
-        by: node.stranger(trace.client_ip(), headers, trace.request_id_text.clone()),
+        by: node.stranger(trace.client_ip(), headers, (*trace.request_id_text).to_owned()),
     };
     node.alarms.raise(node.now().monotonic, fact, key, kind);
 }

@@ -8,7 +8,7 @@ use crate::node::Node;
 use claviger_domain::address::ClientAddress;
 use claviger_domain::endpoint::{ErrorShape, Operation};
 use claviger_domain::error::Code;
-use claviger_domain::id::RequestId;
+use claviger_domain::id::{IdText, RequestId};
 use claviger_domain::time::Now;
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Debug)]
 pub(crate) struct Trace {
     pub(crate) request_id: RequestId,
-    pub(crate) request_id_text: String,
+    pub(crate) request_id_text: IdText<{ RequestId::PREFIX.len() + 22 }>,
     pub(crate) arrived: Now,
     pub(crate) client: SocketAddr,
     pub(crate) client_request_id: Option<String>,
@@ -40,7 +40,7 @@ impl Trace {
         let request_id = node.new_request_id(arrived.wall);
         Self {
             request_id,
-            request_id_text: request_id.to_string(),
+            request_id_text: request_id.text(),
             arrived,
             client,
             client_request_id: None,
@@ -58,7 +58,6 @@ impl Trace {
     /// What is needed to answer when the trace itself has gone with the exchange.
     pub(crate) fn spare(&self) -> Self {
         Self {
-            request_id_text: self.request_id_text.clone(),
             client_request_id: None,
             caller: None,
             model: String::new(),
@@ -95,7 +94,7 @@ impl Trace {
         }
         tracing::info!(
             target: "claviger::access",
-            request_id = %self.request_id_text,
+            request_id = &*self.request_id_text,
             operation = self.operation.map_or("", Operation::name),
             status,
             code = code.map_or("", Code::text),

@@ -5,10 +5,10 @@
 
 use super::{Intent, Queued, Room};
 use crate::journal::item::Mark;
-use claviger_domain::id::{OrganizationId, RequestId};
+use claviger_domain::id::{IdMap, OrganizationId, RequestId};
 use claviger_domain::limits;
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Ticks that a request is open before its intent is written: between one and two, so at least one whole tick.
 const INTENT_AGE_TICKS: u64 = 2;
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
 
 #[derive(Default)]
 struct Intents {
-    open: HashMap<RequestId, Open>,
+    open: IdMap<RequestId, Open>,
     unwritten: VecDeque<(u64, RequestId)>,
     tick: u64,
 }

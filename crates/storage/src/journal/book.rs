@@ -4,13 +4,12 @@
 //! So the journal never holds a charge that the database would refuse. An act that takes credit away must take it here
 //! first; there is none yet.
 
-use claviger_domain::id::OrganizationId;
+use claviger_domain::id::{IdMap, OrganizationId};
 use claviger_domain::money::Nano;
-use std::collections::HashMap;
 
 /// The wallets of this database.
 #[derive(Debug, Default)]
-pub(crate) struct Book(HashMap<OrganizationId, Wallet>);
+pub(crate) struct Book(IdMap<OrganizationId, Wallet>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Wallet {

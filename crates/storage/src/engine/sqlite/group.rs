@@ -144,13 +144,19 @@ impl Wallets {
     fn of(records: &[&RecordRow]) -> Result<Self, Error> {
         let mut wallets = Self { sums: Vec::new(), places: Vec::with_capacity(records.len()) };
         let mut known: HashMap<&str, usize> = HashMap::new();
+        let mut last = None;
         for record in records {
             if record.charge <= 0 {
                 wallets.places.push(None);
                 continue;
             }
             let next = wallets.sums.len();
-            let index = *known.entry(&record.organization).or_insert(next);
+            // Records of one wallet that follow each other share its name.
+            let index = match last {
+                Some((wallet, index)) if Arc::ptr_eq(wallet, &record.organization) => index,
+                _ => *known.entry(&record.organization).or_insert(next),
+            };
+            last = Some((&record.organization, index));
             if index == next {
                 wallets.sums.push((Arc::clone(&record.organization), 0, 0));
             }
