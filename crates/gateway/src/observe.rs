@@ -57,13 +57,7 @@ impl Trace {
 
     /// What is needed to answer when the trace itself has gone with the exchange.
     pub(crate) fn spare(&self) -> Self {
-        Self {
-            client_request_id: None,
-            caller: None,
-            model: String::new(),
-            alias: None,
-            ..*self
-        }
+        Self { client_request_id: None, caller: None, model: String::new(), alias: None, ..*self }
     }
 
     /// The client's address, or the peer's where the client is not known.
