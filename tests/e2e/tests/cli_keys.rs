@@ -165,6 +165,45 @@ async fn in_path(world: &World, path: &str, arguments: &[&str]) -> Result<Ran> {
     Ran::of(command, "").await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_printed_in_every_format() -> Result<()> {
+    let world = World::usual().await?;
+    world.create_key(&json!({ "name": "one, two", "source_tag": "=1+1" })).await?;
+    let printed = async |format: &str| ok(&world, &["keys", "list", "--json", "name,source_tag", "-o", format]).await;
+    assert_eq!(printed("json").await?.json()[0]["name"], "one, two");
+    let lines = printed("jsonl").await?.out;
+    assert_eq!(serde_json::from_str::<Value>(lines.lines().next().unwrap_or_default())?["source_tag"], "=1+1");
+    let sheet = printed("csv").await?.out;
+    assert!(sheet.starts_with("name,source_tag\n\"one, two\",'=1+1\n"), "{sheet}");
+    let yaml = printed("yaml").await?.out;
+    assert!(yaml.starts_with("-\n  name: \"one, two\"\n  source_tag: \"=1+1\"\n"), "{yaml}");
+    let ran = world.run(&["keys", "list", "-o", "xml"], "").await?;
+    assert!(ran.code == 2 && ran.err.contains("yaml"), "{}", ran.err);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_verified_and_a_leaked_one_looked_up_without_being_printed() -> Result<()> {
+    let world = World::usual().await?;
+    let key = ok(&world, &["keys", "create", "checked", "--model", "free/*"]).await?.out;
+    let ran = world.run(&["keys", "verify"], &key).await?;
+    assert!(ran.code == 0 && ran.out.starts_with("VALID  key_"), "{}{}", ran.out, ran.err);
+    let ran = world.run(&["keys", "verify", "--model", "paid/echo", "--json"], &key).await?;
+    assert_eq!((ran.code, &ran.json()["detail"]), (4, &json!("model_not_allowed")), "{}{}", ran.out, ran.err);
+    let pasted = format!("api_key: \"{}\"\nanother: {V1}\n", key.trim());
+    let ran = world.run(&["keys", "lookup", "--json"], &pasted).await?;
+    assert_eq!((ran.code, &ran.json()[0]["match"]), (0, &json!("exact")), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("1 of 2") && !ran.out.contains(&key[17..37]), "{}", ran.out);
+    ok(&world, &["keys", "disable", "checked"]).await?;
+    let ran = world.run(&["keys", "verify"], &key).await?;
+    assert!(ran.code == 4 && ran.out.starts_with("DISABLED"), "{}", ran.out);
+    let ran = world.run(&["keys", "verify"], V1).await?;
+    assert!(ran.code == 3 && ran.out.starts_with("NOT_FOUND"), "{}", ran.out);
+    let ran = world.run(&["keys", "lookup", "key_000000000000"], "").await?;
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    Ok(())
+}
+
 /// V1, V2 and what is wrong with their likes (`keys.md` §1.2).
 const V1: &str = "clv_0000000000AZ_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2xmin8";
 const V2: &str = "clv_test_0000000000AZ_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2geFg4";

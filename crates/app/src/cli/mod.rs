@@ -120,7 +120,7 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
         Command::SetupLink { force } => people::setup_link(&transport, &output, force).await,
         Command::Users(command) => people::users(&transport, &output, &global, command).await,
         Command::Members(command) => people::members(&transport, &output, &global, command).await,
-        Command::Keys(command) => keys::run(&transport, &output, &global, command).await,
+        Command::Keys(command) => keys::run(&transport, &output, &global, variables, command).await,
         Command::Grants(arguments::GrantsCommand::Create(options)) => {
             credits::grant(&transport, &output, &options).await
         }

@@ -39,6 +39,10 @@ pub(crate) enum KeysCommand {
     Revoke(RevokeOptions),
     /// Say what is wrong with a text that shall be a key; reads standard input, asks nobody
     Check(super::check::CheckOptions),
+    /// Ask the server whether it would take a key now; reads standard input
+    Verify(VerifyOptions),
+    /// Say which of your own keys leaked: by their ids, or by what is pasted on standard input
+    Lookup(LookupOptions),
     /// Find keys in files, offline; exit 1 if there is one
     Scan(crate::cli::scan::ScanOptions),
     /// Print how scanners find keys of this server
@@ -242,4 +246,33 @@ pub(crate) struct RevokeOptions {
     /// unused, replaced, member_left, compromised or other
     #[arg(long)]
     pub(super) reason: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct VerifyOptions {
+    /// For this model
+    #[arg(long)]
+    pub(super) model: Option<String>,
+    /// Presented from this address
+    #[arg(long)]
+    pub(super) ip: Option<String>,
+    /// For this permission or endpoint; repeat or separate with commas
+    #[arg(long, value_delimiter = ',')]
+    pub(super) permission: Vec<String>,
+    /// Count it as a request of the key, in its rate and its last use
+    #[arg(long)]
+    pub(super) count: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LookupOptions {
+    /// Ids of keys; without any, whole keys are found in standard input, and only their SHA-256 is sent
+    #[arg(value_name = "ID")]
+    pub(super) ids: Vec<String>,
+    /// Sum what they spent in this time [default: 24h]
+    #[arg(long, value_name = "DURATION")]
+    pub(super) since: Option<String>,
+    /// Look for this prefix too; those of the configuration are always looked for
+    #[arg(long, value_name = "PREFIX")]
+    pub(super) prefix: Vec<String>,
 }

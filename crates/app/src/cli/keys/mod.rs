@@ -5,10 +5,12 @@ pub(super) mod check;
 mod create;
 mod edit;
 mod list;
+mod lookup;
 mod overlap;
 mod revoke;
 mod rotate;
 mod shown_once;
+mod verify;
 mod writable;
 
 use super::arguments::Global;
@@ -16,6 +18,7 @@ use super::output::{Output, printable, say, text};
 use super::transport::{Transport, target};
 use super::{Failure, Kind};
 use crate::clock::MachineClock;
+use crate::config::Variables;
 use crate::percent::encoded;
 use arguments::KeysCommand;
 use claviger_domain::time::Clock as _;
@@ -33,6 +36,7 @@ pub(super) async fn run(
     transport: &Transport,
     output: &Output,
     global: &Global,
+    variables: &Variables,
     command: KeysCommand,
 ) -> Result<ExitCode, Failure> {
     match command {
@@ -47,6 +51,11 @@ pub(super) async fn run(
         KeysCommand::Disable { key } => revoke::turn(transport, output, &key, "disable").await,
         KeysCommand::Enable { key } => revoke::turn(transport, output, &key, "enable").await,
         KeysCommand::Revoke(options) => revoke::run(transport, output, global, &options).await,
+        KeysCommand::Verify(options) => verify::run(transport, output, &options).await,
+        KeysCommand::Lookup(options) => {
+            let trails = lookup::Trails::read(global, variables, &options)?;
+            lookup::run(transport, output, &options, &trails).await
+        }
         KeysCommand::Check(_) | KeysCommand::Scan(_) | KeysCommand::Pattern(_) => Ok(ExitCode::SUCCESS),
     }
 }

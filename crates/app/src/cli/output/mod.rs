@@ -1,6 +1,10 @@
 //! What is printed: tables for people, TSV or JSON for programs, ids alone. Data on standard output, words on standard
 //! error.
 
+mod format;
+
+pub(crate) use format::Format;
+
 use super::arguments::Global;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
@@ -32,7 +36,8 @@ fn write(out: &mut impl Write, line: &impl Display) -> io::Result<()> {
 /// How this command prints.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
-    json: Option<Vec<String>>,
+    /// For a program: how, and which members; no names mean all of them.
+    structured: Option<(Format, Vec<String>)>,
     is_plain: bool,
     pub(super) is_quiet: bool,
     /// Whether a person looks.
@@ -61,22 +66,29 @@ impl Output {
     pub(super) fn new(global: &Global) -> Self {
         let fields = |text: &String| text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         Self {
-            json: global.json.as_ref().map(fields),
+            structured: match (global.format, &global.json) {
+                (None, None) => None,
+                (format, names) => {
+                    Some((format.unwrap_or(Format::Json), names.as_ref().map(fields).unwrap_or_default()))
+                }
+            },
             is_plain: global.plain,
             is_quiet: global.quiet,
             is_terminal: std::io::stdout().is_terminal(),
         }
     }
 
-    /// Whether JSON is wanted.
+    /// Whether a program reads.
     pub(super) fn is_json(&self) -> bool {
-        self.json.is_some()
+        self.structured.is_some()
     }
 
-    /// Prints a value as JSON if that is wanted, with only the fields asked for; whether it did.
+    /// Prints a value as JSON, or in the format that was asked for, with only the fields asked for; whether it did.
     pub(super) fn json(&self, value: &Value) -> bool {
-        let Some(fields) = &self.json else { return false };
-        say(selected(value, fields));
+        let Some((format, fields)) = &self.structured else { return false };
+        if let Some(text) = format.text(&selected(value, fields), fields) {
+            say(text);
+        }
         true
     }
 
