@@ -54,6 +54,8 @@ pub(crate) enum Sight {
 pub(crate) struct Person {
     /// Whether they signed in a moment ago.
     pub(crate) is_fresh: bool,
+    /// Whether mail to their address is known to arrive, or need not be.
+    pub(crate) is_verified: bool,
 }
 
 /// Somebody unknown, on a row that asks for no credential.
@@ -100,6 +102,14 @@ impl Member {
     pub(crate) fn require_fresh(&self) -> Result<(), Refusal> {
         match self.person {
             Some(Person { is_fresh: false, .. }) => Err(Code::ReauthenticationRequired.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a person whose address is not proved, where mail goes out (`keys.md` §7): they get no live key.
+    pub(crate) fn require_verified(&self) -> Result<(), Refusal> {
+        match self.person {
+            Some(Person { is_verified: false, .. }) => Err(Code::EmailNotVerified.into()),
             _ => Ok(()),
         }
     }
@@ -272,7 +282,9 @@ pub(crate) async fn member(
             (*organization, standing, attribution)
         }
         Caller::Session { live, attribution } => {
-            person = Some(Person { is_fresh: live.is_fresh });
+            let people = &control.settings().people;
+            let is_verified = live.user.email_verified_at.is_some() || !people.must_verify_email || !people.has_mail();
+            person = Some(Person { is_fresh: live.is_fresh, is_verified });
             owner = Some(Owner::User(live.user.id));
             let (organization, role) = own_organization(control, &live, headers).await?;
             touch(control, &live, Some(organization.id), attribution.at).await;

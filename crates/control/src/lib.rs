@@ -18,7 +18,7 @@ mod confirmation;
 mod edited;
 mod environments;
 mod invites;
-#[expect(dead_code, reason = "sign-on and the exchange of tokens for keys come next")]
+#[expect(dead_code, reason = "the exchange of tokens for keys comes next")]
 mod issuers;
 mod jobs;
 mod keys;

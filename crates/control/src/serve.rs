@@ -373,6 +373,8 @@ handlers! {
             ForgotPassword => auth::forgot::handler;
             ResetPassword => auth::reset::handler;
             VerifyEmail => auth::verify::handler;
+            StartSignOn => auth::oidc::start::handler;
+            FinishSignOn => auth::oidc::callback::handler;
             PasskeyOptions => auth::passkey::options::handler;
             PasskeySignIn => auth::passkey::verify::handler;
             BeginDevice => auth::device::begin::handler;
@@ -389,6 +391,9 @@ handlers! {
             GetMe => me::get::handler;
             UpdateMe => me::update::handler;
             SendVerification => me::verification::handler;
+            ListIdentities => me::identities::list::handler;
+            LinkIdentity => me::identities::link::handler;
+            UnlinkIdentity => me::identities::unlink::handler;
             ListPasskeys => me::passkeys::list::handler;
             NewPasskeyOptions => me::passkeys::options::handler;
             AddPasskey => me::passkeys::add::handler;

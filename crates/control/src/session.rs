@@ -12,9 +12,9 @@ use claviger_domain::person::token::Token;
 use claviger_domain::person::{User, UserState};
 use claviger_domain::time::Timestamp;
 use http::{HeaderMap, HeaderValue, header};
+use std::time::Duration;
 
-const NAME: &str = "__Host-claviger-session";
-const NAME_PLAIN: &str = "claviger-session";
+const NAME: &str = "claviger-session";
 
 /// A session that stands for its user, and whether its sign-in is recent.
 #[derive(Clone, Debug)]
@@ -26,7 +26,11 @@ pub(crate) struct LiveSession {
 
 /// The token in the request's cookie, if one is there; anything that cannot be one counts as absent.
 pub(crate) fn presented(headers: &HeaderMap, public_url: &str) -> Option<Token> {
-    let name = name(public_url);
+    read(headers, &cookie_name(NAME, public_url))
+}
+
+/// The token in the cookie of this name.
+pub(crate) fn read(headers: &HeaderMap, name: &str) -> Option<Token> {
     let mut found = headers
         .get_all(header::COOKIE)
         .iter()
@@ -98,9 +102,13 @@ pub(crate) fn origin_of(url: &str) -> Option<String> {
 
 /// The header that gives a browser its session.
 pub(crate) fn set(public_url: &str, token: &Token, rules: &SessionRules) -> Option<HeaderValue> {
-    let (name, secure) = (name(public_url), if is_tls(public_url) { " Secure;" } else { "" });
-    let age = rules.max.as_secs();
-    let text = format!("{name}={}; Path=/; HttpOnly;{secure} SameSite=Lax; Max-Age={age}", token.expose());
+    written(public_url, &cookie_name(NAME, public_url), token.expose(), rules.max)
+}
+
+/// The header that gives a browser a cookie for so long.
+pub(crate) fn written(public_url: &str, name: &str, token: &str, lives: Duration) -> Option<HeaderValue> {
+    let (secure, age) = (if is_tls(public_url) { " Secure;" } else { "" }, lives.as_secs());
+    let text = format!("{name}={token}; Path=/; HttpOnly;{secure} SameSite=Lax; Max-Age={age}");
     let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -108,12 +116,17 @@ pub(crate) fn set(public_url: &str, token: &Token, rules: &SessionRules) -> Opti
 
 /// The header that takes it away.
 pub(crate) fn clear(public_url: &str) -> Option<HeaderValue> {
-    let (name, secure) = (name(public_url), if is_tls(public_url) { " Secure;" } else { "" });
-    HeaderValue::try_from(format!("{name}=; Path=/; HttpOnly;{secure} SameSite=Lax; Max-Age=0")).ok()
+    cleared(public_url, &cookie_name(NAME, public_url))
 }
 
-fn name(public_url: &str) -> &'static str {
-    if is_tls(public_url) { NAME } else { NAME_PLAIN }
+/// The header that takes a cookie away.
+pub(crate) fn cleared(public_url: &str, name: &str) -> Option<HeaderValue> {
+    written(public_url, name, "", Duration::ZERO)
+}
+
+/// What a cookie is called at a console: over TLS no other host can set it.
+pub(crate) fn cookie_name(name: &str, public_url: &str) -> String {
+    if is_tls(public_url) { format!("__Host-{name}") } else { name.to_owned() }
 }
 
 fn is_tls(public_url: &str) -> bool {

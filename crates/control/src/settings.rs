@@ -2,6 +2,7 @@
 
 use crate::ports::DeliverMail;
 use claviger_domain::limits;
+use claviger_domain::money::Nano;
 use claviger_domain::person::session::SessionRules;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub struct PeopleSettings {
     pub allowed_domains: Vec<String>,
     /// Whether live keys need a verified address, where mail goes out.
     pub must_verify_email: bool,
+    /// Credit of an organization which somebody brings along; zero = none.
+    pub starting_credit: Nano,
     /// Keys that an organization may have which somebody brings along.
     pub keys_max: u32,
     /// Whether passwords sign in.
@@ -61,6 +64,7 @@ impl Default for PeopleSettings {
             sign_up: SignUp::Invite,
             allowed_domains: Vec::new(),
             must_verify_email: true,
+            starting_credit: Nano::ZERO,
             keys_max: limits::KEYS_PER_ORGANIZATION,
             has_passwords: true,
             has_passkeys: true,

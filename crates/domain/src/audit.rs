@@ -112,6 +112,8 @@ words! {
         PasskeyDeleted = "passkey.deleted";
         /// An account of an identity provider was linked to a person.
         IdentityLinked = "identity.linked";
+        /// It was taken away again.
+        IdentityUnlinked = "identity.unlinked";
         /// A sealed text was left for somebody.
         HandoverCreated = "handover.created";
         /// A sealed text was taken by its receiver.

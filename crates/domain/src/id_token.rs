@@ -125,6 +125,11 @@ impl Claims {
         if self.nonce.as_deref() == Some(nonce) { Ok(()) } else { Err(Untrusted::Nonce) }
     }
 
+    /// When the issuer last asked its subject who they are, if it says so.
+    pub fn signed_in_at(&self) -> Option<Timestamp> {
+        self.members.get("auth_time").and_then(Value::as_i64).map(Timestamp::from_seconds)
+    }
+
     /// The address that its issuer has proved; `None` where it has not, whatever else the token names.
     pub fn verified_email(&self) -> Option<&str> {
         let is_verified = self.members.get("email_verified") == Some(&Value::Bool(true));

@@ -355,7 +355,7 @@ async fn accept(
     Ok(user.map(|user| AcceptOutcome::Joined { user, organization }))
 }
 
-async fn join(tx: &mut Tx<'_>, invite: &Invite, user: UserId, by: &Attribution) -> Result<(), Error> {
+pub(crate) async fn join(tx: &mut Tx<'_>, invite: &Invite, user: UserId, by: &Attribution) -> Result<(), Error> {
     let organization = invite.organization;
     let (organization_text, id, user_text) = (organization.to_string(), invite.id.to_string(), user.to_string());
     both!(tx, c => {
@@ -380,7 +380,7 @@ async fn join(tx: &mut Tx<'_>, invite: &Invite, user: UserId, by: &Attribution) 
 }
 
 /// The role by which the inviter gives others a role, at this moment; `None` = they have none left.
-async fn inviter_role(
+pub(crate) async fn inviter_role(
     tx: &mut Tx<'_>,
     scope: TenantScope,
     invited_by: &str,
@@ -431,7 +431,7 @@ async fn insert(tx: &mut Tx<'_>, new: &NewInvite) -> Result<(), Error> {
     Ok(())
 }
 
-async fn find(linked: &mut impl Linked, scope: TenantScope, id: InviteId) -> Result<Option<Invite>, Error> {
+pub(crate) async fn find(linked: &mut impl Linked, scope: TenantScope, id: InviteId) -> Result<Option<Invite>, Error> {
     let (organization, id) = (scope.0.to_string(), id.to_string());
     both!(linked, c => {
         sqlx::query(FIND).bind(&organization).bind(&id).fetch_optional(c).await?.map(|row| invite(&row)).transpose()

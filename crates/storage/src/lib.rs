@@ -26,6 +26,7 @@ mod environments;
 mod epochs;
 mod error;
 mod foreign;
+mod identities;
 mod invites;
 mod journal;
 mod key_ends;
@@ -74,6 +75,7 @@ pub use environments::{ArchiveOutcome, Edited};
 pub use epochs::Rights;
 pub use error::{Cause, Error, OpenError};
 pub use foreign::{ForeignSource, ForeignTable, read_foreign};
+pub use identities::{Arrival, Home, Identity};
 pub use invites::{AcceptOutcome, Joining, NewInvite};
 pub use keys::{
     Alarm, ChangeKeyOutcome, Changed, CreateKeyOutcome, ImportOutcome, ImportedKey, KeyAct, KeyFilter, LeakDone,
@@ -81,7 +83,7 @@ pub use keys::{
 };
 pub use leases::{LeaseGrant, OpenLease};
 pub use ledger::{Grant, InDoubt, Wallet};
-pub use members::{Decisions, KeyFate, LeftKey, Member, MemberOutcome, RemovalOutcome};
+pub use members::{Decisions, KeyFate, LeftKey, Member, MemberOutcome, Own, RemovalOutcome};
 pub use migrate::schema_fingerprint;
 pub use nodes::{NodeRow, PollAsk, Polled};
 pub use notices::{ClaimedMail, Delivery, NewMail};

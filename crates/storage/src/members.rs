@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::key_row::{self, key_columns, with_secrets};
 use crate::keys::{self, ChangeKeyOutcome, change};
 use crate::keyset::{self, Column, List, walked};
+use crate::ledger::{self, Grant};
 use crate::notices::{self, NewMail};
 use crate::page::{Page, PageRequest};
 use crate::people::{self, NewUser};
@@ -138,6 +139,21 @@ pub enum RemovalOutcome {
     LastOwner,
 }
 
+/// An organization that somebody brings along, and what it starts with.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// The organization.
+    pub organization: NewOrganization,
+    /// Its credit.
+    pub credit: Option<Grant>,
+}
+
+impl From<NewOrganization> for Own {
+    fn from(organization: NewOrganization) -> Self {
+        Self { organization, credit: None }
+    }
+}
+
 impl Store {
     /// Makes a person and an organization of their own, whose owner they are. `None` = the address is taken: nothing is
     /// made, and with `has_mail` whoever has the address is told that somebody tried.
@@ -147,22 +163,17 @@ impl Store {
     pub async fn sign_up(
         &self,
         new: NewUser,
-        organization: NewOrganization,
+        own: impl Into<Own>,
         has_mail: bool,
         by: &Attribution,
     ) -> Result<Option<User>, Error> {
-        let by = by.clone();
+        let (by, own) = (by.clone(), own.into());
         self.act(async move |tx: &mut Tx<'_>| {
             let existing = people::find_by_email(tx, &new.email).await?.map(|(user, _)| user);
             let is_repeated = existing.as_ref().is_some_and(|user| user.id == new.id);
             if !is_repeated && existing.is_none() {
-                tenancy::insert(tx, &organization).await?;
                 people::insert(tx, &new, by.at).await?;
-                insert(tx, organization.id, new.id, Role::Owner, None, by.at).await?;
-                let (id, user) = (organization.id.to_string(), new.id.to_string());
-                record(tx, organization.id, &by, Action::OrganizationCreated, &id, &[]).await?;
-                record(tx, organization.id, &by, Action::UserAdded, &user, &[]).await?;
-                publish(tx, organization.id, &Change::Organization, by.at).await?;
+                bring(tx, &own, new.id, &by).await?;
             }
             if has_mail {
                 let kind = if existing.is_none() || is_repeated { MailKind::Verify } else { MailKind::AlreadyKnown };
@@ -381,6 +392,20 @@ fn welcome(kind: MailKind, new: &NewUser, user: UserId, at: Timestamp) -> NewMai
         detail: "{}".to_owned(),
         at,
     }
+}
+
+/// Makes an organization whose owner this person is.
+pub(crate) async fn bring(tx: &mut Tx<'_>, own: &Own, owner: UserId, by: &Attribution) -> Result<(), Error> {
+    let organization = own.organization.id;
+    tenancy::insert(tx, &own.organization).await?;
+    insert(tx, organization, owner, Role::Owner, None, by.at).await?;
+    record(tx, organization, by, Action::OrganizationCreated, &organization.to_string(), &[]).await?;
+    record(tx, organization, by, Action::UserAdded, &owner.to_string(), &[]).await?;
+    publish(tx, organization, &Change::Organization, by.at).await?;
+    if let Some(credit) = &own.credit {
+        ledger::grant(tx, TenantScope(organization), credit, by).await?;
+    }
+    Ok(())
 }
 
 /// Locks the organization's row to the end of the transaction.

@@ -1,6 +1,5 @@
-//! Passkeys, and accounts of identity providers: the other two ways of being a known person.
+//! Passkeys: credentials of people that their authenticators hold.
 
-use crate::audit::record_for_instance;
 use crate::cells::Cells;
 use crate::door::{Linked, Tx, both};
 use crate::error::Error;
@@ -26,8 +25,6 @@ statements! {
     COUNT = "SELECT CAST(COUNT(*) AS BIGINT) AS held FROM passkey WHERE user_id = $1";
     DELETE = "DELETE FROM passkey WHERE id = $1 AND user_id = $2";
     USED = "UPDATE passkey SET sign_count = $3, last_used_at = $4 WHERE id = $1 AND sign_count = $2";
-    INSERT_IDENTITY = "INSERT INTO identity (issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4)";
-    FIND_IDENTITY = "SELECT user_id FROM identity WHERE issuer = $1 AND subject = $2";
 }
 
 /// A passkey of a person.
@@ -160,54 +157,6 @@ impl Store {
                 record_for_person(tx, user, &by, Action::PasskeyDeleted).await?;
             }
             Ok(rows > 0)
-        })
-        .await
-    }
-
-    /// The person that an identity provider's account is linked to.
-    ///
-    /// # Errors
-    /// Those of reading.
-    pub async fn find_identity(&self, issuer: &str, subject: &str) -> Result<Option<User>, Error> {
-        let mut reader = self.reader().await?;
-        let id = both!(&mut reader, c => {
-            let row = sqlx::query(FIND_IDENTITY).bind(issuer).bind(subject).fetch_optional(c).await?;
-            row.map(|row| row.parsed("user_id")).transpose()?
-        });
-        match id {
-            Some(id) => people::find(&mut reader, id).await,
-            None => Ok(None),
-        }
-    }
-
-    /// Links an identity provider's account to a person. The same link twice is one.
-    ///
-    /// # Errors
-    /// `Conflict`: the account is linked to somebody else.
-    pub async fn link_identity(
-        &self,
-        issuer: &str,
-        subject: &str,
-        user: UserId,
-        by: &Attribution,
-    ) -> Result<(), Error> {
-        let (issuer, subject, by) = (issuer.to_owned(), subject.to_owned(), by.clone());
-        self.act(async move |tx: &mut Tx<'_>| {
-            let text = user.to_string();
-            let linked: Option<String> = both!(tx, c => {
-                let row = sqlx::query(FIND_IDENTITY).bind(&issuer).bind(&subject).fetch_optional(c).await?;
-                row.map(|row| row.text("user_id")).transpose()?
-            });
-            match linked {
-                Some(linked) if linked == text => return Ok(()),
-                Some(_) => return Err(Error::Conflict("identity")),
-                None => {}
-            }
-            both!(tx, c => {
-                let query = sqlx::query(INSERT_IDENTITY).bind(&issuer).bind(&subject).bind(&text).bind(by.at.0);
-                query.execute(c).await?;
-            });
-            record_for_instance(tx, &by, Action::IdentityLinked, &text, &[]).await
         })
         .await
     }

@@ -33,6 +33,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::members::STATEMENTS,
         crate::nodes::STATEMENTS,
         crate::notices::STATEMENTS,
+        crate::identities::STATEMENTS,
         crate::passkeys::STATEMENTS,
         crate::people::STATEMENTS,
         crate::organizations::STATEMENTS,

@@ -12,6 +12,8 @@ mod charges;
 mod durability;
 #[path = "conformance/engine.rs"]
 mod engine;
+#[path = "conformance/identities.rs"]
+mod identities;
 #[path = "conformance/journal.rs"]
 mod journal;
 #[path = "conformance/key_life.rs"]

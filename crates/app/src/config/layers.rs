@@ -121,6 +121,7 @@ const SCALARS: &[(&str, &str, Kind)] = &[
     ("signup", "mode", Kind::Text),
     ("signup", "verify_email", Kind::Flag),
     ("signup", "allowed_domains", Kind::List),
+    ("signup", "starting_credit", Kind::Text),
     ("signup", "password_login", Kind::Flag),
     ("signup", "passkeys", Kind::Flag),
     ("signup", "password_min", Kind::Integer),

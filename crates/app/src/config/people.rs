@@ -8,6 +8,7 @@ use super::{Invalid, read_secret};
 use crate::smtp::{Mailer, Server, Tls};
 use claviger_control::{DeliverMail, PeopleSettings, SignUp};
 use claviger_domain::limits;
+use claviger_domain::money::Nano;
 use claviger_domain::person::session::SessionRules;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(super) fn read(document: &Document, layered: &Layered) -> Result<PeopleSetti
         sign_up,
         allowed_domains: signup.allowed_domains.clone(),
         must_verify_email: signup.verify_email,
+        starting_credit: starting_credit(&signup.starting_credit)?,
         keys_max: document.keys.max_per_organization,
         has_passwords: signup.password_login,
         has_passkeys: signup.passkeys,
@@ -46,6 +48,13 @@ pub(super) fn read(document: &Document, layered: &Layered) -> Result<PeopleSetti
         invite_ttl: time("signup.invite_ttl", &signup.invite_ttl)?,
         reset_ttl: time("signup.reset_ttl", &signup.reset_ttl)?,
         mail: mailer(document, layered)?,
+    })
+}
+
+fn starting_credit(text: &str) -> Result<Nano, Invalid> {
+    let amount = text.parse::<Nano>().ok().filter(|amount| *amount >= Nano::ZERO);
+    amount.ok_or_else(|| {
+        Invalid::at("signup.starting_credit", format_args!("`{text}` is no amount such as 5.00; 0 is none"))
     })
 }
 

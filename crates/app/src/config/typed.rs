@@ -161,6 +161,8 @@ pub(super) struct Signup {
     pub(super) verify_email: bool,
     /// Domains of addresses that may sign up; empty = all.
     pub(super) allowed_domains: Vec<String>,
+    /// Credit of an organization that somebody brings along, a decimal text. Default `0`.
+    pub(super) starting_credit: String,
     /// Whether passwords sign in. Default true.
     pub(super) password_login: bool,
     /// Whether passkeys sign in, where the console has a host name. Default true.
@@ -183,6 +185,7 @@ impl Default for Signup {
             mode: "invite".to_owned(),
             verify_email: true,
             allowed_domains: Vec::new(),
+            starting_credit: "0".to_owned(),
             password_login: true,
             passkeys: true,
             password_min: 12,

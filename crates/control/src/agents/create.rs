@@ -98,6 +98,7 @@ pub(super) fn owned(
     name: Name,
     expires_at: Option<Timestamp>,
 ) -> Result<(MintedKey, NewKey), Refusal> {
+    call.actor.require_verified()?;
     let new = Ask::new(name, Class::Inference);
     let ask = Ask { owner: Some(owner), environment: Some(environment), expires_at, ..new };
     let (minted, mut new) = mint(&call.control, &ask, call.now)?;

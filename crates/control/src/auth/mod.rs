@@ -4,6 +4,7 @@
 
 pub(crate) mod device;
 pub(crate) mod forgot;
+pub(crate) mod oidc;
 pub(crate) mod options;
 pub(crate) mod passkey;
 pub(crate) mod reauthenticate;
@@ -27,7 +28,7 @@ use claviger_domain::error::{Code, PublicError, Retry};
 use claviger_domain::id::{SessionId, UserId};
 use claviger_domain::person::User;
 use claviger_domain::person::token::Token;
-use claviger_domain::time::Now;
+use claviger_domain::time::{Now, Timestamp};
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use std::hash::BuildHasher as _;
@@ -71,6 +72,12 @@ impl Tries {
         }
     }
 
+    /// Gives back the try of an earlier request of this client: it was the beginning of what has now ended well.
+    pub(crate) fn forgive(control: &Control, by: &Attribution) {
+        let number = control.throttle_hash().hash_one(("address", &by.address));
+        control.throttle().lock().give_back(&[number]);
+    }
+
     /// Gives them back: it was no guess.
     pub(crate) fn give_back(self, control: &Control) {
         control.throttle().lock().give_back(&self.0);
@@ -90,26 +97,28 @@ pub(crate) async fn begin(
         None => None,
     };
     let former = former.filter(|live| live.user.id == user.id).map(|live| live.session.id);
-    let (id, cookie) = new_session(control, user.id, former, headers, by, now).await?;
+    let (id, cookie) = new_session(control, user.id, former, headers, by, now.wall, now).await?;
     let signed = Signed::new(control, user.id, id, by, now).await?;
     let object = me::object(control, &signed).await?;
     Ok(with_cookie(Json(object), cookie))
 }
 
-/// Stores a new session; its id and the header that gives it to the browser.
+/// Stores a new session of somebody who was asked at `asked_at` who they are; its id and the header that gives it to the
+/// browser.
 pub(crate) async fn new_session(
     control: &Control,
     user: UserId,
     replaces: Option<SessionId>,
     headers: &HeaderMap,
     by: &Attribution,
+    asked_at: Timestamp,
     now: Now,
 ) -> Result<(SessionId, HeaderValue), Refusal> {
     let settings = control.settings();
     let rules = &settings.people.sessions;
     let (id, token) = control.draw(|random| (SessionId::generate(now.wall, random), Token::draw(random)));
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let new = rules.begin(id, user, &by.address, agent, now.wall);
+    let new = rules.begin(id, user, &by.address, agent, now.wall).signed_in_at(asked_at);
     let by = Attribution { actor: Actor::User(user.to_string()), credential: id.to_string(), ..by.clone() };
     control.store().begin_session(new, token.digest(), replaces, &by).await.map_err(Refusal::of_write)?;
     let cookie = session::set(&settings.public_url, &token, rules).ok_or(Code::InternalError)?;

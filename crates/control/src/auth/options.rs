@@ -16,9 +16,18 @@ pub(crate) struct Options {
     object: &'static str,
     password: bool,
     passkey: bool,
+    /// The identity providers, each with its button.
+    oidc: Vec<Provider>,
     mail: bool,
     sign_up: &'static str,
     needs_setup: bool,
+}
+
+/// One identity provider.
+#[derive(Serialize)]
+struct Provider {
+    name: String,
+    button: String,
 }
 
 pub(crate) async fn handler(State(call): State<Call<Visitor>>, query: Query) -> Result<Json<Options>, Refusal> {
@@ -29,6 +38,15 @@ pub(crate) async fn handler(State(call): State<Call<Visitor>>, query: Query) -> 
         object: "auth.options",
         password: people.has_passwords,
         passkey: relying_party(&call.control).is_some(),
+        oidc: call
+            .control
+            .settings()
+            .issuers
+            .all
+            .iter()
+            .filter(|issuer| issuer.is_for_people)
+            .map(|issuer| Provider { name: issuer.name.clone(), button: issuer.sign_on.button.clone() })
+            .collect(),
         mail: people.has_mail(),
         sign_up: match people.sign_up {
             SignUp::Invite => "invite",

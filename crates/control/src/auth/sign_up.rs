@@ -18,13 +18,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::error::Code;
-use claviger_domain::id::{EnvironmentId, OrganizationId, UserId};
+use claviger_domain::id::{EnvironmentId, GrantId, OrganizationId, UserId};
 use claviger_domain::key::Name;
+use claviger_domain::money::Nano;
 use claviger_domain::person::EmailAddress;
 use claviger_domain::secret::Secret;
 use claviger_domain::tenancy::{OrganizationState, slug_of};
 use claviger_domain::time::Now;
-use claviger_storage::{NewOrganization, NewUser};
+use claviger_storage::{Grant, NewOrganization, NewUser, Own};
 use http::HeaderMap;
 
 /// What was typed, checked.
@@ -88,8 +89,8 @@ fn read(mut fields: Fields) -> Result<Typed, Refusal> {
     Ok(Typed { email, password, name: name.map(|name| name.as_str().to_owned()).unwrap_or_default(), organization })
 }
 
-/// A new organization of this name, under a slug that nobody has.
-pub(crate) async fn organization(control: &Control, name: &Name, now: Now) -> Result<NewOrganization, Refusal> {
+/// A new organization of this name, under a slug that nobody has, with the credit that the operator starts it with.
+pub(crate) async fn organization(control: &Control, name: &Name, now: Now) -> Result<Own, Refusal> {
     let (id, environment) =
         control.draw(|random| (OrganizationId::generate(now.wall, random), EnvironmentId::generate(now.wall, random)));
     let mut slug = slug_of(name.as_str());
@@ -100,7 +101,7 @@ pub(crate) async fn organization(control: &Control, name: &Name, now: Now) -> Re
         let stem: String = slug.chars().take(33).collect();
         slug = format!("{}-{tail}", stem.trim_end_matches('-'));
     }
-    Ok(NewOrganization {
+    let organization = NewOrganization {
         id,
         slug,
         name: name.as_str().to_owned(),
@@ -108,5 +109,13 @@ pub(crate) async fn organization(control: &Control, name: &Name, now: Now) -> Re
         environment,
         keys_max: control.settings().people.keys_max,
         at: now.wall,
-    })
+    };
+    let amount = control.settings().people.starting_credit;
+    let credit = (amount > Nano::ZERO).then(|| Grant {
+        id: control.draw(|random| GrantId::generate(now.wall, random)),
+        amount,
+        reason: "starting credit".to_owned(),
+        at: now.wall,
+    });
+    Ok(Own { organization, credit })
 }

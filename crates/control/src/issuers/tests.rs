@@ -105,6 +105,8 @@ impl TestKey {
 pub(crate) struct TestIssuer {
     pub(crate) documents: Mutex<BTreeMap<String, Value>>,
     pub(crate) asked: AtomicUsize,
+    /// What was posted.
+    pub(crate) forms: Mutex<Vec<String>>,
 }
 
 impl TestIssuer {
@@ -152,6 +154,9 @@ impl TestIssuer {
 impl AskIssuers for TestIssuer {
     fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Told, Unanswered>> + Send + '_>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        if let Some(form) = &question.form {
+            self.forms.lock().push(form.expose().clone());
+        }
         let told = match self.documents.lock().get(&question.url) {
             Some(document) => Ok(Told { status: 200, body: document.to_string().into() }),
             None => Err(Unanswered("nobody is there".to_owned())),

@@ -134,6 +134,9 @@ pub(crate) async fn handler(
 
 /// Makes the key and shows it, once.
 pub(crate) async fn finish(call: &Call<Member>, ask: Ask, once: Option<Once>) -> Result<Response, Refusal> {
+    if !ask.is_test {
+        call.actor.require_verified()?;
+    }
     let _running = Running::begin(&call.control, once.as_ref())?;
     let maker = call.actor.rights().clone();
     let is_foreign = ask.sha256.is_some();

@@ -75,6 +75,7 @@ pub(crate) async fn handler(
     mut fields: Fields,
 ) -> Result<Json<Report>, Refusal> {
     query.finish()?;
+    call.actor.require_verified()?;
     let source = fields.required_text("source")?;
     let is_dry = fields.flag("dry_run")?;
     let rows = match fields.value("rows") {

@@ -84,6 +84,9 @@ async fn found(call: &Call<Member>) -> Result<Key, Refusal> {
     let key = find(call).await?;
     require_for(&call.actor, key.class)?;
     require_own(&call.actor, Permission::KeysRotate, &key)?;
+    if !key.is_test {
+        call.actor.require_verified()?;
+    }
     Ok(key)
 }
 

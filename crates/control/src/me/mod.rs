@@ -1,6 +1,7 @@
 //! The signed-in person themselves: one file per operation, and the object that all of them show.
 
 pub(crate) mod get;
+pub(crate) mod identities;
 pub(crate) mod passkeys;
 pub(crate) mod update;
 pub(crate) mod verification;

@@ -50,6 +50,8 @@ pub(crate) enum Reply {
     List(&'static Object),
     /// JSON, one object a line.
     Lines,
+    /// Nothing: the browser goes on at another page.
+    Elsewhere,
     /// `{data}` of it, as other vendors' endpoints have it.
     Wrapped(&'static Object),
 }
@@ -121,6 +123,7 @@ areas! {
         ListAuditLogs ExportAuditLogs ListInstanceAudit ExportInstanceAudit VerifyAudit ListCheckpoints
     }
     signing_in {
+        StartSignOn FinishSignOn ListIdentities LinkIdentity UnlinkIdentity
         BeginDevice TakeDeviceKey ApproveDevice PasskeyOptions PasskeySignIn ListPasskeys NewPasskeyOptions
         AddPasskey RemovePasskey
     }
@@ -204,13 +207,17 @@ fn operation(row: &Row, ids: &mut BTreeSet<String>, schemas: &mut Map<String, Va
     }
     let media = if matches!(description.reply, Reply::Lines) { "application/jsonl" } else { "application/json" };
     let reply = reply(&description.reply, schemas);
+    let success = match description.reply {
+        Reply::Elsewhere => ("303", json!({ "description": "The browser goes on at `Location`." })),
+        _ => ("200", json!({ "description": "Done.", "content": { media: { "schema": reply } } })),
+    };
     let mut operation = json!({
         "operationId": operation_id(row, ids),
         "summary": description.summary,
         "parameters": parameters,
         "security": security(row.authentication),
         "responses": {
-            "200": { "description": "Done.", "content": { media: { "schema": reply } } },
+            success.0: success.1,
             "default": {
                 "description": "Refused: docs/errors.md lists the codes.",
                 "content": { "application/json": { "schema": ERROR.reference() } },
@@ -266,7 +273,7 @@ fn reply(reply: &Reply, schemas: &mut Map<String, Value>) -> Value {
                 },
             })
         }
-        Reply::Lines => json!({ "type": "string" }),
+        Reply::Lines | Reply::Elsewhere => json!({ "type": "string" }),
         Reply::Wrapped(object) => {
             shape::define(object, schemas);
             json!({ "type": "object", "required": ["data"], "properties": { "data": object.reference() } })
@@ -297,7 +304,7 @@ pub(crate) fn compare(operation: Operation, method: Method, body: &Value) -> Res
     match describe(operation, method).reply {
         Reply::One(object) => object.compare(body),
         Reply::Wrapped(object) => object.compare(&body["data"]),
-        Reply::Lines => Ok(()),
+        Reply::Lines | Reply::Elsewhere => Ok(()),
         Reply::List(object) => {
             let members: Vec<&str> = body.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
             if members != ["data", "first_id", "has_more", "last_id", "object"] {

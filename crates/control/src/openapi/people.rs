@@ -67,12 +67,15 @@ const ROLE: Shape = Shape::Word(&["owner", "admin", "developer", "billing", "vie
 
 pub(super) const DONE: Object = object("Done", &[must("object", Shape::Text), must("status", Shape::Text)]);
 
+const PROVIDER: Object = object("IdentityProvider", &[must("name", Shape::Text), must("button", Shape::Text)]);
+
 const OPTIONS: Object = Object {
     name: "AuthOptions",
     fields: &[
         must("object", Shape::Is("auth.options")),
         must("password", Shape::Flag),
         must("passkey", Shape::Flag),
+        must("oidc", Shape::Many(&Shape::Of(&PROVIDER))),
         must("mail", Shape::Flag),
         must("sign_up", Shape::Word(&["invite", "open", "closed"])),
         must("needs_setup", Shape::Flag),

@@ -1,6 +1,6 @@
 //! Further ways of signing in than the password: command lines, passkeys, identity providers.
 
-use super::shape::{Object, Shape, may, must, object};
+use super::shape::{Field, Object, Shape, may, must, object};
 use super::{Description, Reply};
 use claviger_domain::endpoint::Operation;
 
@@ -55,6 +55,24 @@ const DEVICE: Object = object(
     ],
 );
 
+const START: &[Field] = &[may("return_to", Shape::Text)];
+const CALLBACK: &[Field] = &[may("code", Shape::Text), may("state", Shape::Text), may("error", Shape::Text)];
+
+const LINK: Object = object("LinkIdentity", &[must("issuer", Shape::Text)]);
+
+const DEPARTURE: Object =
+    object("IdentityDeparture", &[must("object", Shape::Is("identity.departure")), must("url", Shape::Text)]);
+
+const IDENTITY: Object = object(
+    "Identity",
+    &[
+        must("object", Shape::Is("identity")),
+        must("id", Shape::Text),
+        must("issuer", Shape::Text),
+        must("linked_at", Shape::Time),
+    ],
+);
+
 /// `PublicKeyCredentialCreationOptions` or `…RequestOptions`, as their JSON forms are defined.
 const OPTIONS: Object = object(
     "PasskeyOptions",
@@ -86,6 +104,13 @@ pub(super) fn describe(operation: Operation) -> Description {
         O::TakeDeviceKey => {
             of("Ask whether it was given; the admin key, once.", Reply::One(&DEVICE_TOKEN)).taking(&DEVICE_CODE)
         }
+        O::StartSignOn => of("Sign in by an identity provider: the way there.", Reply::Elsewhere).asking(START),
+        O::FinishSignOn => of("Sign in by an identity provider: the way back.", Reply::Elsewhere).asking(CALLBACK),
+        O::ListIdentities => of("The accounts of identity providers that sign one in.", Reply::List(&IDENTITY)),
+        O::LinkIdentity => {
+            of("Link an account of an identity provider: the way there.", Reply::One(&DEPARTURE)).taking(&LINK)
+        }
+        O::UnlinkIdentity => of("Take a linked account away.", Reply::One(&super::people::DONE)),
         O::PasskeyOptions => of("A challenge for whoever signs in with a passkey.", Reply::One(&OPTIONS)),
         O::PasskeySignIn => of(
             "Sign in with a passkey, or once more; the answer sets the session's cookie.",

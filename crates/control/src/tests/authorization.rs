@@ -30,6 +30,8 @@ const PUBLIC: &[&str] = &[
     "POST /api/auth/device",
     "POST /api/auth/device/token",
     "POST /api/auth/email/verify",
+    "GET /api/auth/oidc/{issuer}/start",
+    "GET /api/auth/oidc/{issuer}/callback",
     "POST /api/auth/passkey/options",
     "POST /api/auth/passkey/verify",
     "POST /api/auth/password/forgot",

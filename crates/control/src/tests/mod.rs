@@ -4,6 +4,7 @@ mod authenticator;
 mod authorization;
 mod key_life;
 mod keys;
+mod leaving;
 mod limits;
 mod money;
 mod passkeys;
@@ -11,6 +12,7 @@ mod people;
 mod places;
 mod presented;
 mod setup;
+mod sign_on;
 mod signing_in;
 mod walls;
 

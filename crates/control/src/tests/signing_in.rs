@@ -3,6 +3,8 @@
 use super::people::{Browser, PASSWORD};
 use super::{Answer, World, text};
 use serde_json::{Value, json};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 async fn begin(world: &World) -> Value {
@@ -114,4 +116,63 @@ async fn codes_of_command_lines_cannot_be_guessed_at_leisure() {
         let refused = Browser::default().post(&world, "/api/auth/device", json!({ "host": host })).await;
         assert_eq!(refused.refusal(), (400, "invalid_value"), "{host}");
     }
+}
+
+/// A mail server that takes every letter and shows it to nobody.
+#[derive(Debug)]
+struct Silent;
+
+impl crate::DeliverMail for Silent {
+    fn deliver(
+        &self,
+        _letter: crate::Letter,
+    ) -> Pin<Box<dyn Future<Output = Result<(), crate::Undelivered>> + Send + '_>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn live_keys_need_a_proved_address_where_mail_goes_out() {
+    for (has_mail, must_verify, status) in [(true, true, 403), (true, false, 200), (false, true, 200)] {
+        let (world, admin) = World::set_up_with(|settings| {
+            settings.people.mail = has_mail.then(|| Arc::new(Silent) as Arc<dyn crate::DeliverMail>);
+            settings.people.must_verify_email = must_verify;
+        })
+        .await;
+        let mut owner = Browser::owner(&world).await;
+        let made = owner.post(&world, super::KEYS, json!({ "name": "live" })).await;
+        assert_eq!(made.status, status, "{}", made.body);
+        if status == 200 {
+            continue;
+        }
+        assert_eq!(made.code(), "email_not_verified");
+        let test = owner.post(&world, super::KEYS, json!({ "name": "test", "test": true })).await;
+        assert_eq!(test.status, 200, "a test key costs nothing: {}", test.body);
+        let by_key = world.with(&admin, "POST", super::KEYS, &json!({ "name": "live" })).await;
+        assert_eq!(by_key.status, 200, "a key has no address");
+        let rotate = format!("{}/{}/rotate", super::KEYS, text(&by_key.body["id"]));
+        assert_eq!(owner.post(&world, &rotate, json!({})).await.refusal(), (403, "email_not_verified"));
+        let begun = begin(&world).await;
+        assert_eq!(decide(&mut owner, &world, &begun, "approve").await.refusal(), (403, "email_not_verified"));
+        let id = text(&owner.get(&world, "/api/me").await.body["id"]).parse().expect("an id");
+        world.store.store.verify_email(id, &super::by_system()).await.expect("verified");
+        assert_eq!(owner.post(&world, super::KEYS, json!({ "name": "live" })).await.status, 200);
+        assert_eq!(owner.post(&world, &rotate, json!({})).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn an_organization_that_somebody_brings_along_starts_with_the_operators_credit() {
+    let (world, _) = World::set_up_with(|settings| {
+        settings.people.sign_up = crate::SignUp::Open;
+        settings.people.starting_credit = claviger_domain::money::Nano(5_000_000_000);
+    })
+    .await;
+    let mut mo = Browser::default();
+    let body = json!({ "email": "mo@x.io", "password": PASSWORD, "organization": "Mo" });
+    assert_eq!(mo.post(&world, "/api/auth/sign_up", body).await.status, 200);
+    let me = mo.get(&world, "/api/me").await;
+    assert_eq!(text(&me.body["organizations"][0]["balance"]), "5.000000000", "{}", me.body);
+    let proof = world.operator("POST", "/api/operator/ledger/verify", &json!({})).await;
+    assert_eq!(proof.status, 200, "{}", proof.body);
 }

@@ -280,6 +280,10 @@ operations! {
     TakeDeviceKey = "auth.device.token";
     /// Look at a waiting command line, consent, refuse.
     ApproveDevice = "auth.device.approve";
+    /// Set out to an identity provider.
+    StartSignOn = "auth.oidc.start";
+    /// Come back from it.
+    FinishSignOn = "auth.oidc.callback";
     /// A challenge for whoever signs in with a passkey.
     PasskeyOptions = "auth.passkey.options";
     /// Sign in with a passkey.
@@ -300,6 +304,12 @@ operations! {
     UpdateMe = "me.update";
     /// Ask for another mail that proves one's address.
     SendVerification = "me.email.verification";
+    /// List one's accounts of identity providers.
+    ListIdentities = "me.identities.list";
+    /// Set out to link one.
+    LinkIdentity = "me.identities.link";
+    /// Take one away.
+    UnlinkIdentity = "me.identities.unlink";
     /// List one's passkeys.
     ListPasskeys = "me.passkeys.list";
     /// Ask for a new passkey.

@@ -66,6 +66,14 @@ pub enum Standing {
     Over,
 }
 
+impl Session {
+    /// The same session of somebody who was asked at this time who they are, which may be long ago.
+    #[must_use]
+    pub fn signed_in_at(self, at: Timestamp) -> Self {
+        Self { fresh_until: at.plus(crate::limits::FRESH_SIGN_IN).min(self.fresh_until), ..self }
+    }
+}
+
 impl SessionRules {
     /// The session that a sign-in at `now` makes.
     pub fn begin(&self, id: SessionId, user: UserId, address: &str, agent: &str, now: Timestamp) -> Session {

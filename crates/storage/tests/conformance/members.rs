@@ -425,4 +425,9 @@ async fn an_account_elsewhere_is_one_persons(engine: Engine) {
     assert!(store.link_identity("https://id.example", "s1", bob, &by()).await.is_err());
     assert_eq!(store.find_identity("https://id.example", "s1").await.unwrap().unwrap().id, ann);
     assert!(store.find_identity("https://other.example", "s1").await.unwrap().is_none());
+    let linked = store.list_identities(ann).await.unwrap();
+    assert_eq!((linked.len(), linked[0].subject.as_str()), (1, "s1"));
+    assert!(!store.unlink_identity(bob, "https://id.example", &by()).await.unwrap(), "not theirs");
+    assert!(store.unlink_identity(ann, "https://id.example", &by()).await.unwrap());
+    assert!(store.find_identity("https://id.example", "s1").await.unwrap().is_none());
 }

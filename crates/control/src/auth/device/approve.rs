@@ -64,6 +64,7 @@ pub(crate) async fn handler(
         None => return shown("waiting", waiting),
         Some("approve") => {
             call.actor.require_fresh()?;
+            call.actor.require_verified()?;
             let organization = call.actor.organization().id.to_string();
             (Decision::Granted { organization, session: by.credential.clone() }, "approved")
         }

@@ -31,6 +31,7 @@ pub(crate) async fn handler(
     let refused = || Refusal::because(Code::InvalidLogin, "This passkey signs nobody in here.");
     let Some(user) = check(&call, &party, &answer).await? else { return Err(refused()) };
     tries.give_back(&call.control);
+    Tries::forgive(&call.control, by);
     begin(&call.control, &user, &headers, by, call.now).await
 }
 
