@@ -439,6 +439,7 @@ handlers! {
     }
     elsewhere {
         ChatCompletions;
+        Completions;
         Embeddings;
         ListModels;
         GetModel;

@@ -5,6 +5,7 @@
 //! pipeline knows no endpoint by name. Prices, holds and sockets are not known here.
 
 use crate::openai::chat::ChatAsk;
+use crate::openai::completions::CompletionsAsk;
 use crate::openai::embeddings::EmbeddingsAsk;
 use crate::sse::Frame;
 use bytes::Bytes;
@@ -114,6 +115,7 @@ pub trait Ask: fmt::Debug + Send + Sync {
 pub fn parse(operation: Operation, body: Bytes) -> Result<Box<dyn Ask>, PublicError> {
     match operation {
         Operation::ChatCompletions => Ok(Box::new(ChatAsk::parse(body)?)),
+        Operation::Completions => Ok(Box::new(CompletionsAsk::parse(body)?)),
         Operation::Embeddings => Ok(Box::new(EmbeddingsAsk::parse(body)?)),
         // The table of rows sends no other operation here.
         _ => Err(Code::InternalError.into()),

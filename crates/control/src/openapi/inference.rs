@@ -29,6 +29,18 @@ const COMPLETION: Object = Object {
     is_open: true,
 };
 
+const TEXT: Object = Object {
+    name: "CompletionRequest",
+    fields: &[
+        must("model", Shape::Text),
+        must("prompt", Shape::Any),
+        may("stream", Shape::Flag),
+        may("max_tokens", Shape::Whole),
+        may("n", Shape::Whole),
+    ],
+    is_open: true,
+};
+
 const EMBEDDINGS: Object = Object {
     name: "EmbeddingsRequest",
     fields: &[
@@ -81,6 +93,10 @@ pub(super) fn describe(operation: Operation) -> Description {
         Operation::ChatCompletions => {
             let summary = "Answer a conversation; with `stream` as server-sent events.";
             Description::of(summary, Reply::One(&COMPLETION)).taking(&CHAT)
+        }
+        Operation::Completions => {
+            Description::of("Continue texts; with `stream` as server-sent events.", Reply::One(&COMPLETION))
+                .taking(&TEXT)
         }
         Operation::Embeddings => {
             let summary = "Vectors for texts or token ids, as numbers or in base64.";

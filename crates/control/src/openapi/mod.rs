@@ -88,7 +88,7 @@ macro_rules! areas {
 
 areas! {
     inference {
-        ChatCompletions Embeddings ListModels GetModel GetCredits
+        ChatCompletions Completions Embeddings ListModels GetModel GetCredits
     }
     limits {
         ListRateLimits SetRateLimit GetModelPermissions SetModelPermissions DeleteModelPermissions

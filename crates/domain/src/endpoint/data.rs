@@ -23,6 +23,7 @@ const fn own(operation: Operation, path: &'static str) -> Row {
 /// Paths without their base; `matching.rs` serves them under every base of W1.
 pub(super) const ROWS: &[Row] = &[
     inference(Operation::ChatCompletions, Method::Post, "chat/completions", limits::JSON_BODY_BYTES),
+    inference(Operation::Completions, Method::Post, "completions", limits::JSON_BODY_BYTES),
     inference(Operation::Embeddings, Method::Post, "embeddings", limits::JSON_BODY_BYTES),
     inference(Operation::ListModels, Method::Get, "models", 0),
     inference(Operation::GetModel, Method::Get, "models/{id}", 0),

@@ -96,6 +96,7 @@ impl Operation {
     pub const fn endpoint(self) -> Option<EndpointName> {
         Some(match self {
             Self::ChatCompletions => EndpointName::ChatCompletions,
+            Self::Completions => EndpointName::Completions,
             Self::Embeddings => EndpointName::Embeddings,
             Self::ListModels | Self::GetModel => EndpointName::Models,
             Self::GetCredits => EndpointName::Credits,
@@ -105,13 +106,15 @@ impl Operation {
 
     /// Whether a model answers it: it is admitted, held, metered and charged.
     pub const fn is_inference(self) -> bool {
-        matches!(self, Self::ChatCompletions | Self::Embeddings)
+        matches!(self, Self::ChatCompletions | Self::Completions | Self::Embeddings)
     }
 }
 
 operations! {
     /// `POST chat/completions`.
     ChatCompletions = "chat.completions";
+    /// `POST completions`.
+    Completions = "completions";
     /// `POST embeddings`.
     Embeddings = "embeddings";
     /// `GET models`.

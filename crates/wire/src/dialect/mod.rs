@@ -47,7 +47,7 @@ const SELF_HOSTED: Habits = Habits {
     is_media_data_only: true,
     is_zero_prompt_unknown: false,
     takes_token_ids: true,
-    serves: &[EndpointName::ChatCompletions, EndpointName::Embeddings],
+    serves: &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Embeddings],
 };
 
 /// Whether a dialect has an endpoint: what is asked in one is never translated into another.

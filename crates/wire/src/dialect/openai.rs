@@ -10,5 +10,5 @@ pub(super) const HABITS: Habits = Habits {
     is_media_data_only: false,
     is_zero_prompt_unknown: false,
     takes_token_ids: true,
-    serves: &[EndpointName::ChatCompletions, EndpointName::Embeddings],
+    serves: &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Embeddings],
 };

@@ -2,5 +2,8 @@
 //! and how answers are shown to the caller. Providers are not known here, only their dialects' habits.
 
 pub mod chat;
+pub mod choices;
+pub mod completions;
 pub mod embeddings;
+mod inputs;
 pub mod models;

@@ -18,6 +18,9 @@ pub(super) struct Ask<'a> {
     pub(super) model: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) messages: Option<Vec<Message<'a>>>,
+    /// Of completions.
+    #[serde(default)]
+    pub(super) prompt: Option<Prompt>,
     #[serde(default)]
     pub(super) stream: Option<bool>,
     #[serde(default)]
@@ -36,6 +39,29 @@ pub(super) struct Ask<'a> {
     pub(super) response_format: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) sim: Option<&'a RawValue>,
+}
+
+/// What is to be continued; token ids are their decimal text, joined by commas.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Prompt {
+    Text(String),
+    Texts(Vec<String>),
+    Ids(Vec<u64>),
+    Lists(Vec<Vec<u64>>),
+}
+
+impl Prompt {
+    /// Each prompt as text.
+    pub(super) fn texts(self) -> Vec<String> {
+        let joined = |ids: &[u64]| ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        match self {
+            Self::Text(text) => vec![text],
+            Self::Texts(texts) => texts,
+            Self::Ids(ids) => vec![joined(&ids)],
+            Self::Lists(lists) => lists.iter().map(|ids| joined(ids)).collect(),
+        }
+    }
 }
 
 /// When usage is reported on a stream.
@@ -74,6 +100,21 @@ impl<'a> Ask<'a> {
     /// What is wrong with it, as the answer to send.
     pub(super) fn read(body: &'a [u8]) -> Result<Self, Fault> {
         serde_json::from_slice(body).map_err(|error| Fault::invalid_body(&error))
+    }
+
+    /// Takes each prompt for a message of the user.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn take_prompts(&mut self) -> Result<u64, Fault> {
+        let prompts = self.prompt.take().ok_or_else(|| Fault::missing("prompt"))?.texts();
+        let message = |text| Message {
+            role: Text(Cow::Borrowed("user")),
+            content: Content { text: Cow::Owned(text), other_parts: 0 },
+        };
+        let count = u64::try_from(prompts.len()).unwrap_or(u64::MAX);
+        self.messages = Some(prompts.into_iter().map(message).collect());
+        Ok(count)
     }
 
     /// Σ over messages (tokens(text) + 1) + 10 per part that is not text + 8 per tool.

@@ -65,7 +65,7 @@ pub(super) struct Chunks {
 impl Chunks {
     fn new(plan: Plan) -> Self {
         let mut head = Vec::with_capacity(192);
-        push_head(&mut head, &plan, b"chat.completion.chunk");
+        push_head(&mut head, &plan, if plan.is_text { b"text_completion" } else { b"chat.completion.chunk" });
         let (mut before, mut behind) = (b"data: {".to_vec(), b"]".to_vec());
         if plan.shape == Shape::LlamaCpp {
             behind.push(b',');
@@ -77,11 +77,11 @@ impl Chunks {
         before.extend_from_slice(b"\"choices\":[");
         let form = plan.stream.unwrap_or(StreamForm { has_usage: false, has_running_usage: false });
         Self {
-            plan,
             form,
             before,
             behind,
-            phase: Phase::Role,
+            phase: if plan.is_text { Phase::Body } else { Phase::Role },
+            plan,
             choice: 0,
             cursor: Cursor::default(),
             sent: 0,
@@ -200,6 +200,7 @@ impl Chunks {
             }
             (Phase::Reasoning, _) => (&answer.reasoning, b"\"reasoning_content\":", b""),
             (_, Some(call)) => (&call.arguments, b"\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":", b"}}]"),
+            (_, None) if self.plan.is_text => (&answer.content, b"\"text\":", b""),
             (_, None) => (&answer.content, b"\"content\":", b""),
         }
     }
@@ -237,15 +238,7 @@ impl Chunks {
         let shape = self.plan.shape;
         let mut out = self.opened();
         push_number(&mut out, b"{\"index\":", self.choice);
-        out.extend_from_slice(b",\"delta\":{");
-        if shape == Shape::Ollama && !delta.starts_with(b"\"role\"") {
-            out.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"\"");
-            if !delta.is_empty() {
-                out.push(b',');
-            }
-        }
-        out.extend_from_slice(delta);
-        out.push(b'}');
+        self.push_piece(&mut out, delta);
         if matches!(shape, Shape::OpenAi | Shape::Vllm | Shape::Sglang) {
             out.extend_from_slice(b",\"logprobs\":null");
         }
@@ -270,6 +263,23 @@ impl Chunks {
         out.into()
     }
 
+    /// What a choice says in this event.
+    fn push_piece(&self, out: &mut Vec<u8>, delta: &[u8]) {
+        if self.plan.is_text {
+            out.push(b',');
+            return out.extend_from_slice(if delta.is_empty() { b"\"text\":\"\"" } else { delta });
+        }
+        out.extend_from_slice(b",\"delta\":{");
+        if self.plan.shape == Shape::Ollama && !delta.starts_with(b"\"role\"") {
+            out.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"\"");
+            if !delta.is_empty() {
+                out.push(b',');
+            }
+        }
+        out.extend_from_slice(delta);
+        out.push(b'}');
+    }
+
     fn opened(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.before.len().saturating_add(self.behind.len()).saturating_add(256));
         out.extend_from_slice(&self.before);
@@ -284,6 +294,8 @@ impl Chunks {
             counts.reasoning = counts.reasoning.min(counts.completion);
             out.extend_from_slice(b",\"usage\":");
             counts.push(out, self.plan.shape, &self.plan.usage);
+        } else if self.plan.shape == Shape::Ollama && self.plan.is_text {
+            out.extend_from_slice(b",\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}");
         } else if self.plan.shape == Shape::Sglang || (self.plan.shape == Shape::OpenAi && self.form.has_usage) {
             out.extend_from_slice(b",\"usage\":null");
         }

@@ -3,6 +3,7 @@
 //! `xᵢ = u32ᵢ / 2³¹ − 1`, where the `u32ᵢ` are the big-endian words of SHA-256(input ‖ be32(block)), block 0, 1, …; scaled
 //! to length 1 in 64 bits and sent in 32. Token ids are their decimal text, joined by commas.
 
+use super::ask::Prompt;
 use super::fault::Fault;
 use super::knobs::Knobs;
 use super::mode::Mode;
@@ -25,7 +26,7 @@ struct Ask<'a> {
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
-    input: Option<Input>,
+    input: Option<Prompt>,
     #[serde(default)]
     encoding_format: Option<String>,
     #[serde(default)]
@@ -34,30 +35,10 @@ struct Ask<'a> {
     sim: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Input {
-    Text(String),
-    Texts(Vec<String>),
-    Ids(Vec<u64>),
-    Lists(Vec<Vec<u64>>),
-}
-
 /// One input: the text that is hashed, and its tokens.
 struct Item {
     text: String,
     tokens: u64,
-}
-
-impl Item {
-    fn of_text(text: String) -> Self {
-        Self { tokens: tokens::count(&text), text }
-    }
-
-    fn of_ids(ids: &[u64]) -> Self {
-        let texts: Vec<String> = ids.iter().map(u64::to_string).collect();
-        Self { text: texts.join(","), tokens: u64::try_from(ids.len()).unwrap_or(u64::MAX) }
-    }
 }
 
 /// Answers `POST embeddings`.
@@ -108,13 +89,18 @@ fn refuse_by_model(model: &str, knobs: &Knobs) -> Result<(), Fault> {
     Err(fault)
 }
 
-fn items(input: Input) -> Vec<Item> {
-    match input {
-        Input::Text(text) => vec![Item::of_text(text)],
-        Input::Texts(texts) => texts.into_iter().map(Item::of_text).collect(),
-        Input::Ids(ids) => vec![Item::of_ids(&ids)],
-        Input::Lists(lists) => lists.iter().map(|ids| Item::of_ids(ids)).collect(),
-    }
+fn items(input: Prompt) -> Vec<Item> {
+    let counts: Vec<Option<usize>> = match &input {
+        Prompt::Ids(ids) => vec![Some(ids.len())],
+        Prompt::Lists(lists) => lists.iter().map(|ids| Some(ids.len())).collect(),
+        Prompt::Text(_) | Prompt::Texts(_) => Vec::new(),
+    };
+    let counts = counts.into_iter().chain(std::iter::repeat(None));
+    let item = |(text, ids): (String, Option<usize>)| {
+        let tokens = ids.map_or_else(|| tokens::count(&text), |ids| u64::try_from(ids).unwrap_or(u64::MAX));
+        Item { text, tokens }
+    };
+    input.texts().into_iter().zip(counts).map(item).collect()
 }
 
 fn body(model: &str, items: &[Item], (dimensions, is_base64): (usize, bool), has_usage: bool) -> Vec<u8> {

@@ -40,6 +40,8 @@ pub const FINGERPRINT: &str = "sim-1";
 pub enum SimEndpoint<'a> {
     /// `POST chat/completions`.
     Chat,
+    /// `POST completions`.
+    Completions,
     /// `POST embeddings`.
     Embeddings,
     /// `GET models`.
@@ -53,6 +55,7 @@ impl SimEndpoint<'static> {
     pub fn posted(path: &str) -> Option<Self> {
         match path {
             "chat/completions" => Some(Self::Chat),
+            "completions" => Some(Self::Completions),
             "embeddings" => Some(Self::Embeddings),
             _ => None,
         }
@@ -107,7 +110,7 @@ pub fn refuse_path(shape: Shape, method: &str, path: &str) -> Script {
 
 fn answer_to(call: &SimCall<'_>) -> Result<Script, Fault> {
     match call.endpoint {
-        SimEndpoint::Chat => chat(call),
+        SimEndpoint::Chat | SimEndpoint::Completions => chat(call),
         SimEndpoint::Embeddings => embed::script(call),
         SimEndpoint::Models => by_rule(call, |_| Ok(models::list(call.shape, call.now_seconds))),
         SimEndpoint::Model(id) => by_rule(call, |_| models::item(call.shape, id, call.now_seconds)),
@@ -130,7 +133,8 @@ fn chat(call: &SimCall<'_>) -> Result<Script, Fault> {
     {
         return Ok(script);
     }
-    let ask = ask::Ask::read(call.body)?;
+    let mut ask = ask::Ask::read(call.body)?;
+    let prompts = if call.endpoint == SimEndpoint::Completions { ask.take_prompts()? } else { 1 };
     let knobs = knobs::Knobs::read(ask.sim, call.standalone.is_some())?;
     let mode = call.standalone.and_then(|standalone| standalone.mode).or(knobs.mode.as_ref());
     if let Some(mode) = knobs.mode.as_ref()
@@ -138,7 +142,7 @@ fn chat(call: &SimCall<'_>) -> Result<Script, Fault> {
     {
         return Ok(script);
     }
-    let plan = plan::Plan::make(call, &ask, &knobs, mode)?;
+    let plan = plan::Plan::make(call, (&ask, prompts), &knobs, mode)?;
     let script = if plan.stream.is_some() { chunks::script(plan) } else { whole::script(&plan) };
     Ok(match mode {
         Some(mode) => damage::bend(script, mode),

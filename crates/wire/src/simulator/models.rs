@@ -26,9 +26,9 @@ pub fn serves(model: &str) -> &'static [EndpointName] {
     match model {
         "sim-embed" => &[EndpointName::Embeddings],
         "sim-error-429" | "sim-error-500" | "sim-error-timeout" => {
-            &[EndpointName::ChatCompletions, EndpointName::Embeddings]
+            &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Embeddings]
         }
-        _ => &[EndpointName::ChatCompletions],
+        _ => &[EndpointName::ChatCompletions, EndpointName::Completions],
     }
 }
 

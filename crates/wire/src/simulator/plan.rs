@@ -12,7 +12,7 @@ use super::models::Kind;
 use super::shape::Shape;
 use super::tokens::Words;
 use super::usage::{Counts, UsageForm};
-use super::{SimCall, Standalone};
+use super::{SimCall, SimEndpoint, Standalone};
 use claviger_domain::limits::CHOICES;
 
 /// A chat answer, ready to be rendered.
@@ -21,7 +21,9 @@ pub(super) struct Plan {
     pub(super) shape: Shape,
     /// Random-looking filler in deltas, which OpenAI sends; not in process, where it would only be noise.
     pub(super) is_obfuscated: bool,
-    /// `chatcmpl-…`.
+    /// Whether it is a text that is continued, and not a message.
+    pub(super) is_text: bool,
+    /// `chatcmpl-…`, `cmpl-…`.
     pub(super) id: String,
     pub(super) created_seconds: i64,
     /// As the caller wrote it.
@@ -70,7 +72,12 @@ impl Plan {
     ///
     /// # Errors
     /// The refusal of a request that is wrong, and the errors of the models that only fail.
-    pub(super) fn make(call: &SimCall<'_>, ask: &Ask<'_>, knobs: &Knobs, mode: Option<&Mode>) -> Result<Self, Fault> {
+    pub(super) fn make(
+        call: &SimCall<'_>,
+        (ask, prompts): (&Ask<'_>, u64),
+        knobs: &Knobs,
+        mode: Option<&Mode>,
+    ) -> Result<Self, Fault> {
         let model = ask.model.as_ref().map_or("", |model| model.0.as_ref());
         if model.is_empty() && call.shape != Shape::LlamaCpp {
             return Err(Fault::missing("model"));
@@ -79,7 +86,8 @@ impl Plan {
         if ask.messages.is_none() {
             return Err(Fault::missing("messages"));
         }
-        let choices = choices(ask)?;
+        let choices = choices(ask)?.saturating_mul(prompts);
+        let is_text = call.endpoint == SimEndpoint::Completions;
         let stream = stream_form(call.shape, ask, mode)?;
         let (first_ms, gap_ms) = waits_ms(kind, knobs, mode);
         let breaks = breaks(kind, knobs, mode, stream.is_some());
@@ -95,7 +103,12 @@ impl Plan {
         Ok(Self {
             shape: call.shape,
             is_obfuscated: call.shape == Shape::OpenAi && call.standalone.is_some(),
-            id: format!("chatcmpl-{}", call.request_id.strip_prefix("req_").unwrap_or(call.request_id)),
+            is_text,
+            id: format!(
+                "{}-{}",
+                if is_text { "cmpl" } else { "chatcmpl" },
+                call.request_id.strip_prefix("req_").unwrap_or(call.request_id)
+            ),
             created_seconds: call.now_seconds,
             model: model.to_owned(),
             choices,

@@ -26,7 +26,7 @@ fn body(plan: &Plan) -> Vec<u8> {
         push_choices(&mut out, plan);
         out.push(b',');
     }
-    push_head(&mut out, plan, b"chat.completion");
+    push_head(&mut out, plan, if plan.is_text { b"text_completion" } else { b"chat.completion" });
     if !is_choices_first {
         out.push(b',');
         push_choices(&mut out, plan);
@@ -63,9 +63,14 @@ fn push_choices(out: &mut Vec<u8>, plan: &Plan) {
             out.push(b',');
         }
         push_number(out, b"{\"index\":", index);
-        out.extend_from_slice(b",\"message\":{\"role\":\"assistant\"");
-        push_message(out, plan);
-        out.push(b'}');
+        if plan.is_text {
+            out.extend_from_slice(b",\"text\":");
+            push_text(out, &plan.answer.content.whole());
+        } else {
+            out.extend_from_slice(b",\"message\":{\"role\":\"assistant\"");
+            push_message(out, plan);
+            out.push(b'}');
+        }
         if plan.shape != Shape::Ollama && plan.shape != Shape::LlamaCpp {
             out.extend_from_slice(b",\"logprobs\":null");
         }

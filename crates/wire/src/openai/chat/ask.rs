@@ -1,12 +1,11 @@
 //! A chat request, read once into what it asks for. Which model that is, and what it costs, is not known here.
 
 use super::fields::{BODY, Fields, Reading};
-use super::reply;
-use super::stream::ChatStream;
 use super::tools::{self, Removal};
-use crate::body::{ModelName, flag, invalid, missing, number};
+use crate::body::{ModelName, invalid, missing, number};
 use crate::dialect::{check_serves, habits};
 use crate::inference::{AnswerStream, Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
+use crate::openai::choices::{self, ChoiceStream, Wanted};
 use crate::scan::{Kind, Value, scan_strict};
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
@@ -48,13 +47,7 @@ impl ChatAsk {
         let model = fields.shared.model(&body)?;
         check_messages(&fields)?;
         let is_stream = fields.shared.is_stream()?;
-        if let Some(options) = fields.stream_options
-            && !matches!(options.kind, Kind::Object { .. } | Kind::Null)
-        {
-            return Err(invalid("stream_options", "an object"));
-        }
-        let wants_usage = flag(fields.include_usage, "stream_options.include_usage")?;
-        let wants_running_usage = flag(fields.running_usage, "stream_options.continuous_usage_stats")?;
+        let (wants_usage, wants_running_usage) = fields.usage_ask.read()?;
         let choices = number(fields.choices, &body, "n", limits::CHOICES)?.unwrap_or(1);
         let limit = |value, name| number(value, &body, name, i64::MAX.unsigned_abs());
         let output_limit =
@@ -73,6 +66,19 @@ impl ChatAsk {
             wants_running_usage,
             body,
         })
+    }
+}
+
+impl ChatAsk {
+    /// What the caller wants of the answer.
+    pub(in crate::openai) fn wanted(&self) -> Wanted {
+        Wanted {
+            model_json: self.model.json.clone(),
+            choices: self.choices,
+            usage: self.wants_usage,
+            running_usage: self.wants_usage && self.wants_running_usage,
+            chunk: &choices::CHAT,
+        }
     }
 }
 
@@ -132,11 +138,11 @@ impl Ask for ChatAsk {
     }
 
     fn read_reply(&self, body: Bytes, dialect: Dialect) -> Result<Reply, UpstreamFault> {
-        reply::read(body, self, dialect)
+        choices::read_reply(body, &self.model.json, dialect)
     }
 
     fn stream(&self, dialect: Dialect) -> Option<Box<dyn AnswerStream>> {
-        self.is_stream.then(|| Box::new(ChatStream::new(self, dialect)) as Box<dyn AnswerStream>)
+        self.is_stream.then(|| Box::new(ChoiceStream::new(self.wanted(), dialect)) as Box<dyn AnswerStream>)
     }
 }
 

@@ -5,7 +5,7 @@ use super::ask::ChatAsk;
 use crate::body;
 use crate::dialect::{Habits, habits};
 use crate::inference::Edits;
-use crate::scan::{Kind, Value, plain_integer};
+use crate::scan::{Kind, plain_integer};
 use crate::splice::Splice;
 use bytes::Bytes;
 
@@ -19,7 +19,7 @@ impl ChatAsk {
             self.limit_output(limit, habits, &mut splice);
         }
         if self.is_stream {
-            self.ask_usage(habits, &mut splice);
+            self.fields.usage_ask.edit(habits, self.fields.shared.inside(), &mut splice);
         }
         if let Some(removal) = &self.removal {
             removal.edit(&mut splice);
@@ -48,34 +48,5 @@ impl ChatAsk {
             Some(null) => splice.replace(null.span(), limit.to_string()),
             None => splice.insert(self.fields.shared.inside(), format!("\"{}\":{limit},", habits.limit_field)),
         }
-    }
-
-    fn ask_usage(&self, habits: &Habits, splice: &mut Splice) {
-        let running = habits.has_running_usage;
-        let (member, options) = if running {
-            const MEMBER: &str = r#""stream_options":{"include_usage":true,"continuous_usage_stats":true},"#;
-            (MEMBER, r#"{"include_usage":true,"continuous_usage_stats":true}"#)
-        } else {
-            (r#""stream_options":{"include_usage":true},"#, r#"{"include_usage":true}"#)
-        };
-        match self.fields.stream_options {
-            None => splice.insert(self.fields.shared.inside(), member),
-            Some(value @ Value { kind: Kind::Object { is_empty: false }, .. }) => {
-                let inside = value.start() + 1;
-                set_true(self.fields.include_usage, "include_usage", inside, splice);
-                if running {
-                    set_true(self.fields.running_usage, "continuous_usage_stats", inside, splice);
-                }
-            }
-            Some(value) => splice.replace(value.span(), options),
-        }
-    }
-}
-
-fn set_true(value: Option<Value>, name: &str, inside: usize, splice: &mut Splice) {
-    match value {
-        None => splice.insert(inside, format!("\"{name}\":true,")),
-        Some(Value { kind: Kind::Bool(true), .. }) => {}
-        Some(value) => splice.replace(value.span(), "true"),
     }
 }

@@ -1,6 +1,7 @@
 //! What is read of a chat request, as one table, and what a scan of it collects. What the values may be is `ask.rs`'s.
 
 use crate::body::{Shared, SharedFields, body_fields};
+use crate::openai::choices::{UsageAsk, usage_ask_field};
 use crate::scan::{Field, Kind, Place, Sink, Value};
 
 /// Every value of a request that is looked at.
@@ -83,11 +84,7 @@ const ALLOWED_TOOLS: &[Field<Tag>] = &[list("tools", None, &ALLOWED_TOOL)];
 pub(super) static BODY: Place<Tag> = Place::new(Some(Tag::Shared(Shared::Body)), BODY_FIELDS, None);
 const BODY_FIELDS: &[Field<Tag>] = body_fields!(Tag::Shared;
     list("messages", Some(Tag::Messages), &MESSAGE),
-    object(
-        "stream_options",
-        Some(Tag::StreamOptions),
-        &[Field::leaf("include_usage", Tag::IncludeUsage), Field::leaf("continuous_usage_stats", Tag::RunningUsage)],
-    ),
+    usage_ask_field!(Tag::StreamOptions, Tag::IncludeUsage, Tag::RunningUsage),
     Field::leaf("n", Tag::Choices),
     Field::leaf("best_of", Tag::BestOf),
     Field::leaf("max_tokens", Tag::MaxTokens),
@@ -115,9 +112,7 @@ pub(super) struct Tool {
 pub(super) struct Fields {
     pub(super) shared: SharedFields,
     pub(super) messages: Option<Value>,
-    pub(super) stream_options: Option<Value>,
-    pub(super) include_usage: Option<Value>,
-    pub(super) running_usage: Option<Value>,
+    pub(super) usage_ask: UsageAsk,
     pub(super) choices: Option<Value>,
     pub(super) best_of: Option<Value>,
     pub(super) max_tokens: Option<Value>,
@@ -216,9 +211,9 @@ impl Sink<Tag> for Reading<'_> {
                 let scheme = value.text(self.document).map(|text| text.resolved());
                 self.part_url_is_remote |= scheme.is_some_and(|url| !is_data_url(&url));
             }
-            Tag::StreamOptions => fields.stream_options = Some(value),
-            Tag::IncludeUsage => fields.include_usage = Some(value),
-            Tag::RunningUsage => fields.running_usage = Some(value),
+            Tag::StreamOptions => fields.usage_ask.options = Some(value),
+            Tag::IncludeUsage => fields.usage_ask.include_usage = Some(value),
+            Tag::RunningUsage => fields.usage_ask.running_usage = Some(value),
             Tag::Choices => fields.choices = Some(value),
             Tag::BestOf => fields.best_of = Some(value),
             Tag::MaxTokens => fields.max_tokens = Some(value),

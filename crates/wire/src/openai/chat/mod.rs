@@ -1,17 +1,12 @@
-//! `chat/completions` (2.1): what is read and edited of a request, of a whole answer and of a stream of chunks.
+//! `chat/completions` (2.1): what is read and edited of a request. Its answers are made of choices.
 
-mod answer;
 mod ask;
 mod bound;
 mod edit;
 mod fields;
-mod mould;
-mod reply;
-mod stream;
 mod tools;
 
 #[cfg(test)]
 mod tests;
 
 pub use ask::ChatAsk;
-pub use stream::ChatStream;

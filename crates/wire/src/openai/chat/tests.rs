@@ -7,6 +7,7 @@ mod stream;
 
 use super::*;
 use crate::inference::*;
+use crate::openai::choices::ChoiceStream;
 use crate::sse::SseReader;
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
@@ -23,7 +24,7 @@ fn parse(members: &str) -> Result<ChatAsk, claviger_domain::error::PublicError> 
 }
 
 /// Runs an upstream's stream through the editor; what is forwarded, and each step.
-fn run(stream: &mut ChatStream, upstream: &str) -> (String, Vec<StreamStep>) {
+fn run(stream: &mut ChoiceStream, upstream: &str) -> (String, Vec<StreamStep>) {
     let mut reader = SseReader::new();
     reader.push(Bytes::copy_from_slice(upstream.as_bytes()));
     let (mut forwarded, mut steps) = (String::new(), Vec::new());

@@ -71,7 +71,7 @@ pub(super) fn read(body: Bytes, ask: &EmbeddingsAsk, dialect: Dialect) -> Result
     if answer.is_error {
         return Err(UpstreamFault::reported(&body));
     }
-    if !answer.has_data || u64::try_from(answer.vectors.len()) != Ok(ask.inputs) {
+    if !answer.has_data || u64::try_from(answer.vectors.len()) != Ok(ask.inputs.inputs) {
         return Err(UpstreamFault::unreadable("The answer has not one vector for each input."));
     }
     let mut splice = Splice::new();

@@ -30,7 +30,7 @@ fn every_form_of_input_is_counted() {
         ("[[1,2],[3]]", 2, 3, UsageSource::Computed),
     ] {
         let ask = ask(&format!(r#""input":{input}"#));
-        assert_eq!(ask.inputs, inputs, "{input}");
+        assert_eq!(ask.inputs.inputs, inputs, "{input}");
         let told = ask.estimate();
         assert_eq!((told.input, told.source, told.has_output), (tokens(estimate), source, false), "{input}");
     }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 const ASKED: &str = r#""stream":true,"stream_options":{"include_usage":true}"#;
 const PLAIN: &str = r#""stream":true"#;
 
-fn stream(members: &str, dialect: Dialect) -> ChatStream {
-    ChatStream::new(&ask(members), dialect)
+fn stream(members: &str, dialect: Dialect) -> ChoiceStream {
+    ChoiceStream::new(ask(members).wanted(), dialect)
 }
 
 /// A chunk of one choice.

@@ -1,0 +1,88 @@
+//! Endpoints other than chat by the official SDKs: what their answers look like, and what they cost.
+
+use claviger_e2e::{Result, World, node, python, token_cost};
+use serde_json::json;
+
+/// Makes vectors.
+const MODEL: &str = "paid/embed";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sdks_get_numbers_whether_the_upstream_sends_floats_or_base64() -> Result<()> {
+    let world = World::usual().await?;
+    let key = world.key("vectors").await?;
+    let base = format!("{}/v1", world.url);
+    let mut firsts = Vec::new();
+    for mode in ["float-only", "base64-only"] {
+        for script in
+            [python("openai-1", "embeddings.py")?, python("openai-3", "embeddings.py")?, node("embeddings.mjs")?]
+        {
+            let script = script.env("OPENAI_API_KEY", &key).env("OPENAI_BASE_URL", &base);
+            let printed = script.arg(MODEL).arg(mode).json().await?;
+            assert_eq!((&printed["vectors"], &printed["length"]), (&json!(2), &json!(64)), "{mode}: {printed}");
+            assert_eq!(printed["model"], MODEL, "{mode}");
+            firsts.push(printed["first"].as_f64().unwrap_or_default());
+        }
+    }
+    let first = firsts[0];
+    assert!(first != 0.0 && firsts.iter().all(|other| (other - first).abs() < 1e-7), "{firsts:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn embeddings_are_charged_by_what_goes_in_and_served_at_every_alias() -> Result<()> {
+    let world = World::usual().await?;
+    let key = world.key("vectors").await?;
+    let body = |input: serde_json::Value| json!({ "model": MODEL, "input": input });
+    let before = world.balance().await?;
+    let mut charged = 0;
+    for path in ["/v1/embeddings", "/embeddings", "/api/embeddings", "/api/v1/embeddings", "/openai/v1/embeddings"] {
+        let answer = world.client.post(path, &key, &body(json!("Say hello"))).await?;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let record = world.record(answer.header("x-request-id")).await?;
+        assert_eq!((&record["endpoint"], &record["outcome"]), (&json!("embeddings"), &json!("complete")), "{record}");
+        assert_eq!(record["usage_source"], "upstream_final", "{record}");
+        charged += token_cost(3, 1_000_000_000, 0, 0);
+    }
+    // Without a report token ids are counted exactly.
+    let mut silent = body(json!([[1, 2, 3], [4]]));
+    silent["sim"] = json!({ "mode": "no-usage" });
+    let answer = world.client.post("/v1/embeddings", &key, &silent).await?;
+    let record = world.record(answer.header("x-request-id")).await?;
+    assert_eq!(record["usage_source"], "computed", "{record}");
+    charged += token_cost(4, 1_000_000_000, 0, 0);
+    assert_eq!(before - world.balance().await?, charged);
+    assert_eq!(world.held().await?, 0);
+
+    let chat = json!({ "model": MODEL, "messages": [{ "role": "user", "content": "hi" }] });
+    let refused = world.client.post("/v1/chat/completions", &key, &chat).await?;
+    assert_eq!(refused.refusal(), (400, "unsupported_endpoint".to_owned()));
+    let refused = world.client.post("/v1/embeddings", &key, &json!({ "model": "paid/echo", "input": "a" })).await?;
+    assert_eq!(refused.refusal(), (400, "unsupported_endpoint".to_owned()));
+    world.verify_ledger().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sdks_continue_texts_whole_and_streamed_and_pay_for_both() -> Result<()> {
+    let world = World::usual().await?;
+    let key = world.key("texts").await?;
+    let base = format!("{}/v1", world.url);
+    let before = world.balance().await?;
+    // 4 tokens and 1 for the prompt, 4 for the echo.
+    let cost = token_cost(5, 1_000_000_000, 4, 2_000_000_000);
+    let scripts =
+        [python("openai-1", "completions.py")?, python("openai-3", "completions.py")?, node("completions.mjs")?];
+    let mut charged = 0;
+    for script in scripts {
+        let script = script.env("OPENAI_API_KEY", &key).env("OPENAI_BASE_URL", &base);
+        let printed = script.arg("paid/text").json().await?;
+        let expected =
+            json!({ "whole": "Once upon a time", "stream": "Once upon a time", "tokens": 9, "model": "paid/text" });
+        assert_eq!(printed, expected);
+        charged += 2 * cost;
+    }
+    assert_eq!(before - world.balance().await?, charged);
+    let cut = json!({ "model": "paid/text", "prompt": "Once upon a time", "max_tokens": 2 });
+    let answer = world.client.post("/completions", &key, &cut).await?;
+    assert_eq!(answer.json()["choices"][0]["finish_reason"], "length", "{}", answer.text());
+    world.verify_ledger().await
+}
