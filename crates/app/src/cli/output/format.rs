@@ -129,8 +129,8 @@ mod tests {
         );
         let fields = ["n".to_owned(), "id".to_owned()];
         assert_eq!(Format::Csv.text(&list, &fields).as_deref(), Some("n,id\n1,a\n-2,\"b,\"\"c\"\"\""));
-        let yaml =
-            "-\n  id: \"a\"\n  l:\n    - \"x\"\n    - {}\n  n: 1\n  o:\n    p: null\n-\n  id: \"b,\\\"c\\\"\"\n  n: -2";
+        // Older readers take a bare n for "no".
+        let yaml = "-\n  id: \"a\"\n  l:\n    - \"x\"\n    - {}\n  \"n\": 1\n  o:\n    p: null\n-\n  id: \"b,\\\"c\\\"\"\n  \"n\": -2";
         assert_eq!(Format::Yaml.text(&list, &[]).as_deref(), Some(yaml));
         assert_eq!(
             Format::Yaml.text(&json!({ "on": true, "a-b": [] }), &[]).as_deref(),
