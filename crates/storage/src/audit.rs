@@ -29,7 +29,7 @@ use sha2::{Digest as _, Sha256};
 statements! {
     START_CHAIN = "INSERT INTO audit_head (chain, seq, hash, signed_seq) \
         VALUES ($1, CAST(0 AS BIGINT), $2, CAST(0 AS BIGINT)) ON CONFLICT DO NOTHING";
-    LOCK_HEAD = "UPDATE audit_head SET seq = seq + 1 WHERE chain = $1 RETURNING seq, hash";
+    LOCK_HEAD = "UPDATE audit_head SET seq = seq + 1 WHERE chain = $1 RETURNING seq, hash, at";
     MOVE_HEAD = "UPDATE audit_head SET hash = $2 WHERE chain = $1";
     INSERT = "INSERT INTO audit (chain, seq, id, at, action, actor_id, target, body, hash, mac) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
@@ -163,7 +163,10 @@ async fn link(tx: &mut Tx<'_>, chain: Chain, by: &Attribution, event: &AuditEven
             lock_head(tx, &name).await?
         }
     };
-    let (sequence, previous) = head.ok_or(Error::Conflict("audit head"))?;
+    let (sequence, previous, clock) = head.ok_or(Error::Conflict("audit head"))?;
+    // Several nodes may be of several minds about the time; the database's own clock, where it has one, is one.
+    let at = if clock > Timestamp(0) { clock } else { by.at };
+    let by = &Attribution { at, ..by.clone() };
     let record = AuditRecord {
         id: audit_id(&name, sequence, by.at),
         chain,
@@ -181,10 +184,14 @@ async fn link(tx: &mut Tx<'_>, chain: Chain, by: &Attribution, event: &AuditEven
     Ok(())
 }
 
-async fn lock_head(tx: &mut impl Linked, chain: &str) -> Result<Option<(i64, [u8; 32])>, Error> {
+async fn lock_head(tx: &mut impl Linked, chain: &str) -> Result<Option<(i64, [u8; 32], Timestamp)>, Error> {
     both!(tx, c => {
         let row = sqlx::query(LOCK_HEAD).bind(chain).fetch_optional(c).await?;
-        row.map(|row| Ok::<_, Error>((row.int("seq")?, hash(&row.bytes("hash")?, "audit_head.hash")?))).transpose()
+        row.map(|row| {
+            let hash = hash(&row.bytes("hash")?, "audit_head.hash")?;
+            Ok::<_, Error>((row.int("seq")?, hash, Timestamp(row.int("at")?)))
+        })
+        .transpose()
     })
 }
 

@@ -15,7 +15,8 @@ use claviger_domain::id::OrganizationId;
 use claviger_domain::revocation::Epoch;
 
 statements! {
-    FIND_CHANGE = "SELECT org_id, object, at FROM rights_event WHERE epoch = $1";
+    FIND_CHANGE = "SELECT org_id, object, CASE WHEN mark > 0 THEN mark ELSE at END AS at FROM rights_event \
+        WHERE epoch = $1";
     FIND_RECORDED = "SELECT seq FROM audit WHERE chain = $1 AND action = $2 AND at >= $3 AND body LIKE $4 \
         LIMIT CAST(1 AS BIGINT)";
 }
