@@ -337,6 +337,9 @@ handlers! {
             UpdateAgent => agents::update::handler;
             DeleteAgent => agents::delete::handler;
             CreateAgentKey => agents::create_key::handler;
+            ListTrusts => agents::trusts::list::handler;
+            CreateTrust => agents::trusts::create::handler;
+            DeleteTrust => agents::trusts::delete::handler;
             AskAgents => agents::ask::handler;
             ListRegistries => registries::list::handler;
             CreateRegistry => registries::create::handler;
@@ -381,6 +384,7 @@ handlers! {
             TakeDeviceKey => auth::device::token::handler;
             AcceptInvite => invites::accept::handler;
             SetUpByLink => auth::set_up::handler;
+            ExchangeToken => agents::exchange::handler;
         }
         signed {
             SignOut => auth::sign_out::handler;

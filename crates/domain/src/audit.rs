@@ -82,6 +82,12 @@ words! {
         ServiceAccountUpdated = "service_account.updated";
         /// An agent was ended.
         ServiceAccountDeleted = "service_account.deleted";
+        /// An agent came to trust an issuer's tokens.
+        TrustCreated = "trust.created";
+        /// It trusts them no more.
+        TrustDeleted = "trust.deleted";
+        /// A token that its issuer signed became no key.
+        TrustRefused = "trust.refused";
         /// A registry was made.
         RegistryCreated = "registry.created";
         /// A registry was changed.

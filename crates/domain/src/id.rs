@@ -104,6 +104,8 @@ ids! {
     EnvironmentId = "env";
     /// A machine that owns keys.
     AgentId = "agt";
+    /// Whom an agent trusts.
+    TrustId = "trs";
     /// A source of models.
     RegistryId = "reg";
     /// One credential of a key.

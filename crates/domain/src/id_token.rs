@@ -107,6 +107,14 @@ impl Claims {
         if self.authorized_party.as_ref().is_some_and(|party| party != audience) {
             return Err(Untrusted::AuthorizedParty);
         }
+        self.check_times(now)
+    }
+
+    /// Whether it holds now, whoever it is for.
+    ///
+    /// # Errors
+    /// `Expired`, `NotYet`.
+    pub fn check_times(&self, now: Timestamp) -> Result<(), Untrusted> {
         if now >= self.expires_at.plus(limits::TOKEN_LEEWAY) {
             return Err(Untrusted::Expired);
         }

@@ -45,4 +45,5 @@ pub mod secret;
 pub mod settlement;
 pub mod tenancy;
 pub mod time;
+pub mod trust;
 pub mod webauthn;

@@ -293,6 +293,26 @@ pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
 pub const TOKEN_BYTES: usize = 16 * 1024;
 /// A claim that we keep or compare: an issuer or subject has at most 255 characters (OpenID Connect Core §2).
 pub const CLAIM_BYTES: usize = 1024;
+/// The body of an exchange: one token, its bytes escaped at worst.
+pub const EXCHANGE_BODY_BYTES: u64 = 64 * 1024;
+/// Audiences of one token that are looked at; real ones have one or two.
+pub const TOKEN_AUDIENCES: usize = 4;
+/// Trusts that one token is compared with.
+pub const TRUSTS_OF_TOKEN: u32 = 100;
+/// Trusts of one agent: a handful of repositories or clusters.
+pub const TRUSTS_PER_AGENT: u32 = 50;
+/// Claims that a trust asks for.
+pub const TRUST_CLAIMS: usize = 20;
+/// How long an exchanged key lives unless its trust says otherwise (`keys.md` §3).
+pub const TRUST_TTL: Duration = Duration::from_secs(900);
+/// The shortest and the longest that a trust may say.
+pub const TRUST_TTL_MIN: Duration = Duration::from_secs(60);
+/// As [`TRUST_TTL_MIN`].
+pub const TRUST_TTL_MAX: Duration = Duration::from_secs(3600);
+/// How long a key that came from a trust is remembered behind its end: long enough to see why a job failed.
+pub const REMEMBER_EXCHANGED: Duration = Duration::from_secs(24 * 3600);
+/// Live keys of one trust (`keys.md` §4).
+pub const KEYS_PER_TRUST: u32 = 100;
 /// A document of an issuer: the largest public ones have some 20 KiB.
 pub const ISSUER_DOCUMENT_BYTES: usize = 256 * 1024;
 /// Keys of one issuer; real ones show two to five.

@@ -1,4 +1,4 @@
-//! Keys that end with what they belong to: an archived environment, an ended agent. Runs inside the act that ends it.
+//! Keys that end with what they belong to: an archived environment, an ended agent, a trust that is no more. Runs inside the act that ends it.
 
 use crate::audit::record;
 use crate::cells::Cells as _;
@@ -9,14 +9,19 @@ use crate::key_row::by_text;
 use crate::keys::change;
 use crate::statements::statements;
 use claviger_domain::audit::{Action, Attribution};
-use claviger_domain::id::{AgentId, EnvironmentId, KeyId};
+use claviger_domain::id::{AgentId, EnvironmentId, KeyId, TrustId};
 use claviger_domain::key::RevocationReason;
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::tenancy::TenantScope;
 
 statements! {
-    OF_ENVIRONMENT = "SELECT id FROM api_key WHERE org_id = $1 AND environment_id = $2 AND state <> 'revoked' ORDER BY id";
-    OF_OWNER = "SELECT id FROM api_key WHERE org_id = $1 AND owner = $2 AND state <> 'revoked' ORDER BY id";
+    /// An expired key may get a later expiry, but not one that came from a trust: those are left as they ended.
+    OF_ENVIRONMENT = "SELECT id FROM api_key WHERE org_id = $1 AND environment_id = $2 AND state <> 'revoked' \
+        AND (trust_id IS NULL OR expires_at > $3) ORDER BY id";
+    OF_OWNER = "SELECT id FROM api_key WHERE org_id = $1 AND owner = $2 AND state <> 'revoked' \
+        AND (trust_id IS NULL OR expires_at > $3) ORDER BY id";
+    OF_TRUST = "SELECT id FROM api_key WHERE org_id = $1 AND trust_id = $2 AND state <> 'revoked' AND expires_at > $3 \
+        ORDER BY id";
     LIVE_IN_ENVIRONMENT = "SELECT id FROM api_key WHERE org_id = $1 AND environment_id = $2 AND state <> 'revoked' \
         AND (expires_at IS NULL OR expires_at > $3) LIMIT 1";
     REVOKE = "UPDATE api_key SET state = 'revoked', state_at = $3, state_reason = $4, state_by = $5, \
@@ -28,6 +33,7 @@ statements! {
 pub(crate) enum Of {
     Environment(EnvironmentId),
     Agent(AgentId),
+    Trust(TrustId),
 }
 
 /// Whether an environment has keys that are neither revoked nor expired.
@@ -55,9 +61,10 @@ pub(crate) async fn revoke(
     let (text, object) = match of {
         Of::Environment(id) => (OF_ENVIRONMENT, id.to_string()),
         Of::Agent(id) => (OF_OWNER, id.to_string()),
+        Of::Trust(id) => (OF_TRUST, id.to_string()),
     };
     let keys: Vec<KeyId> = both!(tx, c => {
-        let rows = sqlx::query(text).bind(&organization).bind(&object).fetch_all(c).await?;
+        let rows = sqlx::query(text).bind(&organization).bind(&object).bind(by.at.0).fetch_all(c).await?;
         rows.iter().map(|row| row.parsed("id")).collect::<Result<_, _>>()?
     });
     let actor = by_text(by);

@@ -62,6 +62,7 @@ mod setup;
 mod statements;
 mod store;
 mod tenancy;
+mod trusts;
 mod usage;
 mod verify;
 
@@ -78,8 +79,8 @@ pub use foreign::{ForeignSource, ForeignTable, read_foreign};
 pub use identities::{Arrival, Home, Identity};
 pub use invites::{AcceptOutcome, Joining, NewInvite};
 pub use keys::{
-    Alarm, ChangeKeyOutcome, Changed, CreateKeyOutcome, ImportOutcome, ImportedKey, KeyAct, KeyFilter, LeakDone,
-    SecretUse, Sighting, Trail,
+    Alarm, ChangeKeyOutcome, Changed, CreateKeyOutcome, ExchangeOutcome, ImportOutcome, ImportedKey, KeyAct, KeyFilter,
+    LeakDone, PresentedToken, SecretUse, Sighting, Trail,
 };
 pub use leases::{LeaseGrant, OpenLease};
 pub use ledger::{Grant, InDoubt, Wallet};
@@ -102,5 +103,6 @@ pub use sessions::{GoodToken, NewToken, Replaces};
 pub use setup::{SetUp, SetUpOutcome};
 pub use store::{DatabaseUrl, Engine, Store};
 pub use tenancy::NewOrganization;
+pub use trusts::{CreateTrustOutcome, Meant};
 pub use usage::{KeySpend, UsageDimension, UsageQuery, UsageRow};
 pub use verify::{LedgerFault, LedgerReport};

@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (6, include_str!("migrations/0006_audit.sql")),
     (7, include_str!("migrations/0007_nodes.sql")),
     (8, include_str!("migrations/0008_journal.sql")),
+    (11, include_str!("migrations/0011_places.sql")),
     (12, include_str!("migrations/0012_proof.sql")),
     (13, include_str!("migrations/0013_charges.sql")),
 ];

@@ -26,7 +26,7 @@ statements! {
         leak_action = $16, finish_when_quiet_hours = $17, developers_see_all = $18, settings_version = $19 \
         WHERE id = $1";
     COUNT_LIVE = "SELECT CAST(COUNT(*) AS BIGINT) AS live FROM api_key WHERE org_id = $1 AND state <> 'revoked' \
-        AND (expires_at IS NULL OR expires_at > $2)";
+        AND trust_id IS NULL AND (expires_at IS NULL OR expires_at > $2)";
     LIVE_SECRETS = "SELECT k.id, k.name, k.expires_at, s.created_at FROM api_key k \
         JOIN secret s ON s.key_id = k.id AND s.ended_at IS NULL \
         WHERE k.org_id = $1 AND k.state <> 'revoked' AND (k.expires_at IS NULL OR k.expires_at > $2) \

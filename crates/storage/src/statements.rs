@@ -21,6 +21,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::key_ends::STATEMENTS,
         crate::keys::STATEMENTS,
         crate::keys::CREATION,
+        crate::keys::EXCHANGES,
         crate::keys::FORGETTING,
         crate::keys::IMPORTS,
         crate::keys::LEAKS,
@@ -50,6 +51,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::sessions::STATEMENTS,
         crate::setup::STATEMENTS,
         crate::tenancy::STATEMENTS,
+        crate::trusts::STATEMENTS,
         crate::usage::STATEMENTS,
         crate::verify::STATEMENTS,
     ];
@@ -65,6 +67,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::environments::built(),
         crate::organizations::built(),
         crate::registries::built(),
+        crate::trusts::built(),
         crate::usage::built(),
         crate::recovery::built(),
     ];

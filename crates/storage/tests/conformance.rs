@@ -50,6 +50,8 @@ mod requests;
 mod rights;
 #[path = "conformance/tenancy.rs"]
 mod tenancy;
+#[path = "conformance/trusts.rs"]
+mod trusts;
 #[path = "conformance/world.rs"]
 mod world;
 

@@ -73,6 +73,15 @@ pub(super) enum Command {
     /// Members of the organization
     #[command(subcommand, visible_alias = "member")]
     Members(MembersCommand),
+    /// Organizations of the instance, and the one that is meant
+    #[command(subcommand, visible_alias = "organization")]
+    Organizations(super::places::OrganizationsCommand),
+    /// Environments of the organization
+    #[command(subcommand, visible_alias = "environment")]
+    Environments(super::places::EnvironmentsCommand),
+    /// Agents, and whom they trust
+    #[command(subcommand, visible_alias = "agent")]
+    Agents(super::places::AgentsCommand),
     /// Create, list, revoke keys
     #[command(subcommand, visible_alias = "key")]
     Keys(super::keys::arguments::KeysCommand),
@@ -387,6 +396,16 @@ const FIELDS: &[&str] = &[
     "price_version",
     "usage_source",
     "first_byte_ms",
+    "slug",
+    "archived_at",
+    "ended_at",
+    "issuer",
+    "audience",
+    "subject",
+    "claims",
+    "ttl_seconds",
+    "single_use",
+    "service_account_id",
     "seat",
     "open",
     "granted",
@@ -404,6 +423,12 @@ const COMMANDS: &[&str] = &[
     "user",
     "members",
     "member",
+    "organizations",
+    "organization",
+    "environments",
+    "environment",
+    "agents",
+    "agent",
     "keys",
     "key",
     "grants",

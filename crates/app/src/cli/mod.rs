@@ -18,6 +18,7 @@ mod ledger;
 mod nodes;
 mod output;
 mod people;
+mod places;
 mod requests;
 mod scan;
 mod secret_in;
@@ -118,6 +119,9 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
     let done = match command {
         Command::Setup(options) => setup::run(&transport, &output, &options, setup_name.as_deref()).await,
         Command::SetupLink { force } => people::setup_link(&transport, &output, force).await,
+        Command::Organizations(command) => places::organizations(&transport, &output, command).await,
+        Command::Environments(command) => places::environments(&transport, &output, &global, command).await,
+        Command::Agents(command) => places::agents(&transport, &output, &global, command).await,
         Command::Users(command) => people::users(&transport, &output, &global, command).await,
         Command::Members(command) => people::members(&transport, &output, &global, command).await,
         Command::Keys(command) => keys::run(&transport, &output, &global, variables, command).await,

@@ -1,8 +1,9 @@
 //! The command line against the management plane in this very process.
 
 use super::arguments::{Cli, with_json_fields};
-use super::keys;
+use super::output::Output;
 use super::transport::{Transport, target};
+use super::{arguments, keys, places};
 use crate::config::Variables;
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
@@ -96,4 +97,85 @@ async fn a_fresh_directory_is_made_by_set_up_where_it_is_named_and_by_nothing_el
         refused.as_deref().is_some_and(|text| text.contains("is not the one this database was made with")),
         "{refused:?}"
     );
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "futures of an unoptimized build need more stack than a test has")]
+fn places_are_made_named_and_ended_by_the_command_line() {
+    let drive = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(drive_places());
+    };
+    let thread = std::thread::Builder::new().stack_size(32 * 1024 * 1024).spawn(drive).expect("a thread");
+    thread.join().expect("every promise holds");
+}
+
+async fn drive_places() {
+    let folder = TempDir::new().expect("a temporary directory");
+    std::fs::write(folder.path().join("claviger.toml"), "").expect("written");
+    let parse = |line: &str| {
+        let mut cli = Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        cli.global.data = Some(folder.path().join("data"));
+        cli.global.config = Some(folder.path().join("claviger.toml"));
+        cli
+    };
+    let mut global = parse("claviger credits").global;
+    global.organization = Some("acme".to_owned());
+    let transport =
+        Transport::choose(&global, &Variables::default(), true).await.unwrap_or_else(|error| panic!("{error}"));
+    let body = json!({ "organization": "Acme", "email": "li@acme.io", "password": "correct horse battery" });
+    assert!(transport.post("/api/operator/setup", &body).await.is_ok());
+    let run = async |line: &str| {
+        let cli = parse(line);
+        let output = Output::new(&cli.global);
+        match cli.command {
+            arguments::Command::Organizations(command) => places::organizations(&transport, &output, command).await,
+            arguments::Command::Environments(command) => {
+                places::environments(&transport, &output, &cli.global, command).await
+            }
+            arguments::Command::Agents(command) => places::agents(&transport, &output, &cli.global, command).await,
+            other => panic!("{other:?}"),
+        }
+        .map(|_| ())
+        .map_err(|failure| failure.to_string())
+    };
+    let list = async |path: &str| {
+        let found = transport.get(path).await.unwrap_or_else(|error| panic!("{error}")).body;
+        found["data"].as_array().cloned().unwrap_or_default()
+    };
+    for line in [
+        "claviger organizations create Second --max-keys 3",
+        "claviger organizations list",
+        "claviger organizations edit --time-zone Asia/Shanghai",
+        "claviger organization get",
+        "claviger environments create staging",
+        "claviger environments list --all",
+        "claviger environments get staging",
+        "claviger agents create deploys --environment staging --role member",
+        "claviger agents list --environment staging",
+    ] {
+        assert_eq!(run(line).await, Ok(()), "{line}");
+    }
+    let organizations = list("/api/operator/organizations").await;
+    assert!(organizations.iter().any(|row| row["slug"] == "second" && row["max_keys"] == 3), "{organizations:?}");
+    let zone = transport.get("/v1/organization").await.unwrap_or_else(|error| panic!("{error}")).body;
+    assert_eq!(zone["reporting_zone"], "Asia/Shanghai");
+    let staging = keys::find_environment(&transport, "staging").await.unwrap_or_else(|error| panic!("{error}"));
+    let accounts = format!("/v1/organization/projects/{staging}/service_accounts");
+    let agents = list(&accounts).await;
+    let agent = agents[0]["id"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(agents[0]["role"], "member");
+    let trust = format!(
+        "claviger agents trust create {agent} --environment staging --issuer https://id.acme.io --audience us \
+         --subject a --claim ref=main"
+    );
+    let refused = run(&trust).await.err().unwrap_or_default();
+    assert!(refused.contains("an issuer whose tokens the operator lets agents exchange"), "{refused}");
+    assert_eq!(run(&format!("claviger agents trust list {agent} --environment staging")).await, Ok(()));
+    let asked = run("claviger environments archive staging").await.err().unwrap_or_default();
+    assert!(asked.contains("add -y"), "nobody is asked where nobody answers: {asked}");
+    assert_eq!(run(&format!("claviger agents end {agent} --environment staging -y")).await, Ok(()));
+    assert_eq!(run("claviger environments archive staging -y").await, Ok(()));
+    assert!(list(&accounts).await.is_empty());
+    transport.close().await;
 }

@@ -95,6 +95,11 @@ impl Transport {
         Ok(Self { way, organization })
     }
 
+    /// Ends what the target names.
+    pub(super) async fn delete(&self, target: &str) -> Result<Reply, Failure> {
+        self.send(Method::DELETE, target, &[], None).await
+    }
+
     /// Reads.
     pub(super) async fn get(&self, target: &str) -> Result<Reply, Failure> {
         self.send(Method::GET, target, &[], None).await

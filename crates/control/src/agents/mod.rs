@@ -4,8 +4,10 @@ pub(crate) mod ask;
 pub(crate) mod create;
 pub(crate) mod create_key;
 pub(crate) mod delete;
+pub(crate) mod exchange;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod trusts;
 pub(crate) mod update;
 
 use crate::authorize::Member;

@@ -83,6 +83,20 @@ pub(crate) async fn verify(
     audience: &str,
     now: Now,
 ) -> Result<Claims, Disbelief> {
+    let claims = signed(control, issuer, token, algorithms, now).await?;
+    claims.check(&issuer.issuer, audience, now.wall)?;
+    Ok(claims)
+}
+
+/// What a token says that a key of this issuer signed, in one of `algorithms`. For whom it is and when it holds is still
+/// to be asked.
+pub(crate) async fn signed(
+    control: &Control,
+    issuer: &Issuer,
+    token: &str,
+    algorithms: &[Algorithm],
+    now: Now,
+) -> Result<Claims, Disbelief> {
     if token.len() > limits::TOKEN_BYTES {
         return Err(Untrusted::Malformed.into());
     }
@@ -106,8 +120,7 @@ pub(crate) async fn verify(
     }
     let members = fitting.iter().find_map(|key| signed_by(token, key, header.alg)).ok_or(Untrusted::Signature)?;
     let claims = Claims::read(members)?;
-    claims.check(&issuer.issuer, audience, now.wall)?;
-    Ok(claims)
+    if claims.issuer == issuer.issuer { Ok(claims) } else { Err(Untrusted::Issuer.into()) }
 }
 
 /// Where the issuer is asked for what.

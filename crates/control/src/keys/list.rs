@@ -90,6 +90,7 @@ fn read(query: &mut Query, call: &Call<Member>) -> Result<KeyFilter, Refusal> {
         source_tag: query.text("source_tag")?,
         search: query.text("q")?,
         has_owner_here: None,
+        is_exchanged: query.flag("exchanged")?,
         now: call.now.wall,
     })
 }

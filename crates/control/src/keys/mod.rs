@@ -18,7 +18,7 @@ pub(crate) mod update;
 pub(crate) mod verify;
 pub(crate) mod writable;
 
-pub(crate) use object::KeyObject;
+pub(crate) use object::{KeyObject, PolicyObject};
 
 use crate::authorize::Member;
 use crate::respond::Refusal;

@@ -3,7 +3,7 @@
 //! Members whose features do not exist yet are there with `null`, so that a client sees one shape for good.
 
 use claviger_domain::key::{
-    Class, EndReason, Key, Limits, Owner, Restrictions, StateChange, StoredSecret, is_safe_to_end,
+    Class, EndReason, Key, Limits, Owner, Policy, Restrictions, StateChange, StoredSecret, is_safe_to_end,
 };
 use claviger_domain::right::Role;
 use claviger_domain::time::Timestamp;
@@ -81,7 +81,7 @@ struct Lists {
 }
 
 #[derive(Serialize)]
-pub(super) struct PolicyObject {
+pub(crate) struct PolicyObject {
     #[serde(flatten)]
     lists: Lists,
     reach: &'static str,
@@ -142,7 +142,7 @@ impl KeyObject {
             expires_at: key.expires_at.map(Timestamp::seconds),
             role: key.role.map(claviger_domain::right::Role::name),
             limits: LimitsObject::of(key),
-            policy: PolicyObject::of(key),
+            policy: PolicyObject::new(&key.policy),
             shadow: key.policy.shadow.as_deref().map(ShadowObject::new),
             stored_in: key.stored_in.clone(),
             secrets: key.secrets.iter().map(|secret| SecretObject::new(key, secret, now)).collect(),
@@ -183,12 +183,12 @@ impl LimitsObject {
 }
 
 impl PolicyObject {
-    /// A key's own.
-    pub(super) fn of(key: &Key) -> Self {
+    /// The object of a policy.
+    pub(crate) fn new(policy: &Policy) -> Self {
         Self {
-            lists: Lists::new(&key.policy.enforced),
-            reach: key.policy.reach.name(),
-            permissions: key.policy.permissions.iter().map(|permission| permission.name()).collect(),
+            lists: Lists::new(&policy.enforced),
+            reach: policy.reach.name(),
+            permissions: policy.permissions.iter().map(|permission| permission.name()).collect(),
         }
     }
 }

@@ -121,7 +121,7 @@ fn shown(key: &Key, spend: &KeySpend, currency: &str, now: Timestamp) -> OwnKey 
         environment_id: key.environment.to_string(),
         source_tag: key.source_tag.clone(),
         limits: LimitsObject::of(key),
-        policy: PolicyObject::of(key),
+        policy: PolicyObject::new(&key.policy),
         currency: currency.to_owned(),
     }
 }

@@ -54,7 +54,76 @@ const CREATE: Object = object(
 const UPDATE: Object = object("UpdateServiceAccount", &[may("name", Shape::Text), may("role", ROLE)]);
 
 const CREATE_KEY: Object =
-    object("CreateServiceAccountKey", &[must("name", Shape::Text), may("expires_in_seconds", Shape::Whole)]);
+    object("CreateServiceAccountKey", &[may("name", Shape::Text), may("expires_in_seconds", Shape::Whole)]);
+
+const NUMBER: Shape = Shape::OrNull(&Shape::Whole);
+
+const TRUST: Object = object(
+    "Trust",
+    &[
+        must("object", Shape::Is("organization.project.service_account.trust")),
+        must("id", Shape::Text),
+        must("service_account_id", Shape::Text),
+        must("issuer", Shape::Text),
+        must("audience", Shape::Text),
+        must("subject", Shape::Text),
+        must("claims", Shape::Map(&Shape::Text)),
+        must("ttl_seconds", Shape::Whole),
+        must("single_use", Shape::Flag),
+        must("source_tag", Shape::OrNull(&Shape::Text)),
+        must("limits", Shape::Of(&TRUST_LIMITS)),
+        must("policy", Shape::Any),
+        must("created_at", Shape::Time),
+        must("created_by", Shape::Text),
+    ],
+);
+
+const TRUST_LIMITS: Object = object(
+    "TrustLimits",
+    &[must("rpm", NUMBER), must("tpm", NUMBER), must("concurrency", NUMBER), must("burst", NUMBER)],
+);
+
+const CREATE_TRUST: Object = object(
+    "CreateTrust",
+    &[
+        must("issuer", Shape::Text),
+        must("audience", Shape::Text),
+        must("subject", Shape::Text),
+        may("claims", Shape::Map(&Shape::Text)),
+        may("ttl_seconds", Shape::Whole),
+        may("single_use", Shape::Flag),
+        may("source_tag", Shape::OrNull(&Shape::Text)),
+        may("limits", Shape::Any),
+        may("policy", Shape::Any),
+        may("shadow", Shape::Any),
+    ],
+);
+
+const TRUST_DELETED: Object = object(
+    "DeletedTrust",
+    &[
+        must("object", Shape::Is("organization.project.service_account.trust.deleted")),
+        must("id", Shape::Text),
+        must("deleted", Shape::Flag),
+        must("confirmation", Shape::Of(&CONFIRMATION)),
+    ],
+);
+
+const EXCHANGE: Object = object("ExchangeToken", &[must("token", Shape::Text), may("service_account_id", Shape::Text)]);
+
+const EXCHANGED: Object = object(
+    "ExchangedKey",
+    &[
+        must("object", Shape::Is("organization.project.service_account.api_key")),
+        must("id", Shape::Text),
+        must("name", Shape::Text),
+        must("value", Shape::Text),
+        must("created_at", Shape::Time),
+        must("expires_at", Shape::OrNull(&Shape::Time)),
+        must("service_account_id", Shape::Text),
+        must("project_id", Shape::Text),
+    ],
+);
 
 const DELETED: Object = object(
     "DeletedServiceAccount",
@@ -86,6 +155,18 @@ pub(super) fn describe(operation: Operation) -> Description {
         }
         Operation::CreateAgentKey => {
             Description::of("Make a key that a service account owns.", Reply::One(&KEY)).taking(&CREATE_KEY)
+        }
+        Operation::ListTrusts => Description::of("List whom it trusts.", Reply::List(&TRUST)).asking(PAGE),
+        Operation::CreateTrust => {
+            let summary = "Let tokens of an issuer become short-lived keys of it.";
+            Description::of(summary, Reply::One(&TRUST)).taking(&CREATE_TRUST)
+        }
+        Operation::DeleteTrust => {
+            Description::of("End a trust; the keys that came from it are revoked with it.", Reply::One(&TRUST_DELETED))
+        }
+        Operation::ExchangeToken => {
+            let summary = "A token of an issuer that a service account trusts becomes a short-lived key.";
+            Description::of(summary, Reply::One(&EXCHANGED)).taking(&EXCHANGE)
         }
         Operation::AskAgents => {
             Description::of("List service accounts, asked by a body.", Reply::List(&AGENT)).taking(&ASK)

@@ -214,6 +214,7 @@ const LIST: &[Field] = &[
     may("expiring_days", Shape::Whole),
     may("older_than_days", Shape::Whole),
     may("no_budget", Shape::Flag),
+    may("exchanged", Shape::Flag),
     may("owner_project_access", Shape::Word(&["active", "inactive", "any"])),
 ];
 

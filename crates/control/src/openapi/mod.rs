@@ -105,7 +105,8 @@ areas! {
         ListEnvironments CreateEnvironment GetEnvironment UpdateEnvironment ArchiveEnvironment AskEnvironments
     }
     agents {
-        ListAgents CreateAgent GetAgent UpdateAgent DeleteAgent CreateAgentKey AskAgents
+        ListAgents CreateAgent GetAgent UpdateAgent DeleteAgent CreateAgentKey AskAgents ListTrusts
+        CreateTrust DeleteTrust ExchangeToken
     }
     registries {
         ListRegistries CreateRegistry GetRegistry UpdateRegistry DeleteRegistry AskRegistries

@@ -40,6 +40,7 @@ const PUBLIC: &[&str] = &[
     "POST /api/auth/sign_up",
     "POST /api/invites/accept",
     "POST /api/setup",
+    "POST /v1/agents/exchange",
     "POST /api/github/secret_scanning",
     "POST /v1/key/revoke",
 ];

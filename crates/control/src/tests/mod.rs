@@ -4,6 +4,7 @@ mod authenticator;
 mod authorization;
 mod key_life;
 mod keys;
+mod ladder;
 mod leaving;
 mod limits;
 mod money;
@@ -14,6 +15,7 @@ mod presented;
 mod setup;
 mod sign_on;
 mod signing_in;
+mod trusts;
 mod walls;
 
 use crate::{Control, NoNodes, Origin, Settings};

@@ -207,6 +207,14 @@ operations! {
     DeleteAgent = "agents.delete";
     /// Make a key that an agent owns.
     CreateAgentKey = "agents.keys.create";
+    /// List whom an agent trusts.
+    ListTrusts = "agents.trusts.list";
+    /// Let an agent trust tokens of an issuer.
+    CreateTrust = "agents.trusts.create";
+    /// End a trust, and the keys that came from it.
+    DeleteTrust = "agents.trusts.delete";
+    /// A token of another issuer becomes a short-lived key.
+    ExchangeToken = "agents.exchange";
     /// Agents, asked by a body, for any key.
     AskAgents = "agents.ask";
     /// List registries.

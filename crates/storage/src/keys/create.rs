@@ -21,7 +21,7 @@ use claviger_domain::time::Timestamp;
 statements! {
     FIND_ENVIRONMENT = "SELECT id FROM environment WHERE org_id = $1 AND id = $2 AND archived_at IS NULL";
     COUNT_UNUSED = "SELECT CAST(COUNT(*) AS BIGINT) AS unused FROM api_key WHERE org_id = $1 AND state <> 'revoked' \
-        AND (expires_at IS NULL OR expires_at > $2) AND COALESCE(last_used_at, created_at) < $3";
+        AND trust_id IS NULL AND (expires_at IS NULL OR expires_at > $2) AND COALESCE(last_used_at, created_at) < $3";
     FIND_DIGEST = "SELECT key_id FROM secret WHERE digest = $1";
 }
 

@@ -1,5 +1,5 @@
 //! What is kept for a time only: secrets that ended long ago leave the memory of nodes, answers that may no longer be
-//! repeated leave the database.
+//! repeated, and tokens that do not hold any more, leave the database.
 
 use crate::cells::Cells as _;
 use crate::door::{Tx, both};
@@ -72,7 +72,8 @@ impl Store {
                 sqlx::query(FORGET_SECRETS).bind(ended_before.0).execute(c).await?.rows_affected()
             });
             let replays = both!(tx, c => sqlx::query(FORGET_REPLAYS).bind(now.0).execute(c).await?.rows_affected());
-            Ok((secrets.saturating_add(replays), secrets >= BATCH))
+            let uses = super::exchange::forget_uses(tx, now).await?;
+            Ok((secrets.saturating_add(replays).saturating_add(uses), secrets >= BATCH))
         })
         .await
     }

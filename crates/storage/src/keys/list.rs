@@ -37,6 +37,8 @@ pub struct KeyFilter {
     pub older_than: Option<Timestamp>,
     /// Only keys whose owner is here, or only those whose owner has left or ended.
     pub has_owner_here: Option<bool>,
+    /// Those that came from trusts, or the others.
+    pub is_exchanged: bool,
     /// When expiry is judged.
     pub now: Timestamp,
 }
@@ -55,6 +57,7 @@ impl Default for KeyFilter {
             expiring_before: None,
             older_than: None,
             has_owner_here: None,
+            is_exchanged: false,
             now: Timestamp::default(),
         }
     }
@@ -110,6 +113,7 @@ impl Store {
                 .bind(filter.older_than.map(|at| at.0))
                 .bind(filter.search.as_deref().filter(|text| text.len() == 4).map(|text| format!("%{}", like(text))))
                 .bind(filter.has_owner_here)
+                .bind(filter.is_exchanged)
                 .fetch_all(c)
                 .await?;
             keys(&rows)?
@@ -147,6 +151,7 @@ fn list_text(is_ascending: bool) -> String {
          AND (CAST($18 AS BIGINT) IS NULL OR a.expires_at < CAST($18 AS BIGINT)) \
          AND (CAST($19 AS BIGINT) IS NULL OR NOT EXISTS (SELECT 1 FROM secret o WHERE o.key_id = a.id \
               AND o.created_at >= CAST($19 AS BIGINT))) \
+         AND (a.trust_id IS NOT NULL) = CAST($22 AS BOOLEAN) \
          AND (CAST($21 AS BOOLEAN) IS NULL OR CAST($21 AS BOOLEAN) = (a.owner IS NULL \
               OR EXISTS (SELECT 1 FROM membership m WHERE m.org_id = $1 AND m.user_id = a.owner) \
               OR EXISTS (SELECT 1 FROM agent g WHERE g.org_id = $1 AND g.id = a.owner AND g.state = 'active'))) \

@@ -6,6 +6,7 @@
 
 mod create;
 mod difference;
+mod exchange;
 mod forget;
 mod import;
 mod leaks;
@@ -16,6 +17,7 @@ mod write;
 
 pub use create::CreateKeyOutcome;
 pub(crate) use create::create;
+pub use exchange::{ExchangeOutcome, PresentedToken};
 pub use import::{ImportOutcome, ImportedKey};
 pub use leaks::{Alarm, LeakDone, Sighting};
 pub use list::KeyFilter;
@@ -36,6 +38,7 @@ use crate::tenancy;
 use claviger_domain::audit::{Action, Attribution, FieldChange};
 use claviger_domain::id::KeyId;
 use claviger_domain::key::{self, Key, KeyState, RevocationReason, Unwilling};
+use claviger_domain::limits;
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::tenancy::{Organization, TenantScope};
 use claviger_domain::time::Timestamp;
@@ -50,14 +53,16 @@ statements! {
         ORDER BY s.number DESC");
     /// Keys that ended before `$1` are not remembered by nodes.
     LIST_ALL = concat!(key_columns!(), "FROM api_key k", with_secrets!(), "WHERE (k.state <> 'revoked' \
-        OR k.state_at > $1) AND (k.expires_at IS NULL OR k.expires_at > $1) ORDER BY k.id, s.number DESC");
+        OR k.state_at > $1) AND (k.expires_at IS NULL OR k.expires_at > CASE WHEN k.trust_id IS NULL THEN CAST($1 AS BIGINT) \
+        ELSE CAST($2 AS BIGINT) END) ORDER BY k.id, s.number DESC");
     COUNT_LIVE = "SELECT CAST(COUNT(*) AS BIGINT) AS live FROM api_key WHERE org_id = $1 AND state <> 'revoked' \
-        AND (expires_at IS NULL OR expires_at > $2)";
+        AND trust_id IS NULL AND (expires_at IS NULL OR expires_at > $2)";
     LOCK_KEY = "UPDATE api_key SET version = version + 1 WHERE org_id = $1 AND id = $2";
     UNLOCK_UNCHANGED = "UPDATE api_key SET version = version - 1 WHERE org_id = $1 AND id = $2";
 }
 
 pub(crate) use create::STATEMENTS as CREATION;
+pub(crate) use exchange::STATEMENTS as EXCHANGES;
 pub(crate) use forget::STATEMENTS as FORGETTING;
 pub(crate) use import::STATEMENTS as IMPORTS;
 pub(crate) use leaks::STATEMENTS as LEAKS;
@@ -284,8 +289,10 @@ async fn decided<E>(
         }
         Ok(Some(next)) => next,
     };
+    // Who moves the end of a key that came from a trust makes it one like any other, and it takes a place like any other.
+    let is_freed = next.expires_at != former.expires_at && exchange::is_exchanged(tx, former).await?;
     let is_counted = |key: &Key| !matches!(key.state_at(by.at), KeyState::Revoked { .. } | KeyState::Expired { .. });
-    if is_counted(&next) && !is_counted(former) {
+    if is_counted(&next) && (is_freed || !is_counted(former)) {
         let organization = former.organization.to_string();
         let limit = both!(tx, c => {
             sqlx::query(LOCK_ORGANIZATION).bind(&organization).fetch_one(c).await?.int("max_keys")?
@@ -293,6 +300,9 @@ async fn decided<E>(
         if let Some((limit, unused)) = create::limit_reached(tx, &organization, limit, by.at).await? {
             return Ok(Err(ChangeKeyOutcome::LimitReached { limit, unused }));
         }
+    }
+    if is_freed {
+        exchange::let_go(tx, former).await?;
     }
     Ok(Ok(next))
 }
@@ -303,9 +313,11 @@ pub(crate) async fn each(
     ended_after: Timestamp,
     learn: &mut (dyn FnMut(Key) + Send),
 ) -> Result<(), Error> {
+    // Machines come for a new key every quarter of an hour: of those that ended, a day's are remembered.
+    let exchanged_after = ended_after.plus(limits::REMEMBER_KEYS.saturating_sub(limits::REMEMBER_EXCHANGED));
     both!(linked, c => {
         let mut reader = KeyReader::default();
-        let mut rows = sqlx::query(LIST_ALL).bind(ended_after.0).fetch(c);
+        let mut rows = sqlx::query(LIST_ALL).bind(ended_after.0).bind(exchanged_after.0).fetch(c);
         while let Some(row) = rows.try_next().await? {
             if let Some(key) = reader.take(&row)? {
                 learn(key);

@@ -1,10 +1,12 @@
-//! Agents, which this surface calls service accounts.
+//! Agents, which this surface calls service accounts, and whom they trust.
 
 use super::super::row::{Authentication, Method, Operation, Row};
 use super::management;
+use crate::limits;
 use crate::right::Permission;
 
 const PATH: &str = "/v1/organization/projects/{project}/service_accounts";
+const TRUSTS: &str = "/v1/organization/projects/{project}/service_accounts/{agent}/trusts";
 const ONE: &str = "/v1/organization/projects/{project}/service_accounts/{agent}";
 
 pub(super) const ROWS: &[Row] = &[
@@ -19,6 +21,20 @@ pub(super) const ROWS: &[Row] = &[
         "/v1/organization/projects/{project}/service_accounts/{agent}/api_keys",
         Permission::KeysCreate,
     ),
+    management(Operation::ListTrusts, Method::Get, TRUSTS, Permission::AgentsManage),
+    management(Operation::CreateTrust, Method::Post, TRUSTS, Permission::AgentsManage),
+    management(
+        Operation::DeleteTrust,
+        Method::Delete,
+        "/v1/organization/projects/{project}/service_accounts/{agent}/trusts/{trust}",
+        Permission::AgentsManage,
+    ),
+    Row {
+        authentication: Authentication::Public,
+        permission: None,
+        body_bytes_max: limits::EXCHANGE_BODY_BYTES,
+        ..management(Operation::ExchangeToken, Method::Post, "/v1/agents/exchange", Permission::AgentsRead)
+    },
     Row {
         authentication: Authentication::AnyKey,
         ..management(Operation::AskAgents, Method::Post, "/api/agents/list", Permission::AgentsRead)
