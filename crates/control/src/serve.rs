@@ -312,6 +312,10 @@ handlers! {
             EndSecret => keys::secrets::end;
             ExtendSecret => keys::secrets::extend;
             LookUpKeys => keys::lookup::handler;
+            ListAdminKeys => keys::admin::list;
+            CreateAdminKey => keys::admin::create;
+            GetAdminKey => keys::admin::get;
+            DeleteAdminKey => keys::admin::delete;
             VerifyKey => keys::verify::handler;
             GetOwnKey => keys::own::handler;
             GetConfirmation => confirmation::handler;

@@ -197,6 +197,8 @@ pub const UNUSED_KEY: Duration = Duration::from_secs(90 * 24 * 3600);
 pub const FIRST_TEST_KEY: Duration = Duration::from_secs(24 * 3600);
 /// How late a last use may be written.
 pub const LAST_USE_FLUSH: Duration = Duration::from_secs(10);
+/// The longest life of an admin key that is made with an expiry by OpenAI's endpoint: a year.
+pub const ADMIN_KEY_LIFE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The shortest life of a key.
 pub const KEY_LIFE_MIN: Duration = Duration::from_secs(60);
 /// The longest life of a key.

@@ -41,6 +41,16 @@ assert.ok((await ids(projects.list({ include_archived: true }))).includes(made[2
 seen.unknown_project = await refused(() => projects.retrieve('proj_unknown'));
 seen.foreign_cursor = await refused(() => projects.list({ after: 'proj_unknown' }));
 
+// Admin keys: made, walked, read, ended.
+const { adminAPIKeys } = organization;
+const adminKey = await adminAPIKeys.create({ name: 'sdk' });
+assert.ok(adminKey.value);
+assert.equal((await adminAPIKeys.retrieve(adminKey.id)).redacted_value, adminKey.redacted_value);
+assert.ok((await ids(adminAPIKeys.list({ limit: 1 }))).includes(adminKey.id));
+assert.equal((await adminAPIKeys.delete(adminKey.id)).deleted, true);
+assert.ok(!(await ids(adminAPIKeys.list())).includes(adminKey.id));
+seen.unknown_admin_key = await refused(() => adminAPIKeys.retrieve('key_unknown'));
+
 // Service accounts, with the key that comes with one.
 const accounts = projects.serviceAccounts;
 const robot = await accounts.create(project.id, { name: 'robot' });

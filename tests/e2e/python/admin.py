@@ -44,6 +44,16 @@ assert made[2].id in ids(strict.projects.list(include_archived=True))
 seen["unknown_project"] = refused(lambda: strict.projects.retrieve("proj_unknown"))
 seen["foreign_cursor"] = refused(lambda: strict.projects.list(after="proj_unknown"))
 
+# Admin keys: made, walked, read, ended.
+admin_keys = strict.admin_api_keys
+admin_key = admin_keys.create(name="sdk")
+assert admin_key.value and admin_key.object == "organization.admin_api_key", admin_key
+assert admin_keys.retrieve(admin_key.id).redacted_value == admin_key.redacted_value
+assert admin_key.id in ids(admin_keys.list(limit=1))
+assert admin_keys.delete(admin_key.id).deleted is True
+assert admin_key.id not in ids(admin_keys.list())
+seen["unknown_admin_key"] = refused(lambda: strict.admin_api_keys.retrieve("key_unknown"))
+
 # Service accounts, with the key that comes with one and a further one.
 accounts = strict.projects.service_accounts
 robot = accounts.create(project.id, name="robot")

@@ -19,6 +19,7 @@ async fn drive(world: &World, script: Script) -> Result<Value> {
     let seen = script.env("OPENAI_BASE_URL", &base).json().await?;
     for (what, refusal) in [
         ("unknown_project", json!(["NotFoundError", 404, "not_found"])),
+        ("unknown_admin_key", json!(["NotFoundError", 404, "not_found"])),
         ("foreign_cursor", json!(["BadRequestError", 400, "invalid_cursor"])),
         ("uncounted_limit", json!(["BadRequestError", 400, "unsupported_parameter"])),
         ("last_owner", json!(["BadRequestError", 400, "last_owner"])),

@@ -1,5 +1,6 @@
 //! Keys: one file per operation, and the object that all of them show.
 
+pub(crate) mod admin;
 pub(crate) mod create;
 pub(crate) mod disable;
 pub(crate) mod enable;

@@ -5,6 +5,7 @@
 //! of [`describe`]. That the descriptions are true is tested: every reply of this crate's tests is compared with its own.
 //! How a document is shown to people is not known here.
 
+mod admin_keys;
 mod agents;
 mod audit;
 mod environments;
@@ -113,6 +114,9 @@ areas! {
     }
     money {
         GetWallet GetUsage GetRequest ListRequests GetReceipt
+    }
+    admin_keys {
+        ListAdminKeys CreateAdminKey GetAdminKey DeleteAdminKey
     }
     presented {
         GetOwnKey RevokeOwnSecret LookUpKeys VerifyKey

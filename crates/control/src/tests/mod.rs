@@ -1,5 +1,6 @@
 //! The management plane over a real SQLite store: what each caller gets for each row.
 
+mod admin_keys;
 mod authenticator;
 mod authorization;
 mod key_life;

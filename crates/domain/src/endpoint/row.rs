@@ -129,6 +129,14 @@ operations! {
     RevokeOwnSecret = "key.revoke";
     /// Ask whether a presented key is good.
     VerifyKey = "keys.verify";
+    /// List admin keys.
+    ListAdminKeys = "admin_keys.list";
+    /// Make an admin key.
+    CreateAdminKey = "admin_keys.create";
+    /// Read an admin key.
+    GetAdminKey = "admin_keys.get";
+    /// Revoke an admin key.
+    DeleteAdminKey = "admin_keys.delete";
     /// Find own keys by what leaked of them.
     LookUpKeys = "keys.lookup";
     /// Create a key.

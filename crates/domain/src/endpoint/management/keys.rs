@@ -4,6 +4,9 @@ use super::super::row::{Authentication, Method, Operation, Row};
 use super::management;
 use crate::right::Permission;
 
+const ADMIN: &str = "/v1/organization/admin_api_keys";
+const ONE_ADMIN: &str = "/v1/organization/admin_api_keys/{key}";
+
 pub(super) const ROWS: &[Row] = &[
     management(Operation::ListKeys, Method::Get, "/v1/organization/api_keys", Permission::KeysRead),
     management(Operation::CreateKey, Method::Post, "/v1/organization/api_keys", Permission::KeysCreate),
@@ -53,6 +56,10 @@ pub(super) const ROWS: &[Row] = &[
         Permission::KeysRevoke,
     ),
     management(Operation::LookUpKeys, Method::Post, "/v1/organization/api_keys/lookup", Permission::KeysLookup),
+    management(Operation::ListAdminKeys, Method::Get, ADMIN, Permission::AdminKeysManage),
+    management(Operation::CreateAdminKey, Method::Post, ADMIN, Permission::AdminKeysManage),
+    management(Operation::GetAdminKey, Method::Get, ONE_ADMIN, Permission::AdminKeysManage),
+    management(Operation::DeleteAdminKey, Method::Delete, ONE_ADMIN, Permission::AdminKeysManage),
     Row {
         authentication: Authentication::AnyKey,
         ..management(Operation::VerifyKey, Method::Post, "/v1/keys/verify", Permission::KeysVerify)
