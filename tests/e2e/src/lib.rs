@@ -8,6 +8,7 @@
 mod browser;
 mod checker;
 mod client;
+pub mod issuer;
 mod mail_server;
 mod plan;
 mod ports;
@@ -21,6 +22,7 @@ mod world;
 pub use browser::Browser;
 pub use checker::{Expected, Fact, check_books};
 pub use client::{Answer, Client, Events};
+pub use issuer::Issuer;
 pub use mail_server::{MailServer, Received};
 pub use plan::{Engine, Plan};
 pub use program::{Program, Ran, binary, workspace_root};

@@ -27,7 +27,10 @@ pub(super) struct Global {
     /// Configuration file [default: ./claviger.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// A server elsewhere; needs --admin-key-file
+    /// Who `login` signed in [default: default]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(super) profile: Option<String>,
+    /// A server elsewhere; needs --admin-key-file, or a login there
     #[arg(long, global = true, value_name = "URL")]
     pub(super) url: Option<String>,
     /// File with the admin key for --url
@@ -67,6 +70,12 @@ pub(super) enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Get an admin key of one's own for this command line, by a page in the browser
+    Login,
+    /// Revoke that key and forget it
+    Logout,
+    /// Who is signed in, and where
+    Whoami,
     /// Make people, and help them back in
     #[command(subcommand, visible_alias = "user")]
     Users(UsersCommand),

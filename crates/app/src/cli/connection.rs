@@ -29,10 +29,10 @@ pub(super) async fn over_socket(path: &Path, request: Request<Full<Bytes>>) -> R
     exchange(TokioIo::new(stream), request, "the local server").await
 }
 
-/// Asks a server elsewhere.
+/// Asks a server elsewhere, as the holder of a key or as nobody.
 pub(super) async fn over_tcp(
     url: &str,
-    key: &Secret<String>,
+    key: Option<&Secret<String>>,
     mut request: Request<Full<Bytes>>,
 ) -> Result<Raw, Failure> {
     let base: Uri = url.parse().map_err(|error| Failure::new(Kind::Usage, format!("--url {url}: {error}")))?;
@@ -42,11 +42,13 @@ pub(super) async fn over_tcp(
         .parse()
         .map_err(|error| Failure::new(Kind::Usage, format!("--url {url}: {error}")))?;
     let host = base.authority().map(ToString::to_string).unwrap_or_default();
-    let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose()))
-        .map_err(|_| Failure::new(Kind::Usage, "the admin key file holds no key"))?;
-    bearer.set_sensitive(true);
     let headers = request.headers_mut();
-    headers.insert(header::AUTHORIZATION, bearer);
+    if let Some(key) = key {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose()))
+            .map_err(|_| Failure::new(Kind::Usage, "the admin key file holds no key"))?;
+        bearer.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, bearer);
+    }
     headers.insert(header::HOST, HeaderValue::try_from(&host).map_err(|error| network(url, &error))?);
     let connector =
         hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();

@@ -88,6 +88,11 @@ impl Failure {
         self
     }
 
+    /// Whether it is of this kind.
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
     /// Whether its sentence holds `words`.
     pub(crate) fn tells(&self, words: &str) -> bool {
         self.what.contains(words)

@@ -15,10 +15,12 @@ mod help;
 mod import;
 mod keys;
 mod ledger;
+mod login;
 mod nodes;
 mod output;
 mod people;
 mod places;
+mod profiles;
 mod requests;
 mod scan;
 mod secret_in;
@@ -114,6 +116,12 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
     // For set-up alone the flag is the name that the organization shall have, not one to look for.
     let setup_name = if matches!(command, Command::Setup(_)) { global.organization.take() } else { None };
     let output = Output::new(&global);
+    match command {
+        Command::Login => return login::login(&global, variables, &output).await,
+        Command::Logout => return login::logout(&global, variables).await,
+        Command::Whoami => return login::whoami(&global, variables, &output).await,
+        _ => {}
+    }
     let may_make = matches!(command, Command::Setup(_));
     let transport = Transport::choose(&global, variables, may_make).await?;
     let done = match command {
@@ -143,6 +151,7 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
         Command::Lease(command) => nodes::leases(&transport, &output, global.yes, &command).await,
         Command::Ledger(LedgerCommand::Verify) => ledger::verify(&transport, &output).await,
         Command::Ledger(LedgerCommand::InDoubt) => ledger::in_doubt(&transport, &output).await,
+        Command::Login | Command::Logout | Command::Whoami => Ok(ExitCode::SUCCESS),
         Command::Serve(_) | Command::Simulate(_) | Command::Doctor | Command::Version | Command::Help { .. } => {
             Ok(ExitCode::SUCCESS)
         }

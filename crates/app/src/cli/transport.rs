@@ -3,6 +3,7 @@
 
 use super::arguments::Global;
 use super::connection;
+use super::profiles::{DEFAULT, Profile, Profiles};
 use super::{Failure, Kind};
 use crate::config::{self, Variables};
 use crate::data_directory::DataDirectory;
@@ -46,22 +47,39 @@ pub(super) struct Reply {
 }
 
 impl Transport {
-    /// `--url` decides for TCP; else a server on the data directory is asked; else the store is opened, under its lock.
+    /// A key for a server elsewhere.
+    pub(super) fn with_key(url: &str, key: Secret<String>) -> Result<Self, Failure> {
+        Ok(Self { way: Way::Tcp { url: connection::checked_url(url)?, key }, organization: None })
+    }
+
+    /// `--url` and `--profile` decide for TCP; else a server on the data directory is asked; else the store is opened, under its lock.
     /// A directory is made only where `may_make` and it was named: a set-up in the wrong place would make a second instance
     /// that no server knows.
     pub(super) async fn choose(global: &Global, variables: &Variables, may_make: bool) -> Result<Self, Failure> {
         let organization = global.organization.clone();
         if let Some(url) = &global.url {
-            let file = global.admin_key_file.as_ref().ok_or_else(|| {
-                Failure::new(Kind::Usage, "--url needs --admin-key-file FILE: no flag takes a key itself")
-            })?;
-            let key = config::read_secret(file)?;
-            return Ok(Self { way: Way::Tcp { url: connection::checked_url(url)?, key }, organization });
+            let url = connection::checked_url(url)?;
+            let key = match &global.admin_key_file {
+                Some(file) => config::read_secret(file)?,
+                None => Profiles::of(variables)?.find_by_url(&url)?.map(|(_, key)| key).ok_or_else(|| {
+                    let what = "--url needs --admin-key-file FILE, or a login there: no flag takes a key itself";
+                    Failure::new(Kind::Usage, what).next(format!("claviger login --url {url}"))
+                })?,
+            };
+            return Ok(Self { way: Way::Tcp { url, key }, organization });
+        }
+        if let Some(name) = &global.profile {
+            let found = Profiles::of(variables)?.find(name)?;
+            let (profile, key) = found.ok_or_else(|| super::login::nobody(name))?;
+            return Ok(Self { way: Way::Tcp { url: connection::checked_url(&profile.url)?, key }, organization });
         }
         let config = config::load(&global.flags(), variables)?;
         let directory = match DataDirectory::find(&config.data)? {
             Some(directory) => directory,
             None if may_make && !config.has_default_data() => DataDirectory::open_or_make(&config.data)?,
+            None if !may_make && let Some((profile, key)) = signed_in(global, variables)? => {
+                return Ok(Self { way: Way::Tcp { url: connection::checked_url(&profile.url)?, key }, organization });
+            }
             None => {
                 let what = format!("there is no data directory {}", config.data.display());
                 let next = "start `claviger serve` first, or name it with --data DIR";
@@ -171,7 +189,7 @@ impl Transport {
             .map_err(|error| Failure::new(Kind::Usage, format!("this cannot be asked: {error}")))?;
         let (status, request_id, body) = match &self.way {
             Way::Socket(path) => connection::over_socket(path, request).await?,
-            Way::Tcp { url, key } => connection::over_tcp(url, key, request).await?,
+            Way::Tcp { url, key } => connection::over_tcp(url, Some(key), request).await?,
             Way::InProcess { control, table, clock, .. } => in_process(control, table, clock.as_ref(), request).await?,
         };
         if status >= 400 {
@@ -179,6 +197,14 @@ impl Transport {
             return Err(Failure::of_reply(status, &refused, request_id.as_deref()));
         }
         Ok(body)
+    }
+}
+
+/// The profile of whoever names neither a profile nor a directory, if they are signed in.
+fn signed_in(global: &Global, variables: &Variables) -> Result<Option<(Profile, Secret<String>)>, Failure> {
+    match Profiles::of(variables) {
+        Ok(profiles) if global.data.is_none() && global.database_url.is_none() => profiles.find(DEFAULT),
+        _ => Ok(None),
     }
 }
 
