@@ -2,8 +2,9 @@
 
 use crate::cluster::Node;
 use crate::{at_once, plan, text};
-use claviger_e2e::{Result, World, eventually};
+use claviger_e2e::{Result, World, eventually, now};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A stream of this many tokens, ten a second.
 fn stream(tokens: u64) -> Value {
@@ -123,5 +124,27 @@ async fn a_drained_node_finishes_gives_back_and_leaves() -> Result<()> {
     assert!(!leases(&world).await?.contains(&seat), "its credit went back");
     let revoked = world.revoke(&text(&created["id"])).await?;
     assert_eq!(revoked["confirmation"]["nodes"].as_array().map(Vec::len), Some(1), "{revoked}");
+    world.verify_ledger().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_nodes_books_are_closed_by_the_others_without_being_told() -> Result<()> {
+    let world = plan().without_credit().start().await?;
+    let mut second = Node::added_to(&world, "second").await?;
+    let key = world.key("shared").await?;
+    world.grant("0.5").await?;
+    let mut running = second.client.stream("/v1/chat/completions", &key, &stream(600)).await?;
+    running.next().await?;
+    let seat = other_seat(&world).await?;
+    second.server.kill().await?;
+    assert!(leases(&world).await?.contains(&seat), "the dead node holds credit");
+    let begun = now();
+    while leases(&world).await?.contains(&seat) {
+        assert!(begun.elapsed() < Duration::from_secs(240), "nobody closed its books");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(50), "a node that is only away has a minute");
+    assert_eq!(nodes(&world).await?.len(), 1);
+    assert_eq!(world.balance().await?, 500_000_000, "all of it went back");
     world.verify_ledger().await
 }
