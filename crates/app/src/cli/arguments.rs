@@ -43,7 +43,7 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "FIELDS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(super) json: Option<String>,
     /// Print for a program, in this format; beside --json FIELDS only these fields
-    #[arg(short = 'o', long = "output", global = true, value_enum)]
+    #[arg(id = "output", short = 'o', long = "output", global = true, value_enum)]
     pub(super) format: Option<super::output::Format>,
     /// Print tab-separated values
     #[arg(long, global = true)]

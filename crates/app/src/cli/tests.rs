@@ -22,6 +22,20 @@ fn the_grammar_is_sound() {
 }
 
 #[test]
+fn no_option_of_one_command_is_called_like_one_of_all() {
+    let command = Cli::command();
+    let of_all: Vec<_> = command.get_arguments().filter(|argument| argument.is_global_set()).cloned().collect();
+    let mut waiting: Vec<_> = command.get_subcommands().cloned().collect();
+    while let Some(next) = waiting.pop() {
+        for argument in next.get_arguments() {
+            let is_taken = of_all.iter().any(|other| other.get_id() == argument.get_id());
+            assert!(!is_taken, "{} has a {} of its own", next.get_name(), argument.get_id());
+        }
+        waiting.extend(next.get_subcommands().cloned());
+    }
+}
+
+#[test]
 fn json_takes_fields_only_where_fields_stand() {
     assert_eq!(arguments("claviger keys list --json id,name"), ["claviger", "keys", "list", "--json=id,name"]);
     assert_eq!(arguments("claviger explain --json req_1"), ["claviger", "explain", "--json", "req_1"]);
