@@ -204,7 +204,8 @@ async fn s4_11_the_audit_log_says_who_did_what_from_where() -> Result<()> {
     let page = world.client.get(&path, &world.admin_key).await?.json();
     let rows = page["data"].as_array().cloned().unwrap_or_default();
     let types: Vec<&str> = rows.iter().map(|row| row["type"].as_str().unwrap_or_default()).collect();
-    assert_eq!(types, ["api_key.created", "api_key.deleted"], "{page}");
+    assert_eq!(types, ["api_key.created", "api_key.deleted", "rights.confirmed"], "{page}");
+    assert!(rows[2]["rights.confirmed"]["confirmation"]["epoch"].is_u64(), "{page}");
     assert_eq!(rows[0]["actor"]["type"], "api_key", "{page}");
     assert_eq!(rows[0]["actor"]["ip_address"], "127.0.0.1", "{page}");
     assert_eq!(rows[0]["api_key.created"]["id"], id, "{page}");

@@ -226,7 +226,9 @@ fn the_examples_of_the_documentation_are_good() {
     let page =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md")).expect("the page");
     let blocks: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [provider, price, file] = blocks.as_slice() else { panic!("the page has three examples") };
+    let [issuer, provider, price, file] = blocks.as_slice() else { panic!("the page has four examples") };
+    let case = Case::new(issuer).file("oidc.secret", "s3cret\n", 0o600);
+    assert!(case.serve().is_ok(), "{}", case.error());
     let case = Case::new(&format!("{provider}{price}")).file("vllm.key", "sk-1\n", 0o600);
     assert!(case.serve().is_ok(), "{}", case.error());
     let case = Case::new("[prices]\nfiles = [\"p.toml\"]\n").file("p.toml", file, 0o644);
