@@ -370,6 +370,7 @@ fn wake_bug(variables: &Variables) -> Result<(), Failure> {
         "hold_not_released_on_cancel" => claviger_gateway::bugs::plant_hold_not_released_on_cancel(),
         "update_lacks_check" => claviger_control::bugs::plant_update_lacks_check(),
         "charge_on_retry" => claviger_gateway::bugs::plant_charge_on_retry(),
+        "organization_filter_missing" => claviger_storage::bugs::organization_filter_missing(true),
         "audit_after_commit" => claviger_storage::bugs::audit_after_commit(true),
         "secret_in_one_log_line" => claviger_gateway::bugs::plant_secret_in_a_log_line(),
         "duplicate_json_key_accepted" => claviger_wire::bugs::plant_duplicate_key_accepted(),

@@ -29,3 +29,14 @@ pub fn audit_after_commit(is_on: bool) {
 pub(crate) fn is_auditing_after_commit() -> bool {
     AUDIT_AFTER_COMMIT.load(Ordering::Relaxed)
 }
+
+static ORGANIZATION_FILTER_MISSING: AtomicBool = AtomicBool::new(false);
+
+/// "Organization filter missing on one endpoint": a key is read by its id, whoever's it is.
+pub fn organization_filter_missing(is_on: bool) {
+    ORGANIZATION_FILTER_MISSING.store(is_on, Ordering::Relaxed);
+}
+
+pub(crate) fn is_organization_filter_missing() -> bool {
+    ORGANIZATION_FILTER_MISSING.load(Ordering::Relaxed)
+}
