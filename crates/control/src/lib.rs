@@ -18,7 +18,6 @@ mod confirmation;
 mod edited;
 mod environments;
 mod invites;
-#[expect(dead_code, reason = "the exchange of tokens for keys comes next")]
 mod issuers;
 mod jobs;
 mod keys;

@@ -1,5 +1,5 @@
-//! What every JSON body of an inference request has in common: the model, the stream flag, the simulator's knobs, what
-//! W49 refuses wherever it stands, and the readers of plain values. What an endpoint reads besides is its own.
+//! What every JSON body of an inference request has in common: the model, the stream flag, what W49 refuses wherever it
+//! stands, and the readers of plain values. What an endpoint reads besides is its own.
 
 use crate::dialect::habits;
 use crate::scan::{Kind, Value, plain_integer, quote_into};
@@ -18,7 +18,6 @@ pub(crate) enum Shared {
     Body,
     Model,
     Stream,
-    Simulation,
     /// Says where the request goes: refused for every provider (W49).
     Forbidden(&'static str),
     /// Says where or how the engine runs the request: refused for self-hosted dialects (W49).
@@ -33,7 +32,7 @@ macro_rules! body_fields {
         &[
             Field::leaf("model", $tag(Shared::Model)),
             Field::leaf("stream", $tag(Shared::Stream)),
-            Field::leaf("sim", $tag(Shared::Simulation)),
+            Field { name: "sim", place: $crate::scan::Place::UNREAD },
             $($own,)*
             Field::leaf("api_base", $tag(Shared::Forbidden("api_base"))),
             Field::leaf("base_url", $tag(Shared::Forbidden("base_url"))),
@@ -65,7 +64,6 @@ pub(crate) struct SharedFields {
     body: Option<Value>,
     model: Option<Value>,
     stream: Option<Value>,
-    simulation: Option<Value>,
     forbidden: Option<&'static str>,
     engine: Option<&'static str>,
 }
@@ -83,7 +81,6 @@ impl SharedFields {
             Shared::Body => self.body = Some(value),
             Shared::Model => self.model = Some(value),
             Shared::Stream => self.stream = Some(value),
-            Shared::Simulation => self.simulation = Some(value),
             Shared::Forbidden(name) => self.forbidden = self.forbidden.or(Some(name)),
             Shared::Engine(name) => self.engine = self.engine.or(Some(name)),
         }
@@ -107,11 +104,6 @@ impl SharedFields {
 
     pub(crate) fn is_stream(&self) -> Result<bool, PublicError> {
         flag(self.stream, "stream")
-    }
-
-    /// The `sim` member as JSON.
-    pub(crate) fn simulation(&self, body: &Bytes) -> Option<Bytes> {
-        Some(body.slice(self.simulation?.span()))
     }
 
     /// The model: 1 to 256 bytes without control characters.

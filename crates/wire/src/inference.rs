@@ -93,9 +93,6 @@ pub trait Ask: fmt::Debug + Send + Sync {
     /// The request for one target.
     fn upstream(&self, edits: &Edits<'_>) -> UpstreamRequest;
 
-    /// The `sim` member as JSON, for the simulator.
-    fn simulation(&self) -> Option<Bytes>;
-
     /// Reads an upstream's whole answer.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::create::AgentKeyObject;
 use crate::authorize::Visitor;
 use crate::body::Fields;
 use crate::confirmation::widened;
-use crate::issuers::{self, Purpose, verify};
+use crate::issuers::{self, verify};
 use crate::keys::create::{Ask, mint};
 use crate::query::Query;
 use crate::respond::Refusal;
@@ -47,14 +47,14 @@ pub(crate) async fn handler(
     mut fields: Fields,
 ) -> Result<Response, Refusal> {
     query.finish()?;
-    if !issuers::has_any(&call.control, Purpose::Agents) {
+    if !issuers::has_any_for_agents(&call.control) {
         return Err(Code::UnknownUrl.into());
     }
     let token = fields.required_text("token")?;
     let agent = fields.text("service_account_id")?;
     fields.finish(&[])?;
     let url = verify::issuer_named(&token).map_err(verify::Disbelief::from)?;
-    let issuer = issuers::find(&call.control, &url, Purpose::Agents);
+    let issuer = issuers::find_for_agents(&call.control, &url);
     let issuer = issuer.ok_or(verify::Disbelief::Untrusted(Untrusted::Issuer))?;
     let claims = verify::signed(&call.control, issuer, &token, verify::ALGORITHMS, call.now).await?;
     let trust = choose(&call, &claims, agent.as_deref()).await?;

@@ -66,27 +66,9 @@ pub struct SignOn {
     pub button: String,
 }
 
-/// What an issuer is believed for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Signing people in.
-    People,
-    /// Keys for agents.
-    Agents,
-}
-
-impl Issuer {
-    fn serves(&self, purpose: Purpose) -> bool {
-        match purpose {
-            Purpose::People => self.is_for_people,
-            Purpose::Agents => self.is_for_agents,
-        }
-    }
-}
-
-/// The issuer of this URL that is believed for this.
-pub(crate) fn find<'a>(control: &'a Control, url: &str, purpose: Purpose) -> Option<&'a Issuer> {
-    control.settings().issuers.all.iter().find(|issuer| issuer.serves(purpose) && issuer.issuer == url)
+/// The issuer of this URL whose tokens become keys of agents.
+pub(crate) fn find_for_agents<'a>(control: &'a Control, url: &str) -> Option<&'a Issuer> {
+    control.settings().issuers.all.iter().find(|issuer| issuer.is_for_agents && issuer.issuer == url)
 }
 
 /// The issuer of this name by which people sign in.
@@ -94,7 +76,7 @@ pub(crate) fn find_by_name<'a>(control: &'a Control, name: &str) -> Option<&'a I
     control.settings().issuers.all.iter().find(|issuer| issuer.is_for_people && issuer.name == name)
 }
 
-/// Whether any issuer is believed for this.
-pub(crate) fn has_any(control: &Control, purpose: Purpose) -> bool {
-    control.settings().issuers.all.iter().any(|issuer| issuer.serves(purpose))
+/// Whether the tokens of any issuer become keys of agents.
+pub(crate) fn has_any_for_agents(control: &Control) -> bool {
+    control.settings().issuers.all.iter().any(|issuer| issuer.is_for_agents)
 }

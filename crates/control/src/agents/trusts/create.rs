@@ -5,7 +5,7 @@ use super::super::found;
 use super::TrustObject;
 use crate::authorize::Member;
 use crate::body::Fields;
-use crate::issuers::{self, Purpose};
+use crate::issuers;
 use crate::keys::writable::edit;
 use crate::query::Query;
 use crate::respond::Refusal;
@@ -54,7 +54,7 @@ pub(crate) async fn handler(
         created_by: call.actor.attribution().actor.parts().1.to_owned(),
     };
     let trust = read(fields, blank, call.now)?;
-    if issuers::find(&call.control, &trust.issuer, Purpose::Agents).is_none() {
+    if issuers::find_for_agents(&call.control, &trust.issuer).is_none() {
         return Err(Refusal::invalid("issuer", "an issuer whose tokens the operator lets agents exchange"));
     }
     if call.actor.organization().policy.require_source_tag && trust.source_tag.is_none() {

@@ -133,10 +133,6 @@ impl Ask for ChatAsk {
         UpstreamRequest { path: "/v1/chat/completions", body: self.upstream_body(edits) }
     }
 
-    fn simulation(&self) -> Option<Bytes> {
-        self.fields.shared.simulation(&self.body)
-    }
-
     fn read_reply(&self, body: Bytes, dialect: Dialect) -> Result<Reply, UpstreamFault> {
         choices::read_reply(body, &self.model.json, dialect)
     }

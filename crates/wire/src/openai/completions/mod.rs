@@ -205,10 +205,6 @@ impl Ask for CompletionsAsk {
         UpstreamRequest { path: "/v1/completions", body: body::pieces(&self.body, splice) }
     }
 
-    fn simulation(&self) -> Option<Bytes> {
-        self.shared.simulation(&self.body)
-    }
-
     fn read_reply(&self, body: Bytes, dialect: Dialect) -> Result<Reply, UpstreamFault> {
         choices::read_reply(body, &self.model.json, dialect)
     }

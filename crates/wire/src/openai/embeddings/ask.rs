@@ -175,10 +175,6 @@ impl Ask for EmbeddingsAsk {
         UpstreamRequest { path: "/v1/embeddings", body: body::pieces(&self.body, splice) }
     }
 
-    fn simulation(&self) -> Option<Bytes> {
-        self.shared.simulation(&self.body)
-    }
-
     fn read_reply(&self, body: Bytes, dialect: Dialect) -> Result<Reply, UpstreamFault> {
         reply::read(body, self, dialect)
     }

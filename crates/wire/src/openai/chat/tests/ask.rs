@@ -315,7 +315,6 @@ fn the_estimate_is_a_quarter_of_the_text_and_four_a_message() {
 }
 
 #[test]
-fn the_simulators_member_is_given_as_it_came() {
-    assert_eq!(ask(r#""sim":{ "tokens" : 5 }"#).simulation().unwrap(), r#"{ "tokens" : 5 }"#);
-    assert_eq!(ask("").simulation(), None);
+fn the_simulators_member_is_reserved() {
+    assert_eq!(refused(r#""Sim":{}"#), about(Code::AmbiguousKey, "Sim"));
 }
