@@ -1,7 +1,7 @@
 //! Admin keys in OpenAI's shape.
 
 use super::keys::CONFIRMATION;
-use super::shape::{Field, Object, Shape, may, must, object};
+use super::shape::{Object, PAGE, Shape, may, must, object};
 use super::{Description, Reply};
 use claviger_domain::endpoint::Operation;
 
@@ -59,13 +59,6 @@ const DELETED: Object = object(
         must("confirmation", Shape::Of(&CONFIRMATION)),
     ],
 );
-
-const PAGE: &[Field] = &[
-    may("limit", Shape::Whole),
-    may("after", Shape::Text),
-    may("before", Shape::Text),
-    may("order", Shape::Word(&["asc", "desc"])),
-];
 
 pub(super) fn describe(operation: Operation) -> Description {
     match operation {

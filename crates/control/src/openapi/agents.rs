@@ -2,7 +2,7 @@
 
 use super::environments::ASK;
 use super::keys::CONFIRMATION;
-use super::shape::{Field, Object, Shape, may, must, object};
+use super::shape::{Object, PAGE, Shape, may, must, object};
 use super::{Description, Reply};
 use claviger_domain::endpoint::Operation;
 
@@ -134,13 +134,6 @@ const DELETED: Object = object(
         must("confirmation", Shape::Of(&CONFIRMATION)),
     ],
 );
-
-const PAGE: &[Field] = &[
-    may("limit", Shape::Whole),
-    may("after", Shape::Text),
-    may("before", Shape::Text),
-    may("order", Shape::Word(&["asc", "desc"])),
-];
 
 pub(super) fn describe(operation: Operation) -> Description {
     match operation {

@@ -1,7 +1,7 @@
 //! The organization, what it asks of its keys, and what the operator does with it.
 
 use super::keys::{CONFIRMATION, WHY};
-use super::shape::{Field, Object, Shape, may, must, object};
+use super::shape::{Object, PAGE, Shape, may, must, object};
 use super::{Description, Reply};
 use claviger_domain::endpoint::Operation;
 
@@ -103,13 +103,6 @@ const UPDATE_POLICY: Object = object(
         may("developers_see_all", Shape::Flag),
     ],
 );
-
-const PAGE: &[Field] = &[
-    may("limit", Shape::Whole),
-    may("after", Shape::Text),
-    may("before", Shape::Text),
-    may("order", Shape::Word(&["asc", "desc"])),
-];
 
 pub(super) fn describe(operation: Operation) -> Description {
     let one = |summary| Description::of(summary, Reply::One(&ORGANIZATION));

@@ -1,7 +1,7 @@
 //! People: signing in, one's own sessions, members, invites.
 
 use super::keys::CONFIRMATION;
-use super::shape::{Field, Object, Shape, may, must, object};
+use super::shape::{Field, Object, PAGE, Shape, may, must, object};
 use super::{Description, Reply};
 use claviger_domain::endpoint::Operation;
 
@@ -47,13 +47,6 @@ macro_rules! operations {
     };
 }
 pub(super) use operations;
-
-const PAGE: &[Field] = &[
-    may("limit", Shape::Whole),
-    may("after", Shape::Text),
-    may("before", Shape::Text),
-    may("order", Shape::Word(&["asc", "desc"])),
-];
 
 const ASK_MEMBERS: &[Field] = &[
     may("limit", Shape::Whole),

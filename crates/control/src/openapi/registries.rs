@@ -1,7 +1,7 @@
 //! Registries of the organization.
 
 use super::environments::ASK;
-use super::shape::{Field, Object, Shape, may, must, object};
+use super::shape::{Object, PAGE, Shape, may, must, object};
 use super::{Description, Reply};
 use claviger_domain::endpoint::Operation;
 
@@ -37,13 +37,6 @@ const DELETED: Object = object(
         must("deleted", Shape::Flag),
     ],
 );
-
-const PAGE: &[Field] = &[
-    may("limit", Shape::Whole),
-    may("after", Shape::Text),
-    may("before", Shape::Text),
-    may("order", Shape::Word(&["asc", "desc"])),
-];
 
 pub(super) fn describe(operation: Operation) -> Description {
     match operation {

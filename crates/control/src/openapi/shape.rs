@@ -85,6 +85,14 @@ pub(crate) fn define(object: &'static Object, schemas: &mut Map<String, Value>) 
     schemas.insert(object.name.to_owned(), schema);
 }
 
+/// What every list takes: how much of it, and from where.
+pub(crate) const PAGE: &[Field] = &[
+    may("limit", Shape::Whole),
+    may("after", Shape::Text),
+    may("before", Shape::Text),
+    may("order", Shape::Word(&["asc", "desc"])),
+];
+
 impl Object {
     /// A reference to it.
     pub(crate) fn reference(&self) -> Value {
