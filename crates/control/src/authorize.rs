@@ -9,7 +9,7 @@ use crate::respond::Refusal;
 use crate::serve::Control;
 use crate::session::LiveSession;
 use claviger_domain::audit::{Actor, Attribution};
-use claviger_domain::endpoint::Row;
+use claviger_domain::endpoint::{EndpointName, Row};
 use claviger_domain::error::Code;
 use claviger_domain::id::{EnvironmentId, OrganizationId, SessionId, UserId};
 use claviger_domain::key::{Class, Key, Owner, Reach};
@@ -198,7 +198,14 @@ impl Member {
         }
     }
 
+    /// Names what stops the caller: the list of their own key, or what they are.
     fn denied(&self, permission: Permission) -> Refusal {
+        if let Some(key) = self.key().filter(|key| key.class == Class::Inference)
+            && let Some(endpoint) = permission.endpoint().filter(|endpoint| !is_listed(key, *endpoint))
+        {
+            let message = format!("This key may not use the endpoint `{}`.", endpoint.name());
+            return Refusal::because(Code::EndpointNotAllowed, message);
+        }
         denied(permission, &self.standing, self.organization.policy.creators)
     }
 }
@@ -318,12 +325,14 @@ async fn bound(control: &Control, key: &Key) -> Result<Bound, Refusal> {
 
 /// What an inference key may read: what all may, as far as its endpoint list allows, and what it was given besides.
 fn readable(key: &Key) -> Vec<Permission> {
-    let is_listed = |permission: &&Permission| match (&key.policy.enforced.endpoints, permission.endpoint()) {
-        (Some(list), Some(endpoint)) => list.contains(&endpoint),
-        (None, _) | (_, None) => true,
-    };
+    let is_open = |permission: &&Permission| permission.endpoint().is_none_or(|endpoint| is_listed(key, endpoint));
     let extra = key.policy.permissions.iter().filter(|permission| EXTRA_PERMISSIONS.contains(permission));
-    INFERENCE_KEY_PERMISSIONS.iter().filter(is_listed).chain(extra).copied().collect()
+    INFERENCE_KEY_PERMISSIONS.iter().filter(is_open).chain(extra).copied().collect()
+}
+
+/// Whether the key's list names the endpoint; without a list it names all.
+fn is_listed(key: &Key, endpoint: EndpointName) -> bool {
+    key.policy.enforced.endpoints.as_ref().is_none_or(|list| list.contains(&endpoint))
 }
 
 /// The operator; nobody else, whatever their role.

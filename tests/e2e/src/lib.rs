@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests are drivers: they read the clock and start tasks themselves")]
 
 mod browser;
+mod calls;
 mod checker;
 mod client;
 pub mod issuer;
@@ -20,6 +21,7 @@ mod upstream;
 mod world;
 
 pub use browser::Browser;
+pub use calls::{chat, refused, text};
 pub use checker::{Expected, Fact, check_books};
 pub use client::{Answer, Client, Events};
 pub use issuer::Issuer;

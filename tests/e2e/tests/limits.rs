@@ -4,39 +4,20 @@
 //! sixty seconds that the run has.
 #![expect(clippy::disallowed_methods, reason = "a test that sends at its own pace owns its tasks")]
 
-use claviger_e2e::{Answer, Plan, Result, World, now};
+use claviger_e2e::{Answer, Plan, Result, World, chat, now, refused};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::Duration;
-
-fn chat(model: &str) -> Value {
-    json!({ "model": model, "messages": [{ "role": "user", "content": "Say hello" }] })
-}
-
-async fn ask(world: &World, key: &str, model: &str) -> Result<Answer> {
-    world.client.post("/v1/chat/completions", key, &chat(model)).await
-}
-
-async fn ask_from(world: &World, key: &str, forwarded: &[(&str, &str)]) -> Result<Answer> {
-    let bearer = format!("Bearer {key}");
-    let mut headers = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
-    headers.extend(forwarded);
-    world.client.send("POST", "/v1/chat/completions", &headers, chat("free/echo").to_string().as_bytes()).await
-}
-
-fn refused(status: u16, code: &str) -> (u16, String) {
-    (status, code.to_owned())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_62_a_refused_rate_says_whose_limit_and_when() -> Result<()> {
     let world = Plan::default().more("[limits]\nrpm = 6\n").start().await?;
     let slow = world.key("slow").await?;
-    let first = ask(&world, &slow, "paid/echo").await?;
+    let first = world.ask(&slow, "paid/echo").await?;
     assert_eq!((first.status, first.header("x-ratelimit-limit-requests")), (200, "6"));
     assert_eq!((first.header("x-ratelimit-remaining-requests"), first.header("x-ratelimit-limit-tokens")), ("0", ""));
     let balance = world.balance().await?;
-    let second = ask(&world, &slow, "paid/echo").await?;
+    let second = world.ask(&slow, "paid/echo").await?;
     assert_eq!(second.refusal(), refused(429, "rate_limit_exceeded"));
     let error = &second.json()["error"];
     let message = error["message"].as_str().unwrap_or_default();
@@ -58,7 +39,7 @@ async fn row_62_a_refused_rate_says_whose_limit_and_when() -> Result<()> {
     let long = json!({ "model": "paid/echo", "messages": [{ "role": "user", "content": "x".repeat(4_000) }] });
     let first = world.client.post("/v1/chat/completions", &words, &long).await?;
     assert_eq!(first.status, 200, "a prompt above the burst is slow, not impossible: {}", first.text());
-    let second = ask(&world, &words, "paid/echo").await?;
+    let second = world.ask(&words, "paid/echo").await?;
     assert_eq!(second.refusal(), refused(429, "rate_limit_exceeded"));
     assert_eq!(
         (second.json()["error"]["type"].as_str(), second.header("x-claviger-limit")),
@@ -89,30 +70,29 @@ async fn limits_of_the_environment_and_the_organization_are_shared_by_their_keys
         assert_eq!(answer.status, 200, "{}", answer.text());
         Ok(())
     };
-    let projects = world.client.get("/v1/organization/projects", &world.admin_key).await?.json();
-    let project = format!("/v1/organization/projects/{}", projects["data"][0]["id"].as_str().unwrap_or_default());
+    let project = world.environment_path().await?;
     set(&format!("{project}/rate_limits/*"), json!({ "max_requests_per_1_minute": 12 })).await?;
-    assert_eq!(ask(&world, &one, "free/echo").await?.header("x-ratelimit-remaining-requests"), "1");
-    assert_eq!(ask(&world, &two, "free/echo").await?.status, 200);
-    let third = ask(&world, &one, "free/echo").await?;
+    assert_eq!(world.ask(&one, "free/echo").await?.header("x-ratelimit-remaining-requests"), "1");
+    assert_eq!(world.ask(&two, "free/echo").await?.status, 200);
+    let third = world.ask(&one, "free/echo").await?;
     assert_eq!((third.status, third.header("x-claviger-limit")), (429, "environment.rpm"));
     assert!(third.text().contains("requests per minute of this key's environment: limit 12"), "{}", third.text());
 
     // Raising the limit gives nothing at once; lifting it does.
     set(&format!("{project}/rate_limits/*"), json!({ "max_requests_per_1_minute": 60_000 })).await?;
     set(&format!("{project}/rate_limits/*"), json!({ "max_requests_per_1_minute": null })).await?;
-    assert_eq!(ask(&world, &one, "free/echo").await?.status, 200);
+    assert_eq!(world.ask(&one, "free/echo").await?.status, 200);
 
     set(&format!("{project}/rate_limits/paid%2Fecho"), json!({ "max_requests_per_1_minute": 1 })).await?;
-    assert_eq!(ask(&world, &one, "paid/echo").await?.status, 200);
-    let again = ask(&world, &two, "paid/echo").await?;
+    assert_eq!(world.ask(&one, "paid/echo").await?.status, 200);
+    let again = world.ask(&two, "paid/echo").await?;
     assert_eq!((again.status, again.header("x-claviger-limit")), (429, "environment.rpm"));
     assert!(again.text().contains("for the model `paid/echo`"), "{}", again.text());
-    assert_eq!(ask(&world, &two, "paid/stream").await?.status, 200);
+    assert_eq!(world.ask(&two, "paid/stream").await?.status, 200);
 
     set("/v1/organization/rate_limits/*", json!({ "max_requests_per_1_minute": 1 })).await?;
-    assert_eq!(ask(&world, &one, "free/echo").await?.status, 200);
-    assert_eq!(ask(&world, &two, "free/echo").await?.header("x-claviger-limit"), "organization.rpm");
+    assert_eq!(world.ask(&one, "free/echo").await?.status, 200);
+    assert_eq!(world.ask(&two, "free/echo").await?.header("x-claviger-limit"), "organization.rpm");
     Ok(())
 }
 
@@ -128,11 +108,11 @@ async fn a_key_asks_about_itself_at_its_own_rate_and_a_restart_fills_nothing() -
         (third.refusal(), third.header("x-claviger-limit")),
         (refused(429, "rate_limit_exceeded"), "key.self_service")
     );
-    assert_eq!(ask(&world, &key, "free/echo").await?.status, 200, "inference is counted elsewhere");
-    assert_eq!(ask(&world, &key, "free/echo").await?.status, 429);
+    assert_eq!(world.ask(&key, "free/echo").await?.status, 200, "inference is counted elsewhere");
+    assert_eq!(world.ask(&key, "free/echo").await?.status, 429);
     world.server.stop().await?;
     world.restart().await?;
-    assert_eq!(ask(&world, &key, "free/echo").await?.status, 429, "what was used before is not known: nothing is left");
+    assert_eq!(world.ask(&key, "free/echo").await?.status, 429, "what was used before is not known: nothing is left");
     Ok(())
 }
 
@@ -224,7 +204,7 @@ async fn rows_34_and_35_an_organization_allows_addresses_and_only_trusted_proxie
         ("203.0.113.9, 198.51.100.1", 403, "ip_not_allowed"),
         ("203.0.113.9, garbage", 403, "client_ip_unknown"),
     ] {
-        let answer = ask_from(&world, &key, &[("x-forwarded-for", forwarded)]).await?;
+        let answer = world.ask_from(&key, &[("x-forwarded-for", forwarded)]).await?;
         assert_eq!(answer.refusal(), refused(status, code), "{forwarded}");
     }
     // The management plane is held to the same list, by the same client.
@@ -238,7 +218,7 @@ async fn rows_34_and_35_an_organization_allows_addresses_and_only_trusted_proxie
     let world = World::usual().await?;
     let key = world.key("listed").await?;
     assert_eq!(world.client.post("/v1/organization/policy", &world.admin_key, &allow).await?.status, 200);
-    let spoofed = ask_from(&world, &key, &[("x-forwarded-for", "203.0.113.9")]).await?;
+    let spoofed = world.ask_from(&key, &[("x-forwarded-for", "203.0.113.9")]).await?;
     assert_eq!(spoofed.refusal(), refused(403, "ip_not_allowed"));
     let text = spoofed.text();
     assert!(text.contains("Requests from 127.0.0.1 are not allowed for this organization."), "{text}");
@@ -249,18 +229,16 @@ async fn rows_34_and_35_an_organization_allows_addresses_and_only_trusted_proxie
 async fn row_48_an_environments_rule_hides_models_from_every_key_in_it() -> Result<()> {
     let world = World::usual().await?;
     let key = world.key("free").await?;
-    let projects = world.client.get("/v1/organization/projects", &world.admin_key).await?.json();
-    let project = projects["data"][0]["id"].as_str().unwrap_or_default();
-    let path = format!("/v1/organization/projects/{project}/model_permissions");
+    let path = format!("{}/model_permissions", world.environment_path().await?);
     let rule = json!({ "mode": "deny_list", "model_ids": ["paid/*"] });
     assert_eq!(world.client.post(&path, &world.admin_key, &rule).await?.status, 200);
-    let refusal = ask(&world, &key, "paid/echo").await?;
+    let refusal = world.ask(&key, "paid/echo").await?;
     assert_eq!(refusal.refusal(), refused(403, "model_not_allowed"));
     assert_eq!(refusal.json()["error"]["param"], "model");
-    assert_eq!(ask(&world, &key, "nobody/echo").await?.refusal(), refused(404, "model_not_found"));
+    assert_eq!(world.ask(&key, "nobody/echo").await?.refusal(), refused(404, "model_not_found"));
     assert!(!world.client.get("/v1/models", &key).await?.text().contains("paid/"));
     assert_eq!(world.client.get("/v1/models/paid/echo", &key).await?.refusal(), refused(404, "model_not_found"));
     assert_eq!(world.client.delete(&path, &world.admin_key).await?.status, 200);
-    assert_eq!(ask(&world, &key, "paid/echo").await?.status, 200);
+    assert_eq!(world.ask(&key, "paid/echo").await?.status, 200);
     Ok(())
 }

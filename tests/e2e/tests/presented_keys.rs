@@ -1,11 +1,7 @@
 //! Keys presented to somebody else: verified for other services, ended by whoever holds them, read by themselves.
 
-use claviger_e2e::{Plan, Result, World};
+use claviger_e2e::{Plan, Result, World, chat};
 use serde_json::{Value, json};
-
-fn chat(model: &str) -> Value {
-    json!({ "model": model, "messages": [{ "role": "user", "content": "Say hello" }] })
-}
 
 async fn made(world: &World, body: Value) -> Result<(String, String)> {
     let key = world.create_key(&body).await?;

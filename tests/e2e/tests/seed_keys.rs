@@ -1,12 +1,8 @@
 //! Seed checks about keys themselves: text, both headers, what is shown once, what a wrong one gets.
 //! The ids in the names are those of the seed checks.
 
-use claviger_e2e::{Plan, Result, World};
+use claviger_e2e::{Plan, Result, World, chat};
 use serde_json::{Value, json};
-
-fn hello(model: &str) -> Value {
-    json!({ "model": model, "messages": [{ "role": "user", "content": "Say hello" }] })
-}
 
 /// Every endpoint that a key can open, with its method; management rows get any id.
 const ENDPOINTS: &[(&str, &str)] = &[
@@ -33,7 +29,7 @@ async fn s0_1_s2_1_s3_1_s4_1_every_endpoint_needs_a_key() -> Result<()> {
     let world = World::usual().await?;
     for (method, path) in ENDPOINTS {
         let headers = [("content-type", "application/json")];
-        let body = if *method == "POST" { hello("free/echo").to_string() } else { String::new() };
+        let body = if *method == "POST" { chat("free/echo").to_string() } else { String::new() };
         let answer = world.client.send(method, path, &headers, body.as_bytes()).await?;
         assert_eq!(answer.refusal(), (401, "missing_api_key".to_owned()), "{method} {path}");
         assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"api\"", "{method} {path}");
@@ -51,7 +47,7 @@ async fn s0_6_s0_8_s1_4_s2_3_s3_4_s4_4_a_key_is_shown_once_and_lies_nowhere() ->
     let key = world.create_key(&json!({ "name": "production backend" })).await?;
     let (id, value) = (key["id"].as_str().unwrap_or_default().to_owned(), key["value"].as_str().unwrap_or_default());
     let secret = value.rsplit('_').next().unwrap_or_default().to_owned();
-    assert_eq!(world.client.post("/v1/chat/completions", value, &hello("paid/echo")).await?.status, 200);
+    assert_eq!(world.client.post("/v1/chat/completions", value, &chat("paid/echo")).await?.status, 200);
 
     for path in [format!("/v1/organization/api_keys/{id}"), "/v1/organization/api_keys".to_owned()] {
         let answer = world.client.get(&path, &world.admin_key).await?;
@@ -98,9 +94,9 @@ async fn s0_7_keys_begin_with_the_operators_prefix() -> Result<()> {
     let (id, secret) = key["eco_".len()..].split_once('_').unwrap_or_default();
     assert_eq!((id.len(), secret.len()), (12, 49));
     assert!(key["eco_".len()..].bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
-    assert_eq!(world.client.post("/v1/chat/completions", &key, &hello("free/echo")).await?.status, 200);
+    assert_eq!(world.client.post("/v1/chat/completions", &key, &chat("free/echo")).await?.status, 200);
     let other = key.replacen("eco_", "clv_", 1);
-    let answer = world.client.post("/v1/chat/completions", &other, &hello("free/echo")).await?;
+    let answer = world.client.post("/v1/chat/completions", &other, &chat("free/echo")).await?;
     assert_eq!(answer.refusal(), (401, "invalid_api_key".to_owned()));
     assert!(answer.text().contains("Keys here start with 'eco_'."), "{}", answer.text());
     Ok(())
@@ -154,7 +150,7 @@ async fn s3_5_s3_6_both_headers_open_every_endpoint() -> Result<()> {
         ("GET", "/v1/organization/requests", &world.admin_key),
     ];
     for (method, path, key) in calls {
-        let body = if *method == "POST" { hello("free/echo").to_string() } else { String::new() };
+        let body = if *method == "POST" { chat("free/echo").to_string() } else { String::new() };
         for (name, value) in [("x-api-key", (*key).to_owned()), ("authorization", format!("Bearer {key}"))] {
             let headers = [(name, value.as_str()), ("content-type", "application/json")];
             let answer = world.client.send(method, path, &headers, body.as_bytes()).await?;
@@ -172,7 +168,7 @@ async fn s3_9_x_api_key_wins_over_bearer_without_fallback() -> Result<()> {
     let call = async |first: &str, second: &str| {
         let bearer = format!("Bearer {second}");
         let headers = [("x-api-key", first), ("authorization", bearer.as_str()), ("content-type", "application/json")];
-        let body = hello("paid/echo").to_string();
+        let body = chat("paid/echo").to_string();
         world.client.send("POST", "/v1/chat/completions", &headers, body.as_bytes()).await
     };
     assert_eq!(call(&text(&a), "garbage").await?.status, 200);
@@ -208,7 +204,7 @@ async fn s3_10_s2_11_a_missing_or_wrong_key_is_401() -> Result<()> {
     for (headers, code) in cases {
         let mut all: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         all.push(("content-type", "application/json"));
-        let body = hello("paid/echo").to_string();
+        let body = chat("paid/echo").to_string();
         let answer = world.client.send("POST", "/v1/chat/completions", &all, body.as_bytes()).await?;
         assert_eq!(answer.refusal(), (401, code.to_owned()), "{headers:?}");
         assert_eq!(answer.json()["error"]["type"], "authentication_error");
@@ -240,7 +236,7 @@ async fn golden_401_bodies_are_byte_exact() -> Result<()> {
     );
     assert!(revoked.text().starts_with(&start), "{}", revoked.text());
     assert!(revoked.text().ends_with(r#".","type":"authentication_error","param":null,"code":"key_revoked"}}"#));
-    let model = world.client.post("/v1/chat/completions", &world.key("m").await?, &hello("x/y")).await?;
+    let model = world.client.post("/v1/chat/completions", &world.key("m").await?, &chat("x/y")).await?;
     assert_eq!(
         (model.status, model.text().as_str()),
         (

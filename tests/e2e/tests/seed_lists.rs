@@ -1,19 +1,11 @@
 //! Seed checks about making keys and looking at them: names, tags, the limit, what a list shows, what a key was used for.
 //! The ids in the names are those of the seed checks.
 
-use claviger_e2e::{Engine, Plan, Result, World, eventually, token_cost};
+use claviger_e2e::{Engine, Plan, Result, World, chat, eventually, text, token_cost};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 const KEYS: &str = "/v1/organization/api_keys";
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-fn chat(model: &str) -> Value {
-    json!({ "model": model, "messages": [{ "role": "user", "content": "Say hello" }] })
-}
 
 async fn list(world: &World, query: &str) -> Result<Vec<Value>> {
     let answer = world.client.get(&format!("{KEYS}{query}"), &world.admin_key).await?;

@@ -1,6 +1,6 @@
 //! Seed checks about people, on both engines: who may create, who joins, who leaves, and what a session is worth then.
 
-use claviger_e2e::{Browser, Engine, MailServer, Plan, Result, World};
+use claviger_e2e::{Browser, Engine, MailServer, Plan, Result, World, text};
 use serde_json::{Value, json};
 
 const OWNER: &str = "li@acme.example";
@@ -26,10 +26,6 @@ async fn join(world: &World, mail: &MailServer, owner: &mut Browser, email: &str
     let joined = browser.post("/api/invites/accept", &json!({ "token": token, "password": PASSWORD })).await?;
     assert_eq!(joined.status, 200, "{}", joined.text());
     Ok(browser)
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

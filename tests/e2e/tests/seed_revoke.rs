@@ -1,8 +1,8 @@
 //! Seed checks about the end of a key: at once, for ever, for that key alone; what runs finishes.
 //! The ids in the names are those of the seed checks.
 
-use claviger_e2e::{Engine, Plan, Raw, Result, World, token_cost};
-use serde_json::{Value, json};
+use claviger_e2e::{Engine, Plan, Raw, Result, World, text, token_cost};
+use serde_json::json;
 
 /// Connections that are kept alive across the revocation; as many requests are sent over them at once.
 const CONNECTIONS: usize = 1_000;
@@ -152,6 +152,3 @@ async fn a_disabled_key_is_refused_and_comes_back() -> Result<()> {
     Ok(())
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}

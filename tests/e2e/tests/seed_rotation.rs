@@ -2,7 +2,7 @@
 //! texts of one key, the question before the end. The ids in the names are those of the seed checks.
 #![expect(clippy::disallowed_methods, reason = "a test that sends at its own pace owns its tasks")]
 
-use claviger_e2e::{Engine, Plan, Ran, Result, World, binary, eventually, now};
+use claviger_e2e::{Engine, Plan, Ran, Result, World, binary, chat, eventually, now, text};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -12,14 +12,6 @@ use tokio::process::Command;
 use tokio::sync::watch;
 
 const KEYS: &str = "/v1/organization/api_keys";
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-fn chat(model: &str) -> Value {
-    json!({ "model": model, "messages": [{ "role": "user", "content": "Say hello" }] })
-}
 
 async fn act(world: &World, key: &Value, rest: &str, body: &Value) -> Result<Value> {
     let answer = world.client.post(&format!("{KEYS}/{}{rest}", text(&key["id"])), &world.admin_key, body).await?;

@@ -1,8 +1,8 @@
 //! People on the real program: signed in by an identity provider over HTTP, a command line signed in by consent, and the
 //! operator's commands about people.
 
-use claviger_e2e::{Browser, Client, Engine, Issuer, Plan, Program, Ran, Result, World, binary, eventually, issuer};
-use serde_json::{Value, json};
+use claviger_e2e::{Browser, Client, Engine, Issuer, Plan, Program, Ran, Result, World, binary, eventually, issuer, text};
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use tempfile::TempDir;
@@ -10,10 +10,6 @@ use tokio::process::Command;
 
 const OWNER: &str = "li@acme.example";
 const OWNERS: &str = "correct horse battery staple";
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
 
 /// A world that believes the provider, and the directory of the secret that it has there.
 async fn world(engine: Engine, provider: &Issuer) -> Result<(World, TempDir)> {

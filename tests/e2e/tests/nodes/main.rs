@@ -7,7 +7,7 @@ mod dead;
 mod fork;
 mod wire;
 
-use claviger_e2e::{Client, Engine, Plan, Result, World, eventually, is_long_run, now};
+use claviger_e2e::{Client, Engine, Plan, Result, World, eventually, is_long_run, now, text};
 use cluster::Node;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -206,10 +206,6 @@ async fn p3_nobody_admits_what_was_answered_as_revoked_on_three_nodes() -> Resul
         }
     }
     tally.judge(begun)
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 async fn everywhere(clients: &[Client], key: &str, status: u16) -> Result<()> {
