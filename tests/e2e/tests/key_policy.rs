@@ -73,7 +73,8 @@ async fn s3_15_rows_34_and_35_only_trusted_proxies_say_who_the_client_is() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn row_48_models_are_hidden_from_whoever_may_not_call_them() -> Result<()> {
     let world = World::usual().await?;
-    let one = world.key_with(&json!({ "policy": { "models": ["free/*", "meta-llama/Llama-3.1-8B-Instruct"] } })).await?;
+    let one =
+        world.key_with(&json!({ "policy": { "models": ["free/*", "meta-llama/Llama-3.1-8B-Instruct"] } })).await?;
     let refusal = world.ask(&one, "paid/echo").await?;
     assert_eq!(refusal.refusal(), refused(403, "model_not_allowed"));
     assert_eq!(refusal.json()["error"]["param"], "model");
@@ -104,9 +105,9 @@ async fn row_48_models_are_hidden_from_whoever_may_not_call_them() -> Result<()>
 #[tokio::test(flavor = "multi_thread")]
 async fn s4_15_separate_keys_limit_impact() -> Result<()> {
     let world = World::usual().await?;
-    let tight =
-        world.key_with(&json!({ "limits": { "rpm": 6 }, "policy": { "models": ["free/echo"], "ips": ["127.0.0.1"] } }))
-            .await?;
+    let tight = world
+        .key_with(&json!({ "limits": { "rpm": 6 }, "policy": { "models": ["free/echo"], "ips": ["127.0.0.1"] } }))
+        .await?;
     let away = world.key_with(&json!({ "policy": { "ips": ["203.0.113.7"] } })).await?;
     let free = world.key("free").await?;
     assert_eq!(world.ask(&tight, "free/echo").await?.status, 200);

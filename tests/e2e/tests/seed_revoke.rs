@@ -151,4 +151,3 @@ async fn a_disabled_key_is_refused_and_comes_back() -> Result<()> {
     assert_eq!(world.client.get("/v1/models", &text(&key["value"])).await?.status, 200);
     Ok(())
 }
-

@@ -109,7 +109,8 @@ async fn s3_7_s3_13_one_key_opens_models_and_every_list_of_its_organization_unle
         let made = world.client.post(&path, &world.admin_key, &robot).await?;
         assert_eq!(made.status, 200, "{}", made.text());
     }
-    let registry = world.client.post("/v1/organization/registries", &world.admin_key, &json!({ "name": "own" })).await?;
+    let registry =
+        world.client.post("/v1/organization/registries", &world.admin_key, &json!({ "name": "own" })).await?;
     assert_eq!(registry.status, 200, "{}", registry.text());
     let key = world.key("ci-deploy").await?;
     assert_eq!(world.ask(&key, "free/echo").await?.status, 200);

@@ -1,7 +1,9 @@
 //! People on the real program: signed in by an identity provider over HTTP, a command line signed in by consent, and the
 //! operator's commands about people.
 
-use claviger_e2e::{Browser, Client, Engine, Issuer, Plan, Program, Ran, Result, World, binary, eventually, issuer, text};
+use claviger_e2e::{
+    Browser, Client, Engine, Issuer, Plan, Program, Ran, Result, World, binary, eventually, issuer, text,
+};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
