@@ -31,6 +31,25 @@ impl Clock for MachineClock {
     }
 
     fn monotonic(&self) -> Monotonic {
-        Monotonic(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        let nanos = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        #[cfg(feature = "bugs")]
+        let nanos = distorted(nanos);
+        Monotonic(nanos)
     }
+}
+
+/// Thousandths of the true rate at which the monotonic clocks of this test build run.
+#[cfg(feature = "bugs")]
+static RATE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1000);
+
+/// Makes every monotonic clock run at `rate` thousandths of the true rate. Before the first is made.
+#[cfg(feature = "bugs")]
+pub(crate) fn run_at(rate: u64) {
+    RATE.store(rate, std::sync::atomic::Ordering::Relaxed);
+}
+
+#[cfg(feature = "bugs")]
+fn distorted(nanos: u64) -> u64 {
+    let rate = RATE.load(std::sync::atomic::Ordering::Relaxed);
+    u64::try_from(u128::from(nanos) * u128::from(rate) / 1000).unwrap_or(u64::MAX)
 }

@@ -361,7 +361,7 @@ impl Condition for ThisNode {
     }
 }
 
-/// Wakes one seeded bug of a test build.
+/// Wakes one seeded bug of a test build, and gives its clock another rate.
 #[cfg(feature = "bugs")]
 fn wake_bug(variables: &Variables) -> Result<(), Failure> {
     match variables.find("CLAVIGER_BUG").unwrap_or_default() {
@@ -372,10 +372,14 @@ fn wake_bug(variables: &Variables) -> Result<(), Failure> {
         "charge_on_retry" => claviger_gateway::bugs::plant_charge_on_retry(),
         "organization_filter_missing" => claviger_storage::bugs::organization_filter_missing(true),
         "audit_after_commit" => claviger_storage::bugs::audit_after_commit(true),
+        "epoch_from_a_sequence" => claviger_storage::bugs::epoch_from_a_sequence(true),
         "secret_in_one_log_line" => claviger_gateway::bugs::plant_secret_in_a_log_line(),
         "duplicate_json_key_accepted" => claviger_wire::bugs::plant_duplicate_key_accepted(),
         other if claviger_gateway::bugs::plant_revocation(other) => {}
         other => return Err(Failure::new(Kind::Usage, format!("there is no seeded bug `{other}`"))),
+    }
+    if let Some(rate) = variables.find("CLAVIGER_CLOCK_RATE").and_then(|rate| rate.parse().ok()) {
+        crate::clock::run_at(rate);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::exchange::Open;
 use crate::wallets::WalletHold;
 use claviger_domain::id::RequestId;
 use claviger_domain::request::Outcome;
-use claviger_domain::revocation::{Epoch, Standing};
+use claviger_domain::revocation::{Counter, Epoch, Standing};
 use claviger_domain::time::Monotonic;
 use claviger_storage::Polled;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -32,6 +32,7 @@ static REVOCATION: AtomicU8 = AtomicU8::new(0);
 const LEASE_FROM_REPLY: u8 = 1;
 const JOINS_LATE: u8 = 2;
 const REFUSAL_IGNORED: u8 = 3;
+const NO_MARGIN: u8 = 4;
 
 /// Takes one rule of the revocation protocol away, by its name; `false` when there is none of that name.
 pub fn plant_revocation(name: &str) -> bool {
@@ -39,6 +40,7 @@ pub fn plant_revocation(name: &str) -> bool {
         "lease_from_reply" => LEASE_FROM_REPLY,
         "joins_after_snapshot" => JOINS_LATE,
         "refused_renewal_ignored" => REFUSAL_IGNORED,
+        "no_clock_rate_margin" => NO_MARGIN,
         _ => return false,
     };
     REVOCATION.store(bug, Ordering::Relaxed);
@@ -62,6 +64,14 @@ pub(crate) fn misread(sent_at: Monotonic, answered_at: Monotonic, mut polled: Po
         polled.answer.events.clear();
     }
     (if is_planted(LEASE_FROM_REPLY) { answered_at } else { sent_at }, polled)
+}
+
+/// What an observer takes a node's lease for: without the margin for clock rates, silence is as long as a lease.
+pub(crate) fn mistaken(mut counter: Counter) -> Counter {
+    if is_planted(NO_MARGIN) {
+        counter.validity = counter.validity.saturating_mul(20).checked_div(21).unwrap_or_default();
+    }
+    counter
 }
 
 pub(crate) fn hold_not_released_on_cancel(hold: WalletHold, outcome: Outcome) -> Option<WalletHold> {

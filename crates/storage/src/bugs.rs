@@ -40,3 +40,17 @@ pub fn organization_filter_missing(is_on: bool) {
 pub(crate) fn is_organization_filter_missing() -> bool {
     ORGANIZATION_FILTER_MISSING.load(Ordering::Relaxed)
 }
+
+static EPOCH_FROM_A_SEQUENCE: AtomicBool = AtomicBool::new(false);
+
+/// How long every second transaction lies between its number and its commit, so that the next one overtakes it.
+pub(crate) const SEQUENCE_LAG: Duration = Duration::from_millis(400);
+
+/// "Epoch from a sequence": numbers become visible out of commit order. On Postgres only.
+pub fn epoch_from_a_sequence(is_on: bool) {
+    EPOCH_FROM_A_SEQUENCE.store(is_on, Ordering::Relaxed);
+}
+
+pub(crate) fn is_epoch_from_a_sequence() -> bool {
+    EPOCH_FROM_A_SEQUENCE.load(Ordering::Relaxed)
+}

@@ -134,7 +134,7 @@ pub(crate) async fn publish(
     change: &Change,
     at: Timestamp,
 ) -> Result<Epoch, Error> {
-    let epoch = both!(tx, c => sqlx::query(BUMP).fetch_one(c).await?.int("value")?);
+    let epoch = next(tx).await?;
     let organization = organization.to_string();
     let (kind, object, amount) = match change {
         Change::Key(key) => (EventKind::Key, Some(key.to_string()), None),
@@ -154,6 +154,33 @@ pub(crate) async fn publish(
     });
     tx.epoch = Some(Epoch(epoch));
     Ok(Epoch(epoch))
+}
+
+/// The next number. The row stays locked until the transaction ends, so whoever sees a number sees all below it.
+async fn next(tx: &mut Tx<'_>) -> Result<i64, Error> {
+    #[cfg(feature = "bugs")]
+    if crate::bugs::is_epoch_from_a_sequence() {
+        return drawn(tx).await;
+    }
+    both!(tx, c => sqlx::query(BUMP).fetch_one(c).await?.int("value"))
+}
+
+/// The seeded bug "epoch from a sequence": the number is drawn at once, and every second transaction commits late.
+#[cfg(feature = "bugs")]
+async fn drawn(tx: &mut Tx<'_>) -> Result<i64, Error> {
+    let crate::door::Link::Postgres(connection) = tx.link() else {
+        return Err(Error::unavailable("sequences are Postgres's"));
+    };
+    let begin = "CREATE SEQUENCE IF NOT EXISTS claviger_bug_epoch START 1000001";
+    sqlx::query(begin).execute(&mut *connection).await?;
+    let draw = sqlx::query("SELECT nextval('claviger_bug_epoch') AS value");
+    let epoch = draw.fetch_one(&mut *connection).await?.int("value")?;
+    if epoch % 2 == 0 {
+        tokio::time::sleep(crate::bugs::SEQUENCE_LAG).await;
+    }
+    let shown = sqlx::query("UPDATE epoch SET value = GREATEST(value, $1) WHERE id = 1").bind(epoch);
+    shown.execute(&mut *connection).await?;
+    Ok(epoch)
 }
 
 fn event<R: Cells>(row: &R) -> Result<RightsEvent, Error> {

@@ -28,6 +28,7 @@ pub struct Plan {
     pub(crate) dialect: String,
     pub(crate) binary: String,
     pub(crate) bug: Option<String>,
+    pub(crate) clock_rate: Option<u32>,
     pub(crate) server: String,
     pub(crate) keys: String,
     pub(crate) more: String,
@@ -43,6 +44,7 @@ impl Default for Plan {
             dialect: "openai".to_owned(),
             binary: "claviger".to_owned(),
             bug: None,
+            clock_rate: None,
             server: String::new(),
             keys: String::new(),
             more: String::new(),
@@ -132,6 +134,13 @@ impl Plan {
     pub fn with_bug(mut self, bug: &str) -> Self {
         "claviger-bugs".clone_into(&mut self.binary);
         self.bug = Some(bug.to_owned());
+        self
+    }
+
+    /// The server's clock runs at this many thousandths of the true rate; only the build with seeded bugs can.
+    #[must_use]
+    pub fn clock_rate(mut self, thousandths: u32) -> Self {
+        self.clock_rate = Some(thousandths);
         self
     }
 

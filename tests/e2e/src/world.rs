@@ -289,6 +289,9 @@ fn base_command(folder: &Path, plan: &Plan) -> Result<Command> {
     if let Some(bug) = &plan.bug {
         command.env("CLAVIGER_BUG", bug);
     }
+    if let Some(rate) = plan.clock_rate {
+        command.env("CLAVIGER_CLOCK_RATE", rate.to_string());
+    }
     Ok(command)
 }
 

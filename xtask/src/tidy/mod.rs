@@ -26,6 +26,7 @@ const RULES: &[(&str, Rule)] = &[
     ("SQL lives in storage", fences::sql_text),
     ("every storage act is in the conformance suite", promises::storage_suite),
     ("every public error has its entry in docs/errors.md", promises::error_pages),
+    ("every seeded bug has its test in docs/seeded-bugs.md", promises::seeded_bugs),
     ("every ban of clippy.toml fires", bans::check),
 ];
 

@@ -1,10 +1,15 @@
-//! Two lists that must be complete: the conformance suite of storage, and the page of public errors.
+//! Lists that must be complete: the conformance suite of storage, the page of public errors, that of seeded bugs.
 
 use super::Fault;
 use crate::rust_text::RustText;
 use crate::workspace::{self, Outcome};
 
 const ERRORS_PAGE: &str = "docs/errors.md";
+
+const BUGS_PAGE: &str = "docs/seeded-bugs.md";
+
+/// Where the names of seeded bugs are taken.
+const SWITCHES: &[&str] = &["crates/app/src/serve.rs", "crates/gateway/src/bugs.rs"];
 
 /// Both engines answer one suite, so an act that the suite does not call is proved on neither.
 pub(super) fn storage_suite() -> Outcome<Vec<Fault>> {
@@ -59,9 +64,61 @@ fn catalogue_code(line: &str) -> Option<&str> {
     (is_row && !code.is_empty()).then_some(code)
 }
 
+/// A seeded bug that no test is named for proves nothing, and a row must not promise a test that is gone.
+pub(super) fn seeded_bugs() -> Outcome<Vec<Fault>> {
+    let page = workspace::read(BUGS_PAGE)?;
+    let rows: Vec<[&str; 2]> = page.lines().filter_map(bug_row).collect();
+    let mut faults = Vec::new();
+    for path in SWITCHES {
+        for switch in workspace::read(path)?.lines().filter_map(bug_switch) {
+            if !rows.iter().any(|[bug, _]| *bug == switch) {
+                faults.push(format!("{BUGS_PAGE}: no row for the switch `{switch}` of {path}"));
+            }
+        }
+    }
+    let mut suite = String::new();
+    for folder in ["tests/e2e/tests", "crates/testkit/tests"] {
+        for path in workspace::files(folder, ".rs")? {
+            suite.push_str(&workspace::read(&path)?);
+        }
+    }
+    for [_, test] in rows {
+        if !suite.contains(&format!("fn {test}()")) {
+            faults.push(format!("{BUGS_PAGE}: there is no test `{test}`"));
+        }
+    }
+    Ok(faults)
+}
+
+/// `"name" => CONSTANT,` or `"name" => …::bugs::…`: an arm that wakes a bug.
+fn bug_switch(line: &str) -> Option<&str> {
+    let (name, then) = line.trim().strip_prefix('"')?.split_once("\" => ")?;
+    let is_constant =
+        then.trim_end_matches(',').chars().all(|character| character.is_ascii_uppercase() || character == '_');
+    (!name.is_empty() && (is_constant || then.contains("::bugs::"))).then_some(name)
+}
+
+/// The switch, empty where there is none, and the test of a row.
+fn bug_row(line: &str) -> Option<[&str; 2]> {
+    let cells: Vec<&str> = line.strip_prefix('|')?.trim_end_matches('|').split('|').map(str::trim).collect();
+    let [bug, _, test] = cells.as_slice() else { return None };
+    Some([bug.trim_matches('`'), test.strip_prefix('`')?.split('`').next()?])
+}
+
 #[cfg(test)]
 mod tests {
-    use super::catalogue_code;
+    use super::{bug_row, bug_switch, catalogue_code};
+
+    #[test]
+    fn switches_and_rows_of_seeded_bugs_are_told_from_other_lines() {
+        assert_eq!(bug_switch(r#"        "lease_from_reply" => LEASE_FROM_REPLY,"#), Some("lease_from_reply"));
+        assert_eq!(bug_switch(r#"  "charge_on_retry" => claviger_gateway::bugs::plant(),"#), Some("charge_on_retry"));
+        assert_eq!(bug_switch(r#"        "" => {}"#), None);
+        assert_eq!(bug_row("| `a` | what | `caught` and more |"), Some(["a", "caught"]));
+        assert_eq!(bug_row("| | the same | `caught` |"), Some(["", "caught"]));
+        assert_eq!(bug_row("| | **Group** | |"), None);
+        assert_eq!(bug_row("|--|--|--|"), None);
+    }
 
     #[test]
     fn rows_of_the_catalogue_are_told_from_other_lines() {

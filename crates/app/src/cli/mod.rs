@@ -148,7 +148,7 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
         Command::Import(options) => import::run(&transport, &output, &options).await,
         Command::Audit(command) => audit::run(&transport, &output, &command).await,
         Command::Nodes(command) => nodes::run(&transport, &output, global.yes, &command).await,
-        Command::Lease(command) => nodes::leases(&transport, &output, global.yes, &command).await,
+        Command::Lease(command) => nodes::leases(&transport, &output, &command).await,
         Command::Ledger(LedgerCommand::Verify) => ledger::verify(&transport, &output).await,
         Command::Ledger(LedgerCommand::InDoubt) => ledger::in_doubt(&transport, &output).await,
         Command::Login | Command::Logout | Command::Whoami => Ok(ExitCode::SUCCESS),

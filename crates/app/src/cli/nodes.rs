@@ -1,7 +1,7 @@
 //! `claviger nodes …` and `claviger lease …`: who serves a database, and what dead ones left.
 
 use super::Failure;
-use super::keys::confirm;
+use super::keys::{confirm, confirm_named};
 use super::output::{Output, figures, say, text, time, words};
 use super::transport::Transport;
 use crate::percent::encoded;
@@ -28,6 +28,9 @@ pub(super) enum LeaseCommand {
     WriteOff {
         /// The seat, as `lease list` shows it
         seat: String,
+        /// The seat once more, instead of typing it when asked
+        #[arg(long, value_name = "SEAT")]
+        confirm: Option<String>,
     },
 }
 
@@ -77,17 +80,14 @@ async fn drain(transport: &Transport, output: &Output, node: &str) -> Result<Exi
 pub(super) async fn leases(
     transport: &Transport,
     output: &Output,
-    is_sure: bool,
     command: &LeaseCommand,
 ) -> Result<ExitCode, Failure> {
     match command {
         LeaseCommand::List => list_leases(transport, output).await,
-        LeaseCommand::WriteOff { seat } => {
-            if !is_sure {
-                confirm(&format!(
-                    "Give back what {seat} had drawn? Its node, if it still runs, charges nothing more of it."
-                ))?;
-            }
+        LeaseCommand::WriteOff { seat, confirm } => {
+            let question =
+                format!("Give back what {seat} had drawn? Its node, if it still runs, charges nothing more of it.");
+            confirm_named(&question, seat, confirm.as_deref())?;
             write_off(transport, output, seat).await
         }
     }

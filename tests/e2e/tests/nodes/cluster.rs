@@ -17,6 +17,7 @@ pub(crate) struct Node {
     folder: PathBuf,
     binary: PathBuf,
     bug: Option<String>,
+    clock_rate: Option<u32>,
     listen: String,
     private: String,
 }
@@ -54,9 +55,15 @@ impl Node {
             folder,
             binary,
             bug: bug.map(str::to_owned),
+            clock_rate: None,
             listen,
             private,
         })
+    }
+
+    /// Its clock runs at this many thousandths of the true rate, from its next start.
+    pub(crate) fn clock_rate(&mut self, thousandths: u32) {
+        self.clock_rate = Some(thousandths);
     }
 
     /// Starts its process; it may not be ready yet.
@@ -65,6 +72,9 @@ impl Node {
         command.current_dir(&self.folder).env("NO_COLOR", "1");
         if let Some(bug) = &self.bug {
             command.env("CLAVIGER_BUG", bug);
+        }
+        if let Some(rate) = self.clock_rate {
+            command.env("CLAVIGER_CLOCK_RATE", rate.to_string());
         }
         command.args(["serve", "--data", "data", "--config", "claviger.toml", "--listen", &self.listen]);
         command.args(["--private-listen", &self.private]);

@@ -36,7 +36,7 @@ async fn other_seat(world: &World) -> Result<String> {
 
 /// Refused while anything speaks for the node's life.
 async fn write_off(world: &World, seat: &str) -> Result<String> {
-    world.claviger(&["lease", "write-off", seat, "-y"]).await
+    world.claviger(&["lease", "write-off", seat, "--confirm", seat]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
 //! A database that lost what its nodes had seen, as an asynchronous standby does: the nodes bring revocations back.
 
+use crate::bugs::slips_within;
 use crate::cluster::Node;
-use crate::{call, everywhere, plan, slips_within, text};
+use crate::{call, everywhere, plan, text};
 use anyhow::{Context, ensure};
 use claviger_e2e::{Result, World, eventually};
 use serde_json::json;

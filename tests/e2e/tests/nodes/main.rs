@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests are drivers: they read the clock and start tasks themselves")]
 
+mod bugs;
 mod cluster;
 mod dead;
 mod fork;
@@ -222,86 +223,6 @@ async fn everywhere(clients: &[Client], key: &str, status: u16) -> Result<()> {
 async fn follows_again(world: &World, clients: &[Client]) -> Result<()> {
     let key = world.key("probe").await?;
     everywhere(clients, &key, 200).await
-}
-
-async fn bugged(bug: &str) -> Result<(World, Node, String, String)> {
-    let world = plan().start().await?;
-    let node = Node::made(&world, "bugged", Some(bug)).await?;
-    let created = world.create_key(&json!({ "name": "k" })).await?;
-    Ok((world, node, text(&created["id"]), text(&created["value"])))
-}
-
-/// Whether a call that is sent now, after the answer, is served within the time.
-async fn slips_within(client: &Client, key: &str, time: Duration) -> Result<bool> {
-    let begun = now();
-    while begun.elapsed() < time {
-        let answer = tokio::time::timeout(Duration::from_secs(2), call(client, key)).await;
-        if matches!(answer, Ok(Ok(200))) {
-            return Ok(true);
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    Ok(false)
-}
-
-/// A poll that was sent just before the network went away is answered a quarter of a lease later.
-async fn a_slow_then_silent_network(bug: &str) -> Result<bool> {
-    let world = Plan::default().on(Engine::Postgres).more("validity_lease = \"2s\"\n").start().await?;
-    let mut node = Node::made(&world, "bugged", Some(bug)).await?;
-    node.start()?;
-    node.ready().await?;
-    for _ in 0..6 {
-        let created = world.create_key(&json!({ "name": "k" })).await?;
-        let (id, key) = (text(&created["id"]), text(&created["value"]));
-        everywhere(std::slice::from_ref(&node.client), &key, 200).await?;
-        node.wire.delay(Duration::from_millis(450));
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        let asked = node.wire.questions();
-        eventually(10, "a poll passes", async || Ok((node.wire.questions() > asked).then_some(()))).await?;
-        tokio::time::sleep(Duration::from_millis(15)).await;
-        node.wire.stall();
-        world.revoke(&id).await?;
-        let has_slipped = slips_within(&node.client, &key, Duration::from_millis(600)).await?;
-        node.wire.heal();
-        if has_slipped {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-async fn a_paused_node(bug: &str) -> Result<bool> {
-    let (world, mut node, id, key) = bugged(bug).await?;
-    node.start()?;
-    node.ready().await?;
-    everywhere(std::slice::from_ref(&node.client), &key, 200).await?;
-    node.pause().await?;
-    let revoked = world.revoke(&id).await;
-    tokio::time::sleep(S / 4).await;
-    node.resume().await?;
-    revoked?;
-    slips_within(&node.client, &key, Duration::from_secs(2)).await
-}
-
-async fn a_node_that_joins_meanwhile(bug: &str) -> Result<bool> {
-    let (world, mut node, id, key) = bugged(bug).await?;
-    node.start()?;
-    // It reads its snapshot within the first second, and with the bug it registers three seconds later.
-    tokio::time::sleep(Duration::from_millis(1_800)).await;
-    world.revoke(&id).await?;
-    node.ready().await?;
-    slips_within(&node.client, &key, Duration::from_secs(1)).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_seeded_revocation_bug_is_caught_by_name() -> Result<()> {
-    assert!(!a_slow_then_silent_network("").await?, "the protocol as it ships");
-    assert!(a_slow_then_silent_network("lease_from_reply").await?, "lease_from_reply");
-    assert!(!a_paused_node("").await?, "the protocol as it ships");
-    assert!(a_paused_node("refused_renewal_ignored").await?, "refused_renewal_ignored");
-    assert!(!a_node_that_joins_meanwhile("").await?, "the protocol as it ships");
-    assert!(a_node_that_joins_meanwhile("joins_after_snapshot").await?, "joins_after_snapshot");
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

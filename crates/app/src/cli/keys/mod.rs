@@ -96,7 +96,24 @@ fn confirmed(confirmation: &Value) -> String {
     let pending = nodes.iter().filter(|node| text(node, "how") == "pending").count();
     match nodes.len() {
         0 => "No server is running.".to_owned(),
-        all => format!("Confirmed by {} of {all} nodes in {} ms.", all - pending, confirmation["took_ms"]),
+        all => format!(
+            "Confirmed by {} of {all} nodes in {} ms{}.",
+            all - pending,
+            confirmation["took_ms"],
+            met(confirmation)
+        ),
+    }
+}
+
+/// What became of the requests that ran with the key on the node that answered.
+fn met(confirmation: &Value) -> String {
+    let is_cut = confirmation["cut"] == json!(true);
+    match (confirmation["running_here"].as_u64().unwrap_or(0), is_cut) {
+        (0, _) => String::new(),
+        (1, true) => "; 1 running stream was cut".to_owned(),
+        (many, true) => format!("; {many} running streams were cut"),
+        (1, false) => "; 1 running request is finished".to_owned(),
+        (many, false) => format!("; {many} running requests are finished"),
     }
 }
 
@@ -114,6 +131,26 @@ pub(super) fn confirm(question: &str) -> Result<(), Failure> {
     } else {
         Err(Failure::new(Kind::Failed, "nothing was done"))
     }
+}
+
+/// For what destroys: the name itself is typed, or given by `--confirm`; `-y` is not enough.
+pub(super) fn confirm_named(question: &str, name: &str, given: Option<&str>) -> Result<(), Failure> {
+    let typed = match given {
+        Some(given) => given.to_owned(),
+        None => {
+            let stdin = std::io::stdin();
+            if !stdin.is_terminal() {
+                let hint = format!("{question} Nobody is there to answer: add --confirm {name}");
+                return Err(Failure::new(Kind::Usage, hint));
+            }
+            eprint!("{question} Type {name} to go on: ");
+            let _ = std::io::stderr().flush();
+            let mut line = String::new();
+            stdin.lock().read_line(&mut line).map_err(|_| Failure::new(Kind::Failed, "nothing was done"))?;
+            line.trim().to_owned()
+        }
+    };
+    if typed == name { Ok(()) } else { Err(Failure::new(Kind::Failed, "that is not its name; nothing was done")) }
 }
 
 fn unknown(failure: Failure, id: &str) -> Failure {
@@ -176,4 +213,26 @@ pub(super) async fn pages(transport: &Transport, first: &str, most: usize) -> Re
     }
     rows.truncate(most);
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revocation_says_what_became_of_running_requests() {
+        let told = |running: u64, cut: bool| {
+            let nodes = json!([{ "how": "acknowledged" }, { "how": "acknowledged" }, { "how": "silenced" }]);
+            confirmed(&json!({ "nodes": nodes, "took_ms": 41, "running_here": running, "cut": cut }))
+        };
+        assert_eq!(told(0, true), "Confirmed by 3 of 3 nodes in 41 ms.");
+        assert_eq!(told(1, true), "Confirmed by 3 of 3 nodes in 41 ms; 1 running stream was cut.");
+        assert_eq!(told(2, false), "Confirmed by 3 of 3 nodes in 41 ms; 2 running requests are finished.");
+    }
+
+    #[test]
+    fn what_destroys_wants_the_name_itself() {
+        assert!(confirm_named("Sure?", "seat_1", Some("seat_1")).is_ok());
+        assert!(confirm_named("Sure?", "seat_1", Some("y")).is_err());
+    }
 }
