@@ -448,6 +448,8 @@ handlers! {
     elsewhere {
         ChatCompletions;
         Completions;
+        Messages;
+        CountMessageTokens;
         Embeddings;
         ListModels;
         GetModel;

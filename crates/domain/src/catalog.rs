@@ -31,6 +31,8 @@ macro_rules! dialects {
 dialects! {
     /// OpenAI itself.
     OpenAi = "openai";
+    /// Anthropic itself.
+    Anthropic = "anthropic";
     /// vLLM.
     Vllm = "vllm";
     /// SGLang.

@@ -300,14 +300,14 @@ impl PriceSheet {
 
     /// The dearest price among the kinds of tokens, in every tier that the bounded input reaches.
     ///
-    /// Reachable kinds only: text requests cannot cause image or audio tokens, nor one-hour cache writes.
+    /// Reachable kinds only: text requests cannot cause image or audio tokens, and one-hour cache writes are asked for.
     fn dearest(&self, bound: &Bound, kinds: &[Meter]) -> Price {
         let is_upper = |tier: &Tier| total_input(&bound.input) > tier.input_over;
         let tiers = self.tier.iter().filter(|(_, tier)| is_upper(tier)).map(|(_, tier)| tier.rows.as_slice());
         std::iter::once(self.rows.as_slice())
             .chain(tiers)
             .flat_map(|rows| {
-                kinds.iter().filter(|meter| is_reachable(**meter)).filter_map(|meter| line_of(rows, *meter, 1))
+                kinds.iter().filter(|meter| is_reachable(**meter, bound)).filter_map(|meter| line_of(rows, *meter, 1))
             })
             .map(|line| line.price)
             .max()
@@ -327,16 +327,18 @@ const INPUT_TOKENS: [Meter; 6] = [
 const OUTPUT_TOKENS: [Meter; 4] =
     [Meter::OutputToken, Meter::ReasoningToken, Meter::ImageOutputToken, Meter::AudioOutputToken];
 
-/// Meters a text request can cause; media raise the bound by their own rows when their endpoints exist.
-const fn is_reachable(meter: Meter) -> bool {
-    !matches!(
+/// Meters a text request can cause, and those that the bound names because its request asks for them; media raise the
+/// bound by their own rows when their endpoints exist.
+fn is_reachable(meter: Meter, bound: &Bound) -> bool {
+    let is_text = !matches!(
         meter,
         Meter::CacheWrite1hToken
             | Meter::ImageInputToken
             | Meter::AudioInputToken
             | Meter::ImageOutputToken
             | Meter::AudioOutputToken
-    )
+    );
+    is_text || bound.input.of(meter).is_some()
 }
 
 fn total_input(meters: &Meters) -> u64 {

@@ -132,6 +132,8 @@ pub struct Verdict {
 pub struct Settlement {
     terms: Terms,
     running: Option<Usage>,
+    /// The input, told before any output was (Anthropic's `message_start`).
+    begun: Option<Usage>,
     last: Option<Usage>,
     content_bytes: u64,
     content_chunks: u64,
@@ -146,6 +148,7 @@ impl Settlement {
         Self {
             terms,
             running: None,
+            begun: None,
             last: None,
             content_bytes: 0,
             content_chunks: 0,
@@ -209,7 +212,9 @@ impl Settlement {
         if is_final {
             self.last = Some(usage);
         } else {
-            self.running = Some(Usage { source: UsageSource::UpstreamRunning, ..usage });
+            let told = Some(Usage { source: UsageSource::UpstreamRunning, ..usage });
+            // Figures without an output side do not run: what came since they were told is counted.
+            *(if usage.meters.side(Side::Output).is_empty() { &mut self.begun } else { &mut self.running }) = told;
         }
     }
 
@@ -250,7 +255,7 @@ impl Settlement {
             return self.nothing(11, Outcome::UpstreamFailed);
         }
         let usage = match self.terms.upstream_cut {
-            UpstreamCut::Reported => self.last.or(self.running),
+            UpstreamCut::Reported => self.last.or(self.running).or(self.begun),
             UpstreamCut::Counted => Some(self.last.or(self.running).unwrap_or_else(|| self.counted())),
             UpstreamCut::Zero => None,
         };
@@ -315,7 +320,7 @@ impl Settlement {
         let Estimate { source, has_output, .. } = self.terms.estimate;
         let bytes = self.content_bytes;
         let output = bytes.div_ceil(4).max(self.content_chunks.min(bytes.div_ceil(2))).min(self.terms.output_bound);
-        let reported = self.running.map_or(Meters::NONE, |usage| usage.meters.side(Side::Input));
+        let reported = self.running.or(self.begun).map_or(Meters::NONE, |usage| usage.meters.side(Side::Input));
         let input = if reported.is_empty() { self.estimated_input() } else { reported };
         if !has_output {
             return Usage { meters: input, source, is_anomalous: false };
@@ -345,7 +350,7 @@ impl Settlement {
     }
 
     fn nothing(&self, rule: u8, outcome: Outcome) -> Verdict {
-        Verdict { rule, outcome, charged: None, known: self.last.or(self.running) }
+        Verdict { rule, outcome, charged: None, known: self.last.or(self.running).or(self.begun) }
     }
 }
 

@@ -53,7 +53,10 @@ impl Matched {
             }
             Err(Miss::OtherMethod(allowed)) if method == "OPTIONS" => Ok(Destination::Options(allowed.join(", "))),
             Err(Miss::UnknownPath) if method == "HEAD" && path == "/" => Ok(Destination::Root),
-            Err(Miss::OtherMethod(allowed)) => Err(Box::new((not_allowed(allowed.join(", ")), received))),
+            Err(Miss::OtherMethod(allowed)) => {
+                trace.error_shape = node.endpoints.error_shape(path);
+                Err(Box::new((not_allowed(allowed.join(", ")), received)))
+            }
             Err(Miss::UnknownPath) if !is_method_of_ours(method) => {
                 Err(Box::new((not_allowed("GET, HEAD, POST, DELETE, OPTIONS".to_owned()), received)))
             }

@@ -43,12 +43,13 @@ impl Parsed {
             return Err(Unparsed { refusal, unread: Some(matched.received) });
         }
         let headers = forwarded(&matched.received.head.headers);
+        let query = matched.received.head.uri.query().map(str::to_owned);
         let body = PacedBody::new(matched.received.body, matched.found.row.body_bytes_max);
         let mut room = node.memory.room();
         let bytes =
             body.read_into(&mut room).await.map_err(|error| Unparsed::read(Refusal::closing(Code::from(error))))?;
         let operation = matched.found.row.operation;
-        let ask = inference::parse(operation, bytes).map_err(|error| Unparsed::read(error.into()))?;
+        let ask = inference::parse(operation, query.as_deref(), bytes).map_err(|error| Unparsed::read(error.into()))?;
         // A key written into the wrong field must not reach logs and records.
         trace.model = redacted(ask.model(), &node.settings.prefixes).into_owned();
         trace.is_stream = ask.is_stream();

@@ -162,7 +162,12 @@ impl Walk<'_> {
         let client = SocketAddr::new(trace.client_ip(), trace.client.port());
         let context = RequestContext { request_id: trace.request_id, client };
         let mut reply = management(found, Request::from_parts(received.head, body), context).await;
-        respond::common_headers(reply.headers_mut(), &trace.request_id_text, trace.elapsed_ms(self.node));
+        respond::common_headers(
+            reply.headers_mut(),
+            trace.error_shape,
+            &trace.request_id_text,
+            trace.elapsed_ms(self.node),
+        );
         if !is_read.load(Ordering::Relaxed) {
             respond::close(reply.headers_mut());
             self.connection.phase.linger();
@@ -173,7 +178,12 @@ impl Walk<'_> {
 
     /// A reply that is there.
     fn whole(&self, mut reply: Response<Flow>, trace: &Trace) -> Response<Flow> {
-        respond::common_headers(reply.headers_mut(), &trace.request_id_text, trace.elapsed_ms(self.node));
+        respond::common_headers(
+            reply.headers_mut(),
+            trace.error_shape,
+            &trace.request_id_text,
+            trace.elapsed_ms(self.node),
+        );
         trace.ended(self.node, reply.status().as_u16(), None);
         reply
     }
@@ -213,7 +223,12 @@ impl Walk<'_> {
     fn told(&self, refusal: &Refusal, trace: &Trace) -> Response<Flow> {
         let mut reply = respond::refusal(refusal, trace, self.node.settings.out_of_credit_status);
         if !matches!(refusal.form, Form::Bare(_)) {
-            respond::common_headers(reply.headers_mut(), &trace.request_id_text, trace.elapsed_ms(self.node));
+            respond::common_headers(
+                reply.headers_mut(),
+                trace.error_shape,
+                &trace.request_id_text,
+                trace.elapsed_ms(self.node),
+            );
         }
         trace.ended(self.node, reply.status().as_u16(), Some(refusal.error.code));
         reply

@@ -93,7 +93,7 @@ fn stream(mut exchange: Exchange, first: Option<Next>, node: &Arc<Node>, phase: 
     let open = exchange.open().ok_or(Cut)?;
     open.first_byte_at = Some(node.wall());
     let extra = extra_headers(open);
-    let (id, elapsed) = (open.trace.request_id_text, open.trace.elapsed_ms(node));
+    let (id, shape, elapsed) = (open.trace.request_id_text, open.trace.error_shape, open.trace.elapsed_ms(node));
     let (counted, phase) = (StreamCount::new(node), Arc::clone(phase));
     let flow = Flow::running(|out| async move {
         let _counted = counted;
@@ -105,7 +105,7 @@ fn stream(mut exchange: Exchange, first: Option<Next>, node: &Arc<Node>, phase: 
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     headers.extend(extra);
-    respond::common_headers(headers, &id, elapsed);
+    respond::common_headers(headers, shape, &id, elapsed);
     Ok(Relayed::Stream(response))
 }
 

@@ -114,6 +114,7 @@ pub(crate) fn refusal(refusal: &Refusal, trace: &Trace, out_of_credit: u16) -> R
 
 /// A request's id, ours or a caller's own.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const OPENAI_PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 const OPENAI_VERSION: HeaderName = HeaderName::from_static("openai-version");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -139,9 +140,12 @@ pub(crate) fn close(headers: &mut HeaderMap) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// What every reply says of itself (W24).
-pub(crate) fn common_headers(headers: &mut HeaderMap, request_id: &str, elapsed_ms: u64) {
+/// What every reply says of itself (W24). Anthropic's SDKs read the id from a header of another name.
+pub(crate) fn common_headers(headers: &mut HeaderMap, shape: ErrorShape, request_id: &str, elapsed_ms: u64) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
+        if shape == ErrorShape::Anthropic {
+            headers.insert(REQUEST_ID, id.clone());
+        }
         headers.insert(X_REQUEST_ID, id);
     }
     headers.insert(OPENAI_PROCESSING_MS, HeaderValue::from(elapsed_ms));

@@ -1,5 +1,6 @@
 //! The closed lists of headers (W21 to W23). Values, and those of credentials above all, are not known here.
 
+use claviger_domain::catalog::Dialect;
 use http::HeaderName;
 
 #[cfg(test)]
@@ -9,7 +10,12 @@ mod tests;
 /// has is added where it is sent: `content-type: application/json`, which alone is accepted, the provider's credential,
 /// `accept-encoding: identity` and `x-request-id`.
 pub fn is_forwardable(name: &HeaderName) -> bool {
-    name.as_str() == "openai-beta"
+    matches!(name.as_str(), "openai-beta" | "anthropic-version" | "anthropic-beta")
+}
+
+/// Whether a target of this dialect is sent it: Anthropic's own headers go to Anthropic only.
+pub fn is_for(dialect: Dialect, name: &HeaderName) -> bool {
+    !name.as_str().starts_with("anthropic-") || dialect == Dialect::Anthropic
 }
 
 /// Whether an upstream's header reaches the caller (W23). Hop-by-hop fields named in `Connection` are dropped where

@@ -4,6 +4,7 @@
 //! An endpoint is a module that implements [`Ask`]. What it lacks does not compile, its upper bound above all; the
 //! pipeline knows no endpoint by name. Prices, holds and sockets are not known here.
 
+use crate::anthropic::{CountAsk, MessagesAsk};
 use crate::openai::chat::ChatAsk;
 use crate::openai::completions::CompletionsAsk;
 use crate::openai::embeddings::EmbeddingsAsk;
@@ -70,6 +71,11 @@ pub trait Ask: fmt::Debug + Send + Sync {
     /// Bytes of the request that are kept until it is over.
     fn body_bytes(&self) -> usize;
 
+    /// Whether it costs nothing whatever its model's price: it counts, and makes nothing.
+    fn is_free(&self) -> bool {
+        false
+    }
+
     /// The quantities that this request cannot exceed.
     ///
     /// # Errors
@@ -105,14 +111,16 @@ pub trait Ask: fmt::Debug + Send + Sync {
     }
 }
 
-/// Reads the body of an inference request.
+/// Reads the body of an inference request. `query` is what stood behind its path: few endpoints know a word of it.
 ///
 /// # Errors
 /// The refusal of `reliability.md` §4-D, with its `param`.
-pub fn parse(operation: Operation, body: Bytes) -> Result<Box<dyn Ask>, PublicError> {
+pub fn parse(operation: Operation, query: Option<&str>, body: Bytes) -> Result<Box<dyn Ask>, PublicError> {
     match operation {
         Operation::ChatCompletions => Ok(Box::new(ChatAsk::parse(body)?)),
         Operation::Completions => Ok(Box::new(CompletionsAsk::parse(body)?)),
+        Operation::Messages => Ok(Box::new(MessagesAsk::parse(query, body)?)),
+        Operation::CountMessageTokens => Ok(Box::new(CountAsk::parse(query, body)?)),
         Operation::Embeddings => Ok(Box::new(EmbeddingsAsk::parse(body)?)),
         // The table of rows sends no other operation here.
         _ => Err(Code::InternalError.into()),

@@ -8,6 +8,7 @@
 )]
 #![deny(missing_docs)]
 
+pub mod anthropic;
 mod body;
 #[cfg(feature = "bugs")]
 pub mod bugs;
@@ -22,5 +23,6 @@ pub mod scan;
 pub mod simulator;
 pub mod splice;
 pub mod sse;
+mod tools;
 pub mod url;
 pub mod usage;

@@ -33,6 +33,32 @@ pub struct Frame {
     pub is_whole: bool,
 }
 
+impl Frame {
+    /// The data on one line. JSON of several `data:` lines stays the same: between its tokens a line feed and a space
+    /// are alike.
+    pub fn one_line(&self) -> Bytes {
+        if self.is_plain || memchr::memchr2(b'\n', b'\r', &self.data).is_none() {
+            return self.data.clone();
+        }
+        self.data.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect()
+    }
+
+    /// Whether `raw` is exactly one `event: ` line, one `data: ` line and a blank line, each ended by a line feed.
+    pub fn is_named(&self) -> bool {
+        let Some(event) = &self.event else { return false };
+        let parts: [&[u8]; 5] = [b"event: ", event, b"\ndata: ", &self.data, PLAIN_TAIL];
+        let mut rest = self.raw.as_ref();
+        let is_each = parts.iter().all(|part| match rest.strip_prefix(*part) {
+            Some(behind) => {
+                rest = behind;
+                true
+            }
+            None => false,
+        });
+        is_each && rest.is_empty() && memchr::memchr2(b'\n', b'\r', &self.data).is_none()
+    }
+}
+
 /// An event beyond [`limits::SSE_EVENT_BYTES`]; the stream cannot be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;

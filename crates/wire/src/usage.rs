@@ -236,7 +236,7 @@ impl Split {
 }
 
 /// A plain integer of at most [`ABSURD_QUANTITY`]; some servers print it as `12.0`.
-fn count(text: &[u8]) -> Option<u64> {
+pub(crate) fn count(text: &[u8]) -> Option<u64> {
     let whole = text.strip_suffix(b".0").unwrap_or(text);
     plain_integer(whole).filter(|count| *count <= ABSURD_QUANTITY)
 }

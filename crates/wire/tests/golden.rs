@@ -15,7 +15,7 @@
 
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
-use claviger_domain::endpoint::{EndpointName, ErrorShape, Operation};
+use claviger_domain::endpoint::{EndpointTable, ErrorShape, Operation};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::{Meters, Usage, UsageSource};
 use claviger_wire::error_body::render;
@@ -63,9 +63,7 @@ impl Case {
             lines.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
         };
         let endpoint = setting("endpoint").unwrap_or_else(|| "chat.completions".to_owned());
-        let is_asked = |operation: &Operation| {
-            operation.is_inference() && operation.endpoint().map(EndpointName::name) == Some(endpoint.as_str())
-        };
+        let is_asked = |operation: &Operation| operation.is_inference() && operation.name() == endpoint;
         Self {
             path: path.to_owned(),
             dialect,
@@ -78,7 +76,7 @@ impl Case {
     }
 
     fn check(&self) {
-        let ask = inference::parse(self.operation, self.request.clone());
+        let ask = inference::parse(self.operation, None, self.request.clone());
         let ask = ask.unwrap_or_else(|error| panic!("{}: {error:?}", self.path.display()));
         let ask = ask.as_ref();
         ask.check_dialect(self.dialect).unwrap();
@@ -96,9 +94,14 @@ impl Case {
 
     fn check_error(&self, body: &[u8]) {
         let error = claviger_wire::dialect::upstream_error(self.dialect, self.status, body, None);
-        let reply = render(&error, ErrorShape::OpenAi, "req_01");
+        let reply = render(&error, self.error_shape(), "req_01");
         self.expect("reply.json", &reply.body);
         self.expect("outcome.txt", format!("status: {}\ncode: {:?}\n", reply.status, error.code).as_bytes());
+    }
+
+    fn error_shape(&self) -> ErrorShape {
+        let row = EndpointTable::rows().find(|row| row.operation == self.operation).expect("a row");
+        row.error_shape
     }
 
     fn check_whole(&self, ask: &dyn Ask, body: Vec<u8>) {

@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// Where to listen; port 0 takes a free one, which the first line of output names
     #[arg(long, default_value = "127.0.0.1:9100", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
-    /// Whose answers to imitate: openai, vllm, sglang, llamacpp or ollama
+    /// Whose answers to imitate: openai, vllm, sglang, llamacpp, ollama or anthropic
     #[arg(long, default_value = "openai", value_name = "SHAPE")]
     pub(crate) shape: Shape,
     /// A file with the accepted credentials, one a line; without it every credential is good

@@ -66,10 +66,13 @@ impl Simulator {
         let given = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok());
         let id = given.map_or_else(|| counted.to_string(), str::to_owned);
         let mut script = self.script(&parts.method, parts.uri.path(), &parts.headers, &body, &id, arrived.seconds());
-        if self.shape == Shape::OpenAi
-            && let Ok(value) = HeaderValue::from_str(&id)
-        {
-            script.headers.insert("x-request-id", value);
+        let own_id = match self.shape {
+            Shape::OpenAi => Some("x-request-id"),
+            Shape::Anthropic => Some("request-id"),
+            _ => None,
+        };
+        if let (Some(name), Ok(value)) = (own_id, HeaderValue::from_str(&id)) {
+            script.headers.insert(name, value);
         }
         if let Some(requests) = &self.requests {
             let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path().to_owned(), ToString::to_string);
@@ -96,7 +99,8 @@ impl Simulator {
             }
         }
         let mut decoded = String::new();
-        let Some(endpoint) = self.endpoint(method, path, &mut decoded) else {
+        let found = self.endpoint(method, path, &mut decoded);
+        let Some(endpoint) = found.filter(|endpoint| self.shape.serves(*endpoint)) else {
             return simulator::refuse_path(self.shape, method.as_str(), path);
         };
         let mode = self.rules.mode_of(path, headers, body);
@@ -137,10 +141,11 @@ async fn read(mut body: Incoming) -> Option<Bytes> {
     Some(if rest.is_empty() { first } else { [first, rest].concat().into() })
 }
 
-/// The presented credential: Bearer, and for llama.cpp also `X-Api-Key`.
+/// The presented credential: Bearer, and for llama.cpp and Anthropic also `X-Api-Key`.
 fn credential(shape: Shape, headers: &HeaderMap) -> Option<&str> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let key = || headers.get("x-api-key").filter(|_| shape == Shape::LlamaCpp)?.to_str().ok();
+    let takes_key = matches!(shape, Shape::LlamaCpp | Shape::Anthropic);
+    let key = || headers.get("x-api-key").filter(|_| takes_key)?.to_str().ok();
     bearer.or_else(key)
 }
 

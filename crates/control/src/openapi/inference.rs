@@ -41,6 +41,39 @@ const TEXT: Object = Object {
     is_open: true,
 };
 
+const MESSAGES: Object = Object {
+    name: "MessagesRequest",
+    fields: &[
+        must("model", Shape::Text),
+        must("messages", Shape::Many(&Shape::Any)),
+        must("max_tokens", Shape::Whole),
+        may("stream", Shape::Flag),
+        may("system", Shape::Any),
+    ],
+    is_open: true,
+};
+
+const MESSAGE: Object = Object {
+    name: "Message",
+    fields: &[
+        must("id", Shape::Text),
+        must("type", Shape::Is("message")),
+        must("role", Shape::Text),
+        must("model", Shape::Text),
+        must("content", Shape::Many(&Shape::Any)),
+        may("usage", Shape::Any),
+    ],
+    is_open: true,
+};
+
+const COUNT_REQUEST: Object = Object {
+    name: "CountTokensRequest",
+    fields: &[must("model", Shape::Text), must("messages", Shape::Many(&Shape::Any)), may("system", Shape::Any)],
+    is_open: true,
+};
+
+const COUNT: Object = Object { name: "TokenCount", fields: &[must("input_tokens", Shape::Whole)], is_open: true };
+
 const EMBEDDINGS: Object = Object {
     name: "EmbeddingsRequest",
     fields: &[
@@ -97,6 +130,14 @@ pub(super) fn describe(operation: Operation) -> Description {
         Operation::Completions => {
             Description::of("Continue texts; with `stream` as server-sent events.", Reply::One(&COMPLETION))
                 .taking(&TEXT)
+        }
+        Operation::Messages => {
+            let summary = "Answer a conversation in Anthropic's dialect; with `stream` as server-sent events.";
+            Description::of(summary, Reply::One(&MESSAGE)).taking(&MESSAGES)
+        }
+        Operation::CountMessageTokens => {
+            let summary = "Count the input tokens of a message, for nothing.";
+            Description::of(summary, Reply::One(&COUNT)).taking(&COUNT_REQUEST)
         }
         Operation::Embeddings => {
             let summary = "Vectors for texts or token ids, as numbers or in base64.";

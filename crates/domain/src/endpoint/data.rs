@@ -16,6 +16,11 @@ const fn inference(operation: Operation, method: Method, path: &'static str, bod
     }
 }
 
+/// A row whose callers speak Anthropic's dialect: errors have its shape, whatever refused.
+const fn anthropic(operation: Operation, path: &'static str) -> Row {
+    Row { error_shape: ErrorShape::Anthropic, ..inference(operation, Method::Post, path, limits::JSON_BODY_BYTES) }
+}
+
 const fn own(operation: Operation, path: &'static str) -> Row {
     Row { authentication: Authentication::AnyKey, ..inference(operation, Method::Get, path, 0) }
 }
@@ -24,8 +29,14 @@ const fn own(operation: Operation, path: &'static str) -> Row {
 pub(super) const ROWS: &[Row] = &[
     inference(Operation::ChatCompletions, Method::Post, "chat/completions", limits::JSON_BODY_BYTES),
     inference(Operation::Completions, Method::Post, "completions", limits::JSON_BODY_BYTES),
+    anthropic(Operation::Messages, "messages"),
+    anthropic(Operation::CountMessageTokens, "messages/count_tokens"),
     inference(Operation::Embeddings, Method::Post, "embeddings", limits::JSON_BODY_BYTES),
     inference(Operation::ListModels, Method::Get, "models", 0),
     inference(Operation::GetModel, Method::Get, "models/{id}", 0),
     own(Operation::GetCredits, "credits"),
 ];
+
+/// Whole paths beside the aliases: clients put `/v1/` behind a base that has it already (W1).
+pub(super) const EXTRA_PATHS: &[(&str, Operation)] =
+    &[("/v1/v1/messages", Operation::Messages), ("/v1/v1/messages/count_tokens", Operation::CountMessageTokens)];

@@ -3,7 +3,7 @@
 //! Aliases are expanded into a hash map of literal paths; rows with captured segments are few and are tried in order.
 //! Nothing is decoded, folded or resolved: `..`, `%2f`, `;x`, `\` and raw non-ASCII simply match no row.
 
-use super::row::{Method, Plane, Row};
+use super::row::{ErrorShape, Method, Plane, Row};
 use super::{data, management};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -82,12 +82,21 @@ impl EndpointTable {
                 }
             }
         }
+        for (path, operation) in data::EXTRA_PATHS {
+            let rows = data::ROWS.iter().filter(|row| row.operation == *operation);
+            table.literal.entry((*path).to_owned()).or_default().extend(rows);
+        }
         table
     }
 
     /// Every row, for enumeration by tests and documents.
     pub fn rows() -> impl Iterator<Item = &'static Row> {
         data::ROWS.iter().chain(management::AREAS.iter().copied().flatten())
+    }
+
+    /// The shape of errors on a path, whatever the method: its own if it has rows, else OpenAI's.
+    pub fn error_shape(&self, path: &str) -> ErrorShape {
+        self.candidates(path).first().map_or(ErrorShape::OpenAi, |found| found.row.error_shape)
     }
 
     /// The row of a raw path (without its query) and method.

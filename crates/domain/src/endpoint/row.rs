@@ -97,6 +97,7 @@ impl Operation {
         Some(match self {
             Self::ChatCompletions => EndpointName::ChatCompletions,
             Self::Completions => EndpointName::Completions,
+            Self::Messages | Self::CountMessageTokens => EndpointName::Messages,
             Self::Embeddings => EndpointName::Embeddings,
             Self::ListModels | Self::GetModel => EndpointName::Models,
             Self::GetCredits => EndpointName::Credits,
@@ -106,7 +107,10 @@ impl Operation {
 
     /// Whether a model answers it: it is admitted, held, metered and charged.
     pub const fn is_inference(self) -> bool {
-        matches!(self, Self::ChatCompletions | Self::Completions | Self::Embeddings)
+        matches!(
+            self,
+            Self::ChatCompletions | Self::Completions | Self::Messages | Self::CountMessageTokens | Self::Embeddings
+        )
     }
 }
 
@@ -115,6 +119,10 @@ operations! {
     ChatCompletions = "chat.completions";
     /// `POST completions`.
     Completions = "completions";
+    /// `POST messages`.
+    Messages = "messages";
+    /// `POST messages/count_tokens`.
+    CountMessageTokens = "messages.count_tokens";
     /// `POST embeddings`.
     Embeddings = "embeddings";
     /// `GET models`.

@@ -85,6 +85,21 @@ fn complete_answers() {
 }
 
 #[test]
+fn input_that_is_told_before_any_output_does_not_run() {
+    use Event::{ClientGone, Dispatched, DrainOver, UpstreamFailed};
+    let begun = Event::Reported {
+        usage: Usage { meters: Meters::NONE.with(Meter::InputToken, 42), ..usage(0, 0) },
+        is_final: false,
+    };
+    let sse = |events: &[Event]| course(Mode::Sse, &[&[Dispatched, begun, CONTENT], events].concat());
+    assert_eq!(sse(&[ClientGone, DrainOver]), (7, Outcome::ClientClosed, Some((42, 10))), "what came is counted");
+    assert_eq!(sse(&[UpstreamFailed]), (12, Outcome::UpstreamCut, Some((42, 0))), "what was told is charged");
+    let mut blind = Settlement::new(terms(Mode::Sse));
+    blind.step(begun);
+    assert_eq!(blind.step(Event::Content { bytes: 900, chunks: 101 }), Effect::CutAtHold);
+}
+
+#[test]
 fn streams_end_at_their_hold() {
     let mut settlement = Settlement::new(terms(Mode::Sse));
     assert_eq!(settlement.step(running(10, 100)), Effect::Continue);

@@ -12,12 +12,16 @@ use bytes::{Bytes, BytesMut};
 use claviger_domain::catalog::{Dialect, Provider};
 use claviger_domain::id::RequestId;
 use claviger_domain::secret::Secret;
+use claviger_wire::headers;
 use http::{HeaderMap, HeaderValue, Uri};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+
+/// Without it Anthropic refuses; not every client of its dialect sends one.
+const ANTHROPIC_VERSION: &str = "anthropic-version";
 
 /// Pieces of a body up to this are sent behind the head in one write: copying them costs less than another part of it.
 const COPIED_BYTES: usize = 16 * 1024;
@@ -111,7 +115,11 @@ impl Prepared {
         let credential = match &provider.credential {
             None => None,
             Some(credential) => {
-                let line = Secret::new(format!("authorization: Bearer {}\r\n", credential.expose()));
+                let line = match provider.dialect {
+                    Dialect::Anthropic => format!("x-api-key: {}\r\n", credential.expose()),
+                    _ => format!("authorization: Bearer {}\r\n", credential.expose()),
+                };
+                let line = Secret::new(line);
                 // A line end in it would make it two lines.
                 HeaderValue::from_str(credential.expose()).ok()?;
                 Some(line)
@@ -142,8 +150,12 @@ impl Prepared {
                 first.extend_from_slice(part);
             }
         };
-        for (name, value) in call.client_headers {
+        let dialect = call.provider.dialect;
+        for (name, value) in call.client_headers.iter().filter(|(name, _)| headers::is_for(dialect, name)) {
             line(name.as_str(), value.as_bytes());
+        }
+        if dialect == Dialect::Anthropic && !call.client_headers.contains_key(ANTHROPIC_VERSION) {
+            line(ANTHROPIC_VERSION, b"2023-06-01");
         }
         match call.provider.dialect {
             // llama.cpp's Python server validates the header as a UUID, and so may other servers that are nobody's dialect.

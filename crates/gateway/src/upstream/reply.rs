@@ -97,7 +97,7 @@ impl<'r> Lines<'r> {
             }
         } else if is("content-type") {
             self.content_type.get_or_insert(value);
-        } else if is("x-request-id") {
+        } else if is("x-request-id") || is("request-id") {
             self.request_id.get_or_insert(value);
         } else if is("retry-after") {
             self.retry_after.get_or_insert(value);

@@ -23,7 +23,8 @@ impl SimulatedConversation {
         for piece in &call.body {
             body.extend_from_slice(piece);
         }
-        let script = match SimEndpoint::posted(call.path.trim_start_matches("/v1/")) {
+        let path = call.path.split_once('?').map_or(call.path, |(path, _)| path);
+        let script = match SimEndpoint::posted(path.trim_start_matches("/v1/")) {
             None => refuse_path(Shape::OpenAi, "POST", call.path),
             Some(endpoint) => simulate(&SimCall {
                 endpoint,

@@ -147,13 +147,15 @@ pub fn upstream_error(_dialect: Dialect, status: u16, body: &[u8], credential: O
 /// The message of a prompt that is too long, with the words that clients look for: LiteLLM retries elsewhere on
 /// "maximum context length is N tokens".
 fn context_message(said: &UpstreamMessage, message: &str) -> Option<String> {
-    const WORDS: [&str; 6] = [
+    const WORDS: [&str; 8] = [
         "maximum context length",
         "context length",
         "context window",
         "available context size",
         "longer than the model's context",
         "maximum allowed length",
+        "prompt is too long",
+        "exceed context limit",
     ];
     let lower = message.to_ascii_lowercase();
     let names_it = |name: &Option<String>| {

@@ -4,6 +4,7 @@
 //! A dialect is a row of [`Habits`]; the readers of `openai/` act on the row and never on the dialect's name, so a
 //! new dialect is a new file.
 
+mod anthropic;
 mod compatible;
 mod error;
 mod llamacpp;
@@ -35,6 +36,8 @@ pub(crate) struct Habits {
     pub(crate) is_zero_prompt_unknown: bool,
     /// Whether embeddings are made of token ids too, not of text only (W15).
     pub(crate) takes_token_ids: bool,
+    /// Whether it counts the tokens of a message without answering it.
+    pub(crate) counts_tokens: bool,
     /// The endpoints it serves (W51).
     pub(crate) serves: &'static [EndpointName],
 }
@@ -47,7 +50,13 @@ const SELF_HOSTED: Habits = Habits {
     is_media_data_only: true,
     is_zero_prompt_unknown: false,
     takes_token_ids: true,
-    serves: &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Embeddings],
+    counts_tokens: true,
+    serves: &[
+        EndpointName::ChatCompletions,
+        EndpointName::Completions,
+        EndpointName::Messages,
+        EndpointName::Embeddings,
+    ],
 };
 
 /// Whether a dialect has an endpoint: what is asked in one is never translated into another.
@@ -72,6 +81,7 @@ pub(crate) fn check_serves(dialect: Dialect, endpoint: EndpointName) -> Result<(
 pub(crate) const fn habits(dialect: Dialect) -> &'static Habits {
     match dialect {
         Dialect::OpenAi => &openai::HABITS,
+        Dialect::Anthropic => &anthropic::HABITS,
         Dialect::Vllm => &vllm::HABITS,
         Dialect::Sglang => &sglang::HABITS,
         Dialect::LlamaCpp => &llamacpp::HABITS,

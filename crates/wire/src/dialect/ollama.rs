@@ -2,4 +2,5 @@
 
 use super::{Habits, SELF_HOSTED};
 
-pub(super) const HABITS: Habits = Habits { is_zero_prompt_unknown: true, takes_token_ids: false, ..SELF_HOSTED };
+pub(super) const HABITS: Habits =
+    Habits { is_zero_prompt_unknown: true, takes_token_ids: false, counts_tokens: false, ..SELF_HOSTED };

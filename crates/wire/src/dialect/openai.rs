@@ -10,5 +10,6 @@ pub(super) const HABITS: Habits = Habits {
     is_media_data_only: false,
     is_zero_prompt_unknown: false,
     takes_token_ids: true,
+    counts_tokens: false,
     serves: &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Embeddings],
 };

@@ -1,14 +1,19 @@
 //! The lists of W21 to W23, name by name.
 
 use super::*;
+use claviger_domain::catalog::Dialect;
 
 fn name(text: &str) -> HeaderName {
     HeaderName::from_bytes(text.as_bytes()).unwrap()
 }
 
 #[test]
-fn nothing_of_the_caller_but_one_header_reaches_an_upstream() {
-    assert!(is_forwardable(&name("OpenAI-Beta")));
+fn nothing_of_the_caller_but_three_headers_reaches_an_upstream() {
+    for header in ["OpenAI-Beta", "Anthropic-Version", "anthropic-beta"] {
+        assert!(is_forwardable(&name(header)), "{header}");
+        assert!(is_for(Dialect::Anthropic, &name(header)), "{header}");
+        assert_eq!(is_for(Dialect::Vllm, &name(header)), header == "OpenAI-Beta", "{header}");
+    }
     for header in [
         "content-type",
         "authorization",
@@ -42,8 +47,6 @@ fn nothing_of_the_caller_but_one_header_reaches_an_upstream() {
         "accept",
         "x-request-id",
         "traceparent",
-        "anthropic-version",
-        "anthropic-beta",
         "x-claviger-anything",
         "x-unknown",
     ] {

@@ -38,10 +38,24 @@ pub(super) struct ToolCall {
     pub(super) arguments: Words,
 }
 
+/// A function lies in a member of its own (chat), or is the tool itself (messages, responses).
 #[derive(Deserialize)]
 struct Tool {
     #[serde(default)]
     function: Option<Function>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    input_schema: Option<Value>,
+    #[serde(default)]
+    parameters: Option<Value>,
+}
+
+impl Tool {
+    fn function(self) -> Option<Function> {
+        let parameters = self.input_schema.or(self.parameters);
+        self.function.or(self.name.map(|name| Function { name, parameters }))
+    }
 }
 
 #[derive(Deserialize)]
@@ -120,14 +134,15 @@ fn with_tools(ask: &Ask<'_>) -> Result<Answer, Fault> {
     for tool in ask.tools.iter().flatten() {
         let tool: Tool =
             serde_json::from_str(tool.get()).map_err(|error| Fault::invalid_value("tools", &error.to_string()))?;
-        functions.extend(tool.function);
+        functions.extend(tool.function());
     }
-    let function = match choice.pointer("/function/name").and_then(Value::as_str) {
+    let chosen = choice.pointer("/function/name").or_else(|| choice.get("name"));
+    let function = match chosen.and_then(Value::as_str) {
         Some(name) => {
             let found = functions.into_iter().find(|function| function.name == name);
             Some(found.ok_or_else(|| Fault::invalid_value("tool_choice", "it names none of the tools"))?)
         }
-        None if choice == "none" => None,
+        None if choice == "none" || choice.get("type").is_some_and(|kind| kind == "none") => None,
         None => functions.into_iter().next(),
     };
     let Some(function) = function else { return Ok(Answer::saying(Words::text(ask.last_user_text()))) };

@@ -18,6 +18,9 @@ pub(super) struct Ask<'a> {
     pub(super) model: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) messages: Option<Vec<Message<'a>>>,
+    /// Of messages: a text or a list of blocks.
+    #[serde(borrow, default)]
+    system: Option<&'a RawValue>,
     /// Of completions.
     #[serde(default)]
     pub(super) prompt: Option<Prompt>,
@@ -87,6 +90,8 @@ pub(super) struct Message<'a> {
 pub(super) struct Content<'a> {
     pub(super) text: Cow<'a, str>,
     pub(super) other_parts: u64,
+    /// Whether a tool said it.
+    is_tool_result: bool,
 }
 
 /// A string that is borrowed from the body where it has no escapes.
@@ -102,6 +107,17 @@ impl<'a> Ask<'a> {
         serde_json::from_slice(body).map_err(|error| Fault::invalid_body(&error))
     }
 
+    /// Takes `system` for the first message.
+    ///
+    /// # Errors
+    /// It is neither a text nor a list of blocks.
+    pub(super) fn take_system(&mut self) -> Result<(), Fault> {
+        let (Some(system), Some(messages)) = (self.system.take(), &mut self.messages) else { return Ok(()) };
+        let content = serde_json::from_str(system.get()).map_err(|error| Fault::invalid_body(&error))?;
+        messages.insert(0, Message { role: Text(Cow::Borrowed("system")), content });
+        Ok(())
+    }
+
     /// Takes each prompt for a message of the user.
     ///
     /// # Errors
@@ -110,7 +126,7 @@ impl<'a> Ask<'a> {
         let prompts = self.prompt.take().ok_or_else(|| Fault::missing("prompt"))?.texts();
         let message = |text| Message {
             role: Text(Cow::Borrowed("user")),
-            content: Content { text: Cow::Owned(text), other_parts: 0 },
+            content: Content { text: Cow::Owned(text), ..Content::default() },
         };
         let count = u64::try_from(prompts.len()).unwrap_or(u64::MAX);
         self.messages = Some(prompts.into_iter().map(message).collect());
@@ -145,7 +161,7 @@ impl<'a> Ask<'a> {
     /// The text of the last message, if a tool said it.
     pub(super) fn tool_said(&self) -> Option<&str> {
         let last = self.messages.as_ref()?.last()?;
-        (last.role.0 == "tool").then_some(last.content.text.as_ref())
+        (last.role.0 == "tool" || last.content.is_tool_result).then_some(last.content.text.as_ref())
     }
 }
 
@@ -174,6 +190,17 @@ struct Part<'a> {
     kind: Text<'a>,
     #[serde(borrow, default)]
     text: Option<Text<'a>>,
+    /// Of a tool's result.
+    #[serde(borrow, default)]
+    content: Option<Content<'a>>,
+}
+
+impl Content<'_> {
+    fn take_tool_result(&mut self, said: Content<'_>) {
+        self.is_tool_result = true;
+        self.text.to_mut().push_str(&said.text);
+        self.other_parts = self.other_parts.saturating_add(said.other_parts);
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
@@ -188,10 +215,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
                 Ok(Content::default())
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
-                Ok(Content { text: Cow::Borrowed(text), other_parts: 0 })
+                Ok(Content { text: Cow::Borrowed(text), ..Content::default() })
             }
             fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
-                Ok(Content { text: Cow::Owned(text.to_owned()), other_parts: 0 })
+                Ok(Content { text: Cow::Owned(text.to_owned()), ..Content::default() })
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content<'de>, A::Error> {
                 let mut content = Content::default();
@@ -200,6 +227,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
                         Some(text) if matches!(part.kind.0.as_ref(), "text" | "input_text" | "output_text") => {
                             content.text.to_mut().push_str(&text.0);
                         }
+                        _ if part.kind.0 == "tool_result" => content.take_tool_result(part.content.unwrap_or_default()),
                         _ => content.other_parts = content.other_parts.saturating_add(1),
                     }
                 }

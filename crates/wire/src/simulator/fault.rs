@@ -82,6 +82,7 @@ impl Fault {
 
     pub(super) fn context_too_long(shape: Shape, prompt: u64, limit: u64, context: u64) -> Self {
         let message = match shape {
+            Shape::Anthropic => format!("prompt is too long: {prompt} tokens > {context} maximum"),
             Shape::LlamaCpp => "the request exceeds the available context size, try increasing it".to_owned(),
             Shape::Sglang => format!(
                 "Requested token count exceeds the model's maximum context length of {context} tokens. You requested a \
@@ -151,6 +152,8 @@ impl Fault {
 
     pub(super) fn credential(shape: Shape, is_missing: bool) -> Self {
         let mut fault = match (shape, is_missing) {
+            (Shape::Anthropic, true) => Self::new(401, INVALID, None, "x-api-key header is required"),
+            (Shape::Anthropic, false) => Self::new(401, INVALID, None, "invalid x-api-key"),
             (Shape::LlamaCpp, _) => Self::new(401, "authentication_error", None, "Invalid API Key"),
             (Shape::Ollama, _) => Self::new(401, "authentication_error", None, "unauthorized"),
             (_, true) => Self::new(401, INVALID, None, "You didn't provide an API key."),
@@ -166,6 +169,7 @@ impl Fault {
         let mut fault = Self::new(404, INVALID, Some("unknown_url"), format!("Invalid URL ({method} {path})"));
         match shape {
             Shape::OpenAi => {}
+            Shape::Anthropic => fault.message = "Not found".to_owned(),
             Shape::Vllm | Shape::Sglang => fault.verbatim = Some(Verbatim::NotFound),
             Shape::LlamaCpp => fault.message = "File Not Found".to_owned(),
             Shape::Ollama => fault.verbatim = Some(Verbatim::PageNotFound),
@@ -193,7 +197,7 @@ impl Fault {
 
     /// The event that says so in a stream that has begun; vLLM and SGLang send `[DONE]` behind it.
     pub(super) fn event(&self, shape: Shape) -> Bytes {
-        let mut out = b"data: ".to_vec();
+        let mut out = if shape == Shape::Anthropic { b"event: error\ndata: ".to_vec() } else { b"data: ".to_vec() };
         if shape == Shape::Sglang {
             out.extend_from_slice(b"{\"error\":");
             out.extend_from_slice(&self.body(shape));
@@ -239,6 +243,11 @@ impl Fault {
                 }
                 out.extend_from_slice(b"}}");
             }
+            Shape::Anthropic => {
+                push_optional(&mut out, b"{\"type\":\"error\",\"error\":{\"type\":", Some(anthropic_name(self.status)));
+                self.push_message(&mut out, b",\"message\":");
+                out.extend_from_slice(b"}}");
+            }
             Shape::Ollama => {
                 self.push_message(&mut out, b"{\"error\":{\"message\":");
                 self.push_type(&mut out, plain_name(self.status));
@@ -280,6 +289,21 @@ const fn python_name(status: u16) -> &'static str {
         429 => "RateLimitError",
         400..=499 => "BadRequestError",
         _ => "InternalServerError",
+    }
+}
+
+/// Anthropic's types.
+const fn anthropic_name(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        400..=499 => INVALID,
+        504 => "timeout_error",
+        503 | 529 => "overloaded_error",
+        _ => "api_error",
     }
 }
 

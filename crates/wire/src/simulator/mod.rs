@@ -9,8 +9,10 @@ mod ask;
 mod chunks;
 mod damage;
 mod embed;
+mod events;
 mod fault;
 mod knobs;
+mod messages;
 mod mode;
 mod models;
 mod plan;
@@ -42,6 +44,10 @@ pub enum SimEndpoint<'a> {
     Chat,
     /// `POST completions`.
     Completions,
+    /// `POST messages`.
+    Messages,
+    /// `POST messages/count_tokens`.
+    CountTokens,
     /// `POST embeddings`.
     Embeddings,
     /// `GET models`.
@@ -56,6 +62,8 @@ impl SimEndpoint<'static> {
         match path {
             "chat/completions" => Some(Self::Chat),
             "completions" => Some(Self::Completions),
+            "messages" => Some(Self::Messages),
+            "messages/count_tokens" => Some(Self::CountTokens),
             "embeddings" => Some(Self::Embeddings),
             _ => None,
         }
@@ -92,9 +100,20 @@ pub struct Standalone<'a> {
 
 /// What to answer to a call. Never fails: what is wrong with the request becomes an error answer of the shape.
 pub fn simulate(call: &SimCall<'_>) -> Script {
+    let call = &SimCall { shape: call.dialect(), ..*call };
     match answer_to(call) {
         Ok(script) => script,
         Err(fault) => fault.script(call.shape),
+    }
+}
+
+impl SimCall<'_> {
+    /// Whose dialect the endpoint speaks, whichever server has it.
+    const fn dialect(&self) -> Shape {
+        match self.endpoint {
+            SimEndpoint::Messages | SimEndpoint::CountTokens => Shape::Anthropic,
+            _ => self.shape,
+        }
     }
 }
 
@@ -110,7 +129,8 @@ pub fn refuse_path(shape: Shape, method: &str, path: &str) -> Script {
 
 fn answer_to(call: &SimCall<'_>) -> Result<Script, Fault> {
     match call.endpoint {
-        SimEndpoint::Chat | SimEndpoint::Completions => chat(call),
+        SimEndpoint::Chat | SimEndpoint::Completions | SimEndpoint::Messages => chat(call),
+        SimEndpoint::CountTokens => messages::count(call),
         SimEndpoint::Embeddings => embed::script(call),
         SimEndpoint::Models => by_rule(call, |_| Ok(models::list(call.shape, call.now_seconds))),
         SimEndpoint::Model(id) => by_rule(call, |_| models::item(call.shape, id, call.now_seconds)),
@@ -135,6 +155,9 @@ fn chat(call: &SimCall<'_>) -> Result<Script, Fault> {
     }
     let mut ask = ask::Ask::read(call.body)?;
     let prompts = if call.endpoint == SimEndpoint::Completions { ask.take_prompts()? } else { 1 };
+    if call.endpoint == SimEndpoint::Messages {
+        ask.take_system()?;
+    }
     let knobs = knobs::Knobs::read(ask.sim, call.standalone.is_some())?;
     let mode = call.standalone.and_then(|standalone| standalone.mode).or(knobs.mode.as_ref());
     if let Some(mode) = knobs.mode.as_ref()
@@ -143,7 +166,11 @@ fn chat(call: &SimCall<'_>) -> Result<Script, Fault> {
         return Ok(script);
     }
     let plan = plan::Plan::make(call, (&ask, prompts), &knobs, mode)?;
-    let script = if plan.stream.is_some() { chunks::script(plan) } else { whole::script(&plan) };
+    let script = match call.endpoint {
+        SimEndpoint::Messages => messages::script(plan),
+        _ if plan.stream.is_some() => chunks::script(plan),
+        _ => whole::script(&plan),
+    };
     Ok(match mode {
         Some(mode) => damage::bend(script, mode),
         None => script,

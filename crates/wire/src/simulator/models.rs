@@ -25,10 +25,13 @@ pub const MODELS: &[&str] = &[
 pub fn serves(model: &str) -> &'static [EndpointName] {
     match model {
         "sim-embed" => &[EndpointName::Embeddings],
-        "sim-error-429" | "sim-error-500" | "sim-error-timeout" => {
-            &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Embeddings]
-        }
-        _ => &[EndpointName::ChatCompletions, EndpointName::Completions],
+        "sim-error-429" | "sim-error-500" | "sim-error-timeout" => &[
+            EndpointName::ChatCompletions,
+            EndpointName::Completions,
+            EndpointName::Messages,
+            EndpointName::Embeddings,
+        ],
+        _ => &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Messages],
     }
 }
 
@@ -127,7 +130,7 @@ fn push_item(out: &mut Vec<u8>, shape: Shape, id: &str, created: i64) {
             out.extend_from_slice(b",\"parent\":null,\"max_model_len\":131072");
         }
         Shape::LlamaCpp => out.extend_from_slice(b",\"meta\":{\"n_ctx_train\":131072}"),
-        Shape::OpenAi | Shape::Ollama => {}
+        Shape::OpenAi | Shape::Ollama | Shape::Anthropic => {}
     }
     out.push(b'}');
 }

@@ -105,8 +105,12 @@ impl Plan {
             is_obfuscated: call.shape == Shape::OpenAi && call.standalone.is_some(),
             is_text,
             id: format!(
-                "{}-{}",
-                if is_text { "cmpl" } else { "chatcmpl" },
+                "{}{}",
+                match call.endpoint {
+                    SimEndpoint::Completions => "cmpl-",
+                    SimEndpoint::Messages | SimEndpoint::CountTokens => "msg_",
+                    _ => "chatcmpl-",
+                },
                 call.request_id.strip_prefix("req_").unwrap_or(call.request_id)
             ),
             created_seconds: call.now_seconds,
@@ -139,7 +143,8 @@ fn stream_form(shape: Shape, ask: &Ask<'_>, mode: Option<&Mode>) -> Result<Optio
         return Ok(None);
     }
     let StreamOptions { include_usage, continuous_usage_stats } = ask.stream_options.unwrap_or_default();
-    let has_usage = include_usage == Some(true);
+    // Anthropic tells usage on every stream.
+    let has_usage = include_usage == Some(true) || shape == Shape::Anthropic;
     // Running usage is part of the final one's option: alone it does nothing.
     let is_continuous = has_usage && continuous_usage_stats == Some(true) && shape.has_running_usage();
     Ok(Some(match mode {

@@ -4,6 +4,7 @@
 
 use super::chunks::Chunks;
 use super::damage::Damaged;
+use super::events::Events;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -55,6 +56,7 @@ pub struct Steps(pub(super) Source);
 pub(super) enum Source {
     Whole(Option<Bytes>),
     Chunks(Box<Chunks>),
+    Events(Box<Events>),
     Damaged(Box<Damaged>),
 }
 
@@ -73,7 +75,7 @@ impl Steps {
     pub fn size_bytes(&self) -> Option<u64> {
         match &self.0 {
             Source::Whole(bytes) => u64::try_from(bytes.as_ref().map_or(0, Bytes::len)).ok(),
-            Source::Chunks(_) | Source::Damaged(_) => None,
+            Source::Chunks(_) | Source::Events(_) | Source::Damaged(_) => None,
         }
     }
 
@@ -81,7 +83,7 @@ impl Steps {
     pub fn take_whole(&mut self) -> Option<Bytes> {
         match &mut self.0 {
             Source::Whole(bytes) => bytes.take(),
-            Source::Chunks(_) | Source::Damaged(_) => None,
+            Source::Chunks(_) | Source::Events(_) | Source::Damaged(_) => None,
         }
     }
 }
@@ -93,6 +95,7 @@ impl Iterator for Steps {
         match &mut self.0 {
             Source::Whole(bytes) => bytes.take().map(|bytes| Step { wait_ms: 0, bytes }),
             Source::Chunks(chunks) => chunks.next(),
+            Source::Events(events) => events.next(),
             Source::Damaged(damaged) => damaged.next(),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Only what differs by shape in more than one place is said here; usage, errors and listings keep their own tables.
 
+use super::SimEndpoint;
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,6 +19,8 @@ pub enum Shape {
     LlamaCpp,
     /// Ollama's OpenAI endpoints.
     Ollama,
+    /// Anthropic; also the endpoints in its dialect of whoever else has them.
+    Anthropic,
 }
 
 /// A word that names no shape.
@@ -26,7 +29,7 @@ pub struct UnknownShape;
 
 impl fmt::Display for UnknownShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the shape is one of openai, vllm, sglang, llamacpp, ollama")
+        f.write_str("the shape is one of openai, vllm, sglang, llamacpp, ollama, anthropic")
     }
 }
 
@@ -34,7 +37,8 @@ impl std::error::Error for UnknownShape {}
 
 impl Shape {
     /// Every shape.
-    pub const ALL: &'static [Self] = &[Self::OpenAi, Self::Vllm, Self::Sglang, Self::LlamaCpp, Self::Ollama];
+    pub const ALL: &'static [Self] =
+        &[Self::OpenAi, Self::Vllm, Self::Sglang, Self::LlamaCpp, Self::Ollama, Self::Anthropic];
 
     /// Its word on the command line.
     pub const fn name(self) -> &'static str {
@@ -44,6 +48,18 @@ impl Shape {
             Self::Sglang => "sglang",
             Self::LlamaCpp => "llamacpp",
             Self::Ollama => "ollama",
+            Self::Anthropic => "anthropic",
+        }
+    }
+
+    /// Whether the server has an endpoint (W51).
+    pub const fn serves(self, endpoint: SimEndpoint<'_>) -> bool {
+        match (self, endpoint) {
+            (_, SimEndpoint::Models | SimEndpoint::Model(_)) => true,
+            (Self::Anthropic, endpoint) => matches!(endpoint, SimEndpoint::Messages | SimEndpoint::CountTokens),
+            (Self::OpenAi, SimEndpoint::Messages | SimEndpoint::CountTokens) => false,
+            (Self::Ollama, SimEndpoint::CountTokens) => false,
+            _ => true,
         }
     }
 
@@ -66,7 +82,7 @@ impl Shape {
     pub(super) const fn reasoning_member(self) -> &'static str {
         match self {
             Self::Vllm | Self::Ollama => "reasoning",
-            Self::OpenAi | Self::Sglang | Self::LlamaCpp => "reasoning_content",
+            Self::OpenAi | Self::Sglang | Self::LlamaCpp | Self::Anthropic => "reasoning_content",
         }
     }
 
@@ -78,7 +94,7 @@ impl Shape {
     /// Content type of streams.
     pub(super) const fn stream_type(self) -> &'static str {
         match self {
-            Self::OpenAi | Self::Vllm | Self::Sglang => "text/event-stream; charset=utf-8",
+            Self::OpenAi | Self::Vllm | Self::Sglang | Self::Anthropic => "text/event-stream; charset=utf-8",
             Self::LlamaCpp | Self::Ollama => "text/event-stream",
         }
     }

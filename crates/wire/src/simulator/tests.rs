@@ -335,6 +335,7 @@ fn the_answer_depends_on_the_request_alone() {
     }
 }
 
+mod messages;
 mod modes;
 mod shapes;
 

@@ -36,18 +36,28 @@ pub(super) enum UsageForm {
 /// Negative input, output above any bound, details above their totals.
 const ABSURD: &[u8] = br#"{"prompt_tokens":-5,"completion_tokens":900000000000,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":1000000},"completion_tokens_details":{"reasoning_tokens":9000000000000}}"#;
 
+/// The same in Anthropic's words.
+const ABSURD_MESSAGE: &[u8] = br#"{"input_tokens":-5,"cache_creation_input_tokens":7,"cache_creation":{"ephemeral_1h_input_tokens":9000000000000},"cache_read_input_tokens":0.5,"output_tokens":900000000000}"#;
+
 impl Counts {
     /// Writes the usage object.
     pub(super) fn push(&self, out: &mut Vec<u8>, shape: Shape, form: &UsageForm) {
         if let UsageForm::Absurd(given) = form {
             match given {
                 Some(value) => drop(serde_json::to_writer(&mut *out, value)),
+                None if shape == Shape::Anthropic => out.extend_from_slice(ABSURD_MESSAGE),
                 None => out.extend_from_slice(ABSURD),
             }
             return;
         }
         let total = self.prompt.saturating_add(self.completion);
         match shape {
+            Shape::Anthropic => {
+                let cached = self.cached.unwrap_or(0);
+                push_number(out, b"{\"input_tokens\":", self.prompt.saturating_sub(cached));
+                push_number(out, b",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":", cached);
+                push_number(out, b",\"output_tokens\":", self.completion);
+            }
             Shape::OpenAi | Shape::Ollama => {
                 push_number(out, b"{\"prompt_tokens\":", self.prompt);
                 push_number(out, b",\"completion_tokens\":", self.completion);
@@ -101,7 +111,7 @@ impl Counts {
                 push_number(out, b",\"prompt_tokens_details\":{\"cached_tokens\":", self.cached.unwrap_or(0));
                 out.push(b'}');
             }
-            Shape::Ollama => {}
+            Shape::Ollama | Shape::Anthropic => {}
         }
     }
 

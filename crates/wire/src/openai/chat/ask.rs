@@ -1,12 +1,12 @@
 //! A chat request, read once into what it asks for. Which model that is, and what it costs, is not known here.
 
 use super::fields::{BODY, Fields, Reading};
-use super::tools::{self, Removal};
 use crate::body::{ModelName, invalid, missing, number};
 use crate::dialect::{check_serves, habits};
 use crate::inference::{AnswerStream, Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
 use crate::openai::choices::{self, ChoiceStream, Wanted};
 use crate::scan::{Kind, Value, scan_strict};
+use crate::tools::Removal;
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::EndpointName;
@@ -54,7 +54,7 @@ impl ChatAsk {
             limit(fields.max_tokens, "max_tokens")?.max(limit(fields.max_completion_tokens, "max_completion_tokens")?);
         let best_of = limit(fields.best_of, "best_of")?;
         check_cost(&fields, &body, best_of.is_some_and(|best_of| best_of > choices))?;
-        let removal = tools::removal(&fields, &body)?;
+        let removal = fields.tools.removal(&body)?;
         Ok(Self {
             model,
             is_stream,

@@ -19,7 +19,7 @@ impl ChatAsk {
     pub(super) fn bound_of(&self, limits: ModelLimits) -> Result<Bound, PublicError> {
         let context = limits.context_tokens;
         let bytes = u64::try_from(self.body.len()).unwrap_or(u64::MAX);
-        let template = if self.fields.tools.is_some() { TEMPLATE_TOKENS_WITH_TOOLS } else { TEMPLATE_TOKENS };
+        let template = if self.fields.tools.tools.is_some() { TEMPLATE_TOKENS_WITH_TOOLS } else { TEMPLATE_TOKENS };
         let text = (!self.fields.has_media).then(|| bytes.saturating_add(template));
         let unbounded = |param: &str, why: &str| Err(PublicError::with_message(Code::UnboundedInput, why).about(param));
         let Some(input) = least([text, context]) else {
@@ -43,7 +43,7 @@ impl ChatAsk {
 
     /// Input tokens by the estimator: a quarter of the text's bytes, rounded up, and four for each message.
     pub(super) fn estimated_input_tokens(&self) -> u64 {
-        let tools = self.fields.tools.map_or(0, |tools| tools.span().len());
+        let tools = self.fields.tools.tools.map_or(0, |tools| tools.span().len());
         let bytes = self.fields.text_bytes.saturating_add(u64::try_from(tools).unwrap_or(u64::MAX));
         bytes.div_ceil(4).saturating_add(self.fields.message_count.saturating_mul(TOKENS_PER_MESSAGE))
     }

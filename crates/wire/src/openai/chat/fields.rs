@@ -3,6 +3,7 @@
 use crate::body::{Shared, SharedFields, body_fields};
 use crate::openai::choices::{UsageAsk, usage_ask_field};
 use crate::scan::{Field, Kind, Place, Sink, Value};
+use crate::tools::{ToolFields, ToolTag};
 
 /// Every value of a request that is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +24,7 @@ pub(super) enum Tag {
     BestOf,
     MaxTokens,
     MaxCompletionTokens,
-    Tools,
-    Tool,
-    ToolKind,
-    ToolChoice,
-    ToolChoiceKind,
-    ParallelToolCalls,
+    Tools(ToolTag),
     Modality,
     ServiceTier,
     WebSearch,
@@ -72,12 +68,13 @@ const MESSAGE_FIELDS: &[Field<Tag>] = &[
     reserved("name"),
 ];
 
-static TOOL: Place<Tag> = Place::new(Some(Tag::Tool), &[Field::leaf("type", Tag::ToolKind)], None);
-static ALLOWED_TOOL: Place<Tag> = Place::new(None, &[Field::leaf("type", Tag::ToolChoiceKind)], None);
+static TOOL: Place<Tag> =
+    Place::new(Some(Tag::Tools(ToolTag::Tool)), &[Field::leaf("type", Tag::Tools(ToolTag::Kind))], None);
+static ALLOWED_TOOL: Place<Tag> = Place::new(None, &[Field::leaf("type", Tag::Tools(ToolTag::ChoiceKind))], None);
 static MODALITY: Place<Tag> = Place::leaf(Tag::Modality);
 
 const TOOL_CHOICE: &[Field<Tag>] =
-    &[Field::leaf("type", Tag::ToolChoiceKind), object("allowed_tools", None, ALLOWED_TOOLS)];
+    &[Field::leaf("type", Tag::Tools(ToolTag::ChoiceKind)), object("allowed_tools", None, ALLOWED_TOOLS)];
 const ALLOWED_TOOLS: &[Field<Tag>] = &[list("tools", None, &ALLOWED_TOOL)];
 
 /// The top of a chat request.
@@ -89,9 +86,9 @@ const BODY_FIELDS: &[Field<Tag>] = body_fields!(Tag::Shared;
     Field::leaf("best_of", Tag::BestOf),
     Field::leaf("max_tokens", Tag::MaxTokens),
     Field::leaf("max_completion_tokens", Tag::MaxCompletionTokens),
-    list("tools", Some(Tag::Tools), &TOOL),
-    object("tool_choice", Some(Tag::ToolChoice), TOOL_CHOICE),
-    Field::leaf("parallel_tool_calls", Tag::ParallelToolCalls),
+    list("tools", Some(Tag::Tools(ToolTag::Tools)), &TOOL),
+    object("tool_choice", Some(Tag::Tools(ToolTag::Choice)), TOOL_CHOICE),
+    Field::leaf("parallel_tool_calls", Tag::Tools(ToolTag::Parallel)),
     list("modalities", Some(Tag::Modality), &MODALITY),
     Field::leaf("service_tier", Tag::ServiceTier),
     Field::leaf("web_search_options", Tag::WebSearch),
@@ -99,13 +96,6 @@ const BODY_FIELDS: &[Field<Tag>] = body_fields!(Tag::Shared;
     // vLLM renders the prompt by it: a loop makes tokens without bytes.
     Field::leaf("chat_template", Tag::Template),
 );
-
-/// A tool as it was asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tool {
-    pub(super) value: Value,
-    pub(super) kind: Option<Value>,
-}
 
 /// The values of one request.
 #[derive(Debug, Default)]
@@ -117,11 +107,7 @@ pub(super) struct Fields {
     pub(super) best_of: Option<Value>,
     pub(super) max_tokens: Option<Value>,
     pub(super) max_completion_tokens: Option<Value>,
-    pub(super) tools: Option<Value>,
-    pub(super) tool_list: Vec<Tool>,
-    pub(super) tool_choice: Option<Value>,
-    pub(super) tool_choice_kinds: Vec<Value>,
-    pub(super) parallel_tool_calls: Option<Value>,
+    pub(super) tools: ToolFields,
     /// The first modality other than text.
     pub(super) modality: Option<Value>,
     pub(super) service_tier: Option<Value>,
@@ -142,7 +128,6 @@ pub(super) struct Fields {
 pub(super) struct Reading<'d> {
     document: &'d [u8],
     pub(super) fields: Box<Fields>,
-    tool_kind: Option<Value>,
     part_number: u64,
     part_kind: Option<Value>,
     part_has_text: bool,
@@ -154,7 +139,6 @@ impl<'d> Reading<'d> {
         Self {
             document,
             fields: Box::default(),
-            tool_kind: None,
             part_number: 0,
             part_kind: None,
             part_has_text: false,
@@ -218,12 +202,7 @@ impl Sink<Tag> for Reading<'_> {
             Tag::BestOf => fields.best_of = Some(value),
             Tag::MaxTokens => fields.max_tokens = Some(value),
             Tag::MaxCompletionTokens => fields.max_completion_tokens = Some(value),
-            Tag::Tools => fields.tools = Some(value),
-            Tag::Tool => fields.tool_list.push(Tool { value, kind: self.tool_kind.take() }),
-            Tag::ToolKind => self.tool_kind = Some(value),
-            Tag::ToolChoice => fields.tool_choice = Some(value),
-            Tag::ToolChoiceKind => fields.tool_choice_kinds.push(value),
-            Tag::ParallelToolCalls => fields.parallel_tool_calls = Some(value),
+            Tag::Tools(tag) => fields.tools.take(tag, value),
             Tag::Modality => {
                 let is_odd = value.text(self.document).is_some_and(|text| !text.equals("text"));
                 fields.modality = fields.modality.or(Some(value).filter(|_| is_odd));

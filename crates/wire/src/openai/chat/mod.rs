@@ -4,7 +4,6 @@ mod ask;
 mod bound;
 mod edit;
 mod fields;
-mod tools;
 
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,13 @@ mod edit;
 mod stream;
 
 use super::*;
+use crate::dialect::check_serves;
 use crate::inference::*;
 use crate::openai::choices::ChoiceStream;
 use crate::sse::SseReader;
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
+use claviger_domain::endpoint::EndpointName;
 
 /// A request with these members beside the model and one message.
 fn ask(members: &str) -> ChatAsk {
@@ -44,4 +46,8 @@ fn events(data: &[&str]) -> String {
     data.iter().map(|data| format!("data: {data}\n\n")).collect()
 }
 
-const ALL: &[Dialect] = Dialect::ALL;
+/// The dialects that have the endpoint.
+fn all() -> Vec<Dialect> {
+    let serves = |dialect: &Dialect| check_serves(*dialect, EndpointName::ChatCompletions).is_ok();
+    Dialect::ALL.iter().copied().filter(serves).collect()
+}

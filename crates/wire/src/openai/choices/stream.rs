@@ -189,7 +189,7 @@ impl AnswerStream for ChoiceStream {
             self.is_over = true;
             return StreamStep { is_done: true, is_finished: self.is_finished(), ..StreamStep::default() };
         }
-        let data = if frame.is_plain { frame.data.clone() } else { on_one_line(&frame.data) };
+        let data = frame.one_line();
         if data.trim_ascii().is_empty() {
             return StreamStep::default();
         }
@@ -243,12 +243,4 @@ fn event_of(splice: Splice, data: &Bytes, frame: &Frame) -> Bytes {
         return frame.raw.clone();
     }
     splice.apply_between(b"data: ", data, b"\n\n")
-}
-
-/// JSON of several `data:` lines on one: between its tokens a line feed and a space are the same.
-fn on_one_line(data: &Bytes) -> Bytes {
-    if memchr::memchr2(b'\n', b'\r', data).is_none() {
-        return data.clone();
-    }
-    data.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect()
 }

@@ -108,9 +108,9 @@ fn row_49_engine_fields_are_refused_where_an_engine_would_obey() {
         "request_id",
     ] {
         let ask = ask(&format!(r#""{name}":1"#));
-        for dialect in ALL {
-            let expected = (*dialect != Dialect::OpenAi).then(|| about(Code::ForbiddenParameter, name));
-            let refusal = ask.check_dialect(*dialect).err().map(|error| (error.code, error.param));
+        for dialect in all() {
+            let expected = (dialect != Dialect::OpenAi).then(|| about(Code::ForbiddenParameter, name));
+            let refusal = ask.check_dialect(dialect).err().map(|error| (error.code, error.param));
             assert_eq!(refusal, expected, "{name} {dialect:?}");
         }
     }
@@ -231,9 +231,9 @@ fn parts(parts: &str) -> ChatAsk {
 #[test]
 fn media_from_elsewhere_are_refused_where_the_server_would_fetch_them() {
     let remote = parts(r#"{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"https://x/y.png"}}"#);
-    for dialect in ALL {
+    for dialect in all() {
         let is_refused = matches!(dialect, Dialect::Vllm | Dialect::Sglang | Dialect::LlamaCpp | Dialect::Ollama);
-        let refusal = remote.check_dialect(*dialect).err().map(|error| (error.code, error.param));
+        let refusal = remote.check_dialect(dialect).err().map(|error| (error.code, error.param));
         assert_eq!(refusal, is_refused.then(|| about(Code::InvalidValue, "messages[0].content[1]")), "{dialect:?}");
     }
     let second = r#"{"model":"m","messages":[{"content":[{"type":"text","text":"x"}]},{"content":[{"type":"image_url","image_url":{"url":"http://x"}}]}]}"#;

@@ -145,7 +145,7 @@ proptest! {
         texts in prop::collection::vec(any::<String>(), 8),
         is_stream in any::<bool>(), limit in prop::option::of(1_u64..99), asked in prop::option::of(1_u64..99),
         tools in prop::collection::vec(prop::sample::select(vec!["function", "web_search", "mcp", "custom"]), 0..5),
-        dialect in prop::sample::select(ALL), is_pretty in any::<bool>(),
+        dialect in prop::sample::select(all()), is_pretty in any::<bool>(),
     ) {
         let mut document: serde_json::Value = serde_json::json!({
             "model": "caller/id", "stream": is_stream, "messages": [{"role": "user", "content": texts[0]}],

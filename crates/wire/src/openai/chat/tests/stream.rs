@@ -304,7 +304,7 @@ proptest! {
             ]),
             0..24,
         ),
-        dialect in prop::sample::select(ALL), is_asked in any::<bool>(),
+        dialect in prop::sample::select(all()), is_asked in any::<bool>(),
     ) {
         let mut stream = stream(if is_asked { ASKED } else { PLAIN }, dialect);
         let (forwarded, _) = run(&mut stream, &pieces.concat());
