@@ -130,8 +130,10 @@ impl Tally {
             self.silenced,
         );
         assert!(self.silenced > 0, "some node was silenced");
-        let limit = u64::try_from((S * 5 / 2).as_millis())?;
-        assert!(self.faulty.iter().all(|took| *took <= limit), "one unreachable node: {:?}", self.faulty);
+        // The slowest healthy one tells what this machine and its disk take for the same work meanwhile; what a silent
+        // node adds is the protocol's, and bounded.
+        let limit = u64::try_from((S * 5 / 2).as_millis())? + self.healthy.last().copied().unwrap_or(0);
+        assert!(self.faulty.iter().all(|took| *took <= limit), "one unreachable node: {:?} > {limit}", self.faulty);
         Ok(())
     }
 }
