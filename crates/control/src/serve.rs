@@ -451,6 +451,7 @@ handlers! {
         Messages;
         CountMessageTokens;
         Embeddings;
+        Rerank;
         ListModels;
         GetModel;
         GetCredits;

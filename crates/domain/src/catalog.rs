@@ -41,6 +41,12 @@ dialects! {
     LlamaCpp = "llamacpp";
     /// Ollama.
     Ollama = "ollama";
+    /// Text Embeddings Inference.
+    Tei = "tei";
+    /// Cohere.
+    Cohere = "cohere";
+    /// Jina.
+    Jina = "jina";
     /// Any other OpenAI-like server.
     Compatible = "compatible";
     /// The built-in simulator, in process.

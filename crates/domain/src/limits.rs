@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// A JSON body. Long prompts with inlined images stay below it.
 pub const JSON_BODY_BYTES: u64 = 32 * 1024 * 1024;
+/// Tokens to which a document that is ranked may be asked to be cut; no model reads more.
+pub const TOKENS_PER_DOCUMENT: u64 = 10_000_000;
 /// A body up to this needs no room of the process's own: 10,000 connections of them are bounded by that number.
 pub const BODY_FREE_BYTES: usize = 64 * 1024;
 /// All larger bodies that are being read or held at once: eight of the largest, thousands of common ones.

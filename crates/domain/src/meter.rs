@@ -178,6 +178,15 @@ impl Meters {
         found
     }
 
+    /// Those that count no tokens.
+    pub fn without_tokens(&self) -> Self {
+        let mut found = Self::NONE;
+        for (meter, quantity) in self.iter().filter(|(meter, _)| !meter.is_token()) {
+            found.set(meter, quantity);
+        }
+        found
+    }
+
     /// These meters, completed by those of `other` that are not reported here.
     pub fn or(mut self, other: &Self) -> Self {
         for (meter, quantity) in other.iter() {

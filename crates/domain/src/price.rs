@@ -4,8 +4,9 @@
 //! quantities come from is not known here.
 
 use crate::id::PriceVersionId;
-use crate::meter::{ABSURD_QUANTITY, Meter, Meters, Side};
+use crate::meter::{ABSURD_QUANTITY, Meter, Meters, Side, Usage, UsageSource};
 use crate::money::{Nano, Price, rounded_cost};
+use crate::settlement::Estimate;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
@@ -89,7 +90,7 @@ pub struct CostLine {
 /// Quantities that a request cannot exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// The input side.
+    /// The input side, and output that no limit changes: images, seconds of video.
     pub input: Meters,
     /// Output tokens of one choice.
     pub output_per_choice: u64,
@@ -263,6 +264,37 @@ impl PriceSheet {
         lines.retain(|line| line.quantity > 0);
         lines.sort_by_key(|line| line.meter);
         lines
+    }
+
+    /// Usage as these prices measure it: what their base counts and the upstream did not say is taken from the estimate,
+    /// and a guess at tokens is left out where nothing is priced by them.
+    pub fn measured(&self, usage: Usage, estimate: &Estimate) -> Usage {
+        let is_base = |meter: Meter| !matches!(meter, Meter::Request | Meter::ToolCall);
+        if !self.rows.iter().any(|(meter, _)| is_base(*meter)) {
+            return usage;
+        }
+        let is_priced = |meter: Meter| is_base(meter) && line_of(&self.rows, meter, 1).is_some();
+        let is_told = usage.meters.iter().any(|(meter, _)| is_priced(meter));
+        if self.rows.iter().any(|(meter, _)| meter.is_token()) {
+            if is_told {
+                return usage;
+            }
+            return Usage {
+                meters: usage.meters.or(&estimate.input),
+                source: usage.source.max(estimate.source),
+                ..usage
+            };
+        }
+        if is_told && usage.source != UsageSource::Estimated {
+            return usage;
+        }
+        let is_guess = usage.source == UsageSource::Estimated;
+        let told = if is_guess { usage.meters.without_tokens() } else { usage.meters };
+        let counted = estimate.input.without_tokens();
+        // A guess that is about tokens says nothing against what was counted beside them.
+        let is_counted = estimate.source != UsageSource::Estimated || counted != estimate.input;
+        let source = if is_counted { UsageSource::Computed } else { UsageSource::Estimated };
+        Usage { meters: told.or(&counted), source: source.max(if is_guess { source } else { usage.source }), ..usage }
     }
 
     /// Upper bound of what a request within `bound` can cost; rounded up once, never below [`Self::cost`] of any usage

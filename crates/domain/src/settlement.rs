@@ -55,6 +55,8 @@ pub struct Terms {
     pub input_bound: u64,
     /// Output tokens of all choices that cannot be exceeded; the hold covers exactly this.
     pub output_bound: u64,
+    /// Quantities other than tokens that cannot be exceeded; what it does not name is not bounded.
+    pub units_bound: Meters,
     /// For endings without a report.
     pub estimate: Estimate,
     /// Row 12.
@@ -341,10 +343,11 @@ impl Settlement {
         let usage = self.with_input(usage);
         let (input, is_input_clipped) = clipped(&usage.meters.side(Side::Input), self.terms.input_bound);
         let (output, is_output_clipped) = clipped(&usage.meters.side(Side::Output), self.terms.output_bound);
+        let (meters, is_units_clipped) = clipped_units(input.or(&output), &self.terms.units_bound);
         let charged = Usage {
-            meters: input.or(&output),
+            meters,
             source: usage.source,
-            is_anomalous: usage.is_anomalous || is_input_clipped || is_output_clipped,
+            is_anomalous: usage.is_anomalous || is_input_clipped || is_output_clipped || is_units_clipped,
         };
         Verdict { rule, outcome, charged: Some(charged), known: Some(usage) }
     }
@@ -372,6 +375,18 @@ fn clipped(side: &Meters, bound: u64) -> (Meters, bool) {
         let taken = quantity.min(excess);
         excess = excess.saturating_sub(taken);
         out.set(meter, quantity.saturating_sub(taken));
+    }
+    (out, is_clipped)
+}
+
+/// Lowers quantities other than tokens to their bounds.
+fn clipped_units(meters: Meters, bound: &Meters) -> (Meters, bool) {
+    let above = |(meter, most): &(Meter, u64)| !meter.is_token() && meters.of(*meter).is_some_and(|n| n > *most);
+    let mut out = meters;
+    let mut is_clipped = false;
+    for (meter, most) in bound.iter().filter(above) {
+        out.set(meter, most);
+        is_clipped = true;
     }
     (out, is_clipped)
 }

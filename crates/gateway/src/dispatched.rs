@@ -16,7 +16,7 @@ use claviger_domain::limits;
 use claviger_domain::request::Attempt;
 use claviger_domain::settlement::Event;
 use claviger_wire::dialect::upstream_error;
-use claviger_wire::inference::{Edits, Reply};
+use claviger_wire::inference::{Edits, Reply, UpstreamFault};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,6 +167,7 @@ impl Open {
         let head = self.alarm.guard(deadline.min(self.total_deadline), conversation.head()).await;
         let mut head = head.unwrap_or(Err(Fault::TimedOut))?;
         self.head_status = Some(head.status);
+        self.head_tokens = head.compute_tokens;
         self.upstream_request_id = head.request_id.take().map(|mut id| {
             id.truncate(id.floor_char_boundary(UPSTREAM_ID_BYTES));
             id
@@ -182,7 +183,7 @@ impl Open {
             return self.first_event().await;
         }
         match self.read_whole(limits::JSON_ANSWER_BYTES).await {
-            Ok(body) => match self.admitted.ask.read_reply(body, target.provider.dialect) {
+            Ok(body) => match self.read_reply(body, target) {
                 Ok(reply) => Tried::Answered(Answer::Whole(reply)),
                 Err(fault) => {
                     // Its words may hold what must not be logged: a credential echoed, a prompt.
@@ -192,6 +193,11 @@ impl Open {
             },
             Err(fault) => failed(fault),
         }
+    }
+
+    /// Reads a whole answer, with what its head told.
+    pub(crate) fn read_reply(&self, body: Bytes, target: &Target) -> Result<Reply, UpstreamFault> {
+        self.admitted.ask.read_counted(body, self.head_tokens, target.provider.dialect)
     }
 
     /// Until the first whole event is known the request may go to another target; after 30 s of silence the client is

@@ -138,7 +138,7 @@ async fn rest_of_stream(open: &mut Open) -> Option<Verdict> {
 
 async fn rest_of_answer(open: &mut Open, target: &claviger_domain::catalog::Target) -> Option<Verdict> {
     let Ok(body) = open.read_whole(limits::JSON_ANSWER_BYTES).await else { return ended(open, Event::UpstreamFailed) };
-    let Ok(reply) = open.admitted.ask.read_reply(body, target.provider.dialect) else {
+    let Ok(reply) = open.read_reply(body, target) else {
         return ended(open, Event::UpstreamFailed);
     };
     open.note_reply(&reply);

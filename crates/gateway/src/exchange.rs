@@ -13,6 +13,7 @@ use bytes::Bytes;
 use claviger_domain::catalog::Target;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::limits;
+use claviger_domain::meter::Side;
 use claviger_domain::money::Nano;
 use claviger_domain::request::Attempt;
 use claviger_domain::settlement::{Effect, Event, Mode, Settlement, Terms, Verdict};
@@ -42,6 +43,8 @@ pub(crate) struct Open {
     pub(crate) conversation: Option<Conversation>,
     /// The status of the upstream's head, once it is known.
     pub(crate) head_status: Option<StatusCode>,
+    /// Input tokens that the head told.
+    pub(crate) head_tokens: Option<u64>,
     pub(crate) stream: Option<Box<dyn AnswerStream>>,
     reader: SseReader,
     pub(crate) attempts: Vec<Attempt>,
@@ -82,11 +85,12 @@ pub(crate) struct End {
 impl Exchange {
     pub(crate) fn new(node: &Arc<Node>, trace: Box<Trace>, admitted: Box<Admitted>) -> Self {
         let bound = &admitted.bound;
-        let input_bound = bound.input.iter().fold(0_u64, |sum, (_, quantity)| sum.saturating_add(quantity));
+        let output = bound.output_per_choice.saturating_mul(bound.choices);
         let settlement = Settlement::new(Terms {
             mode: if admitted.ask.is_stream() { Mode::Sse } else { Mode::Json },
-            input_bound,
-            output_bound: bound.output_per_choice.saturating_mul(bound.choices),
+            input_bound: bound.input.side(Side::Input).tokens(),
+            output_bound: output.saturating_add(bound.input.side(Side::Output).tokens()),
+            units_bound: bound.input.without_tokens(),
             estimate: admitted.ask.estimate(),
             upstream_cut: node.settings.upstream_cut,
         });
@@ -110,6 +114,7 @@ impl Exchange {
             target: None,
             conversation: None,
             head_status: None,
+            head_tokens: None,
             stream: None,
             reader: SseReader::new(),
             attempts: Vec::new(),
@@ -158,6 +163,7 @@ impl Open {
         self.total_deadline = now.checked_add(target.provider.timeouts.total).unwrap_or(now);
         self.heard_at = now;
         self.head_status = None;
+        self.head_tokens = None;
         self.settlement = self.settlement.restarted();
         self.silence_max = target.provider.timeouts.first_byte;
         self.target = Some(target);
@@ -168,6 +174,7 @@ impl Open {
     pub(crate) fn forget_attempt(&mut self) {
         self.conversation = None;
         self.head_status = None;
+        self.head_tokens = None;
         self.settlement = self.settlement.restarted();
     }
 

@@ -38,6 +38,10 @@ impl Settled {
         let sheet = open.admitted.sheet.clone();
         // Credit that somebody else gave back cannot be charged any more: late charges are ours.
         let payable = if open.admitted.is_written_off() { Nano::ZERO } else { held };
+        let estimate = open.admitted.ask.estimate();
+        let measured = |usage: Usage| sheet.as_deref().map_or(usage, |sheet| sheet.measured(usage, &estimate));
+        let verdict =
+            &Verdict { charged: verdict.charged.map(measured), known: verdict.known.map(measured), ..*verdict };
         let charge = verdict.charged.map_or(Nano::ZERO, |usage| cost(sheet.as_deref(), &usage).min(payable));
         let known = verdict.known.map_or(Nano::ZERO, |usage| cost(sheet.as_deref(), &usage));
         let absorbed = Nano(known.saturating_sub(charge).0.max(0));

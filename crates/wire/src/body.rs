@@ -123,6 +123,11 @@ impl SharedFields {
         Ok(ModelName { id, json: json.into() })
     }
 
+    /// Where the model's name stands.
+    pub(crate) const fn model_value(&self) -> Option<Value> {
+        self.model
+    }
+
     /// Puts the upstream's name of the model in the place of the caller's.
     pub(crate) fn rename_model(&self, body: &Bytes, upstream_model: &str, splice: &mut Splice) {
         if let Some(model) = self.model

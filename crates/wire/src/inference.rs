@@ -8,12 +8,13 @@ use crate::anthropic::{CountAsk, MessagesAsk};
 use crate::openai::chat::ChatAsk;
 use crate::openai::completions::CompletionsAsk;
 use crate::openai::embeddings::EmbeddingsAsk;
+use crate::rerank::RerankAsk;
 use crate::sse::Frame;
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::Operation;
 use claviger_domain::error::{Code, PublicError};
-use claviger_domain::meter::Usage;
+use claviger_domain::meter::{Meter, Meters, Usage, UsageSource};
 use claviger_domain::price::Bound;
 use claviger_domain::settlement::Estimate;
 use std::fmt;
@@ -105,6 +106,19 @@ pub trait Ask: fmt::Debug + Send + Sync {
     /// [`UpstreamFault`]: it is none. Another target may answer.
     fn read_reply(&self, body: Bytes, dialect: Dialect) -> Result<Reply, UpstreamFault>;
 
+    /// The same, with the input tokens that the head of the answer tells, for servers whose bodies do not.
+    ///
+    /// # Errors
+    /// As [`Ask::read_reply`].
+    fn read_counted(&self, body: Bytes, counted: Option<u64>, dialect: Dialect) -> Result<Reply, UpstreamFault> {
+        let mut reply = self.read_reply(body, dialect)?;
+        if let (None, Some(tokens)) = (reply.usage, counted) {
+            let meters = Meters::NONE.with(Meter::InputToken, tokens);
+            reply.usage = Some(Usage { meters, source: UsageSource::UpstreamHeader, is_anomalous: false });
+        }
+        Ok(reply)
+    }
+
     /// The start of the stream that answers this, if one is asked for.
     fn stream(&self, _dialect: Dialect) -> Option<Box<dyn AnswerStream>> {
         None
@@ -122,6 +136,7 @@ pub fn parse(operation: Operation, query: Option<&str>, body: Bytes) -> Result<B
         Operation::Messages => Ok(Box::new(MessagesAsk::parse(query, body)?)),
         Operation::CountMessageTokens => Ok(Box::new(CountAsk::parse(query, body)?)),
         Operation::Embeddings => Ok(Box::new(EmbeddingsAsk::parse(body)?)),
+        Operation::Rerank => Ok(Box::new(RerankAsk::parse(body)?)),
         // The table of rows sends no other operation here.
         _ => Err(Code::InternalError.into()),
     }

@@ -19,6 +19,7 @@ pub mod headers;
 pub mod inference;
 pub mod openai;
 pub mod rate_headers;
+pub mod rerank;
 pub mod scan;
 pub mod simulator;
 pub mod splice;

@@ -4,7 +4,7 @@
 //! tests/golden/<dialect>/<case>/
 //!   request.json           what the caller sends
 //!   settings.txt           optional lines: endpoint (chat.completions), upstream_model, output_limit, status (of an
-//!                          upstream's error)
+//!                          upstream's error), compute_tokens (of an answer's head)
 //!   upstream.json|.sse     what the upstream answers; of an error, upstream.txt in any form
 //!   upstream-request.json  expected: what the upstream is sent
 //!   reply.json|.sse        expected: what the caller gets, last piece included
@@ -53,6 +53,7 @@ struct Case {
     upstream_model: Option<String>,
     output_limit: Option<u64>,
     status: u16,
+    compute_tokens: Option<u64>,
 }
 
 impl Case {
@@ -72,6 +73,7 @@ impl Case {
             upstream_model: setting("upstream_model"),
             output_limit: setting("output_limit").map(|limit| limit.parse().unwrap()),
             status: setting("status").map_or(200, |status| status.parse().unwrap()),
+            compute_tokens: setting("compute_tokens").map(|tokens| tokens.parse().unwrap()),
         }
     }
 
@@ -106,7 +108,7 @@ impl Case {
 
     fn check_whole(&self, ask: &dyn Ask, body: Vec<u8>) {
         let mut outcome = removed(ask);
-        match ask.read_reply(body.into(), self.dialect) {
+        match ask.read_counted(body.into(), self.compute_tokens, self.dialect) {
             Ok(reply) => {
                 tell_usage(&mut outcome, reply.usage);
                 writeln!(outcome, "content bytes: {}", reply.content_bytes).unwrap();

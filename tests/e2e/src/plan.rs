@@ -86,6 +86,8 @@ const MODELS: &[Model] = &[
     model("paid/echo", "echo", PAID),
     model("paid/stream", "sim-stream", PAID),
     Model { line: "endpoints = [\"embeddings\"]", ..model("paid/embed", "sim-embed", &[("input_token", "1")]) },
+    Model { line: "endpoints = [\"rerank\"]", ..model("paid/rank", "sim-rerank", &[("search_unit", "0.002")]) },
+    Model { line: "endpoints = [\"rerank\"]", ..model("paid/rank-tokens", "sim-rerank", &[("input_token", "1")]) },
     Model { line: "endpoints = [\"completions\"]", ..model("paid/text", "echo", PAID) },
     model("paid/request", "echo", &[("request", "0.0000001")]),
     Model { line: "free = true", ..model("free/echo", "echo", &[]) },

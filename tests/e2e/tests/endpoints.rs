@@ -1,6 +1,6 @@
 //! Endpoints other than chat by the official SDKs: what their answers look like, and what they cost.
 
-use claviger_e2e::{Result, World, node, python, token_cost};
+use claviger_e2e::{Plan, Result, World, node, python, token_cost};
 use serde_json::json;
 
 /// Makes vectors.
@@ -85,4 +85,40 @@ async fn sdks_continue_texts_whole_and_streamed_and_pay_for_both() -> Result<()>
     let answer = world.client.post("/completions", &key, &cut).await?;
     assert_eq!(answer.json()["choices"][0]["finish_reason"], "length", "{}", answer.text());
     world.verify_ledger().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ranking_has_one_form_and_one_price_whatever_server_made_it() -> Result<()> {
+    let documents = ["green pears", "apples, red", "an apple is red"];
+    for (dialect, path) in
+        [("vllm", "/v1/rerank"), ("sglang", "/v1/rerank"), ("llamacpp", "/v1/rerank"), ("tei", "/rerank")]
+    {
+        let world = Plan::default().dialect(dialect).start().await?;
+        let key = world.key("ranks").await?;
+        let before = world.balance().await?;
+        let sdk = python("cohere", "rerank.py")?.env("CO_API_KEY", &key);
+        let printed = sdk.arg(&world.url).arg("paid/rank").json().await?;
+        assert_eq!(printed, json!({ "order": [1, 2], "scores": [1.0, 0.5], "units": 1.0 }), "{dialect}");
+        let seen = world.upstream.seen().await?.pop().expect("a request");
+        assert_eq!(seen.path(), path, "{dialect}");
+        let list = if dialect == "tei" { "texts" } else { "documents" };
+        assert_eq!(seen.json()[list], json!(documents), "{dialect}: {}", seen.body());
+
+        let mut charged = 2_000_000;
+        for path in ["/v1/rerank", "/rerank", "/v2/rerank", "/api/v1/rerank"] {
+            let body = json!({ "model": "paid/rank-tokens", "query": "red apples", "documents": documents });
+            let answer = world.client.post(path, &key, &body).await?;
+            assert_eq!(answer.status, 200, "{dialect} {path}: {}", answer.text());
+            let record = world.record(answer.header("x-request-id")).await?;
+            assert_eq!((&record["endpoint"], &record["outcome"]), (&json!("rerank"), &json!("complete")), "{record}");
+            // TEI says it in the head; llama.cpp and the others in the body.
+            let source = if dialect == "tei" { "upstream_header" } else { "upstream_final" };
+            assert_eq!(record["usage_source"], source, "{dialect}: {record}");
+            charged += token_cost(19, 1_000_000_000, 0, 0);
+        }
+        assert_eq!(before - world.balance().await?, charged, "{dialect}");
+        assert_eq!(world.held().await?, 0);
+        world.verify_ledger().await?;
+    }
+    Ok(())
 }

@@ -96,6 +96,32 @@ const EMBEDDING_LIST: Object = Object {
     is_open: true,
 };
 
+const RERANK: Object = Object {
+    name: "RerankRequest",
+    fields: &[
+        must("model", Shape::Text),
+        must("query", Shape::Text),
+        must("documents", Shape::Many(&Shape::Any)),
+        may("top_n", Shape::Whole),
+        may("return_documents", Shape::Flag),
+        may("max_tokens_per_doc", Shape::Whole),
+    ],
+    is_open: true,
+};
+
+const RANKING: Object = Object {
+    name: "Ranking",
+    fields: &[
+        must("id", Shape::Text),
+        must("object", Shape::Is("list")),
+        must("model", Shape::Text),
+        must("results", Shape::Many(&Shape::Any)),
+        must("usage", Shape::Any),
+        must("meta", Shape::Any),
+    ],
+    is_open: true,
+};
+
 const MODEL: Object = object(
     "Model",
     &[
@@ -142,6 +168,10 @@ pub(super) fn describe(operation: Operation) -> Description {
         Operation::Embeddings => {
             let summary = "Vectors for texts or token ids, as numbers or in base64.";
             Description::of(summary, Reply::One(&EMBEDDING_LIST)).taking(&EMBEDDINGS)
+        }
+        Operation::Rerank => {
+            let summary = "Documents in the order in which they answer a query; also at `/v2/rerank`.";
+            Description::of(summary, Reply::One(&RANKING)).taking(&RERANK)
         }
         Operation::ListModels => Description::of("The models this key may call.", Reply::List(&MODEL)),
         Operation::GetModel => Description::of("One model; its id may hold slashes.", Reply::One(&MODEL)),

@@ -89,7 +89,7 @@ macro_rules! areas {
 
 areas! {
     inference {
-        ChatCompletions Completions Messages CountMessageTokens Embeddings ListModels GetModel GetCredits
+        ChatCompletions Completions Messages CountMessageTokens Embeddings Rerank ListModels GetModel GetCredits
     }
     limits {
         ListRateLimits SetRateLimit GetModelPermissions SetModelPermissions DeleteModelPermissions

@@ -11,6 +11,9 @@ use std::collections::HashMap;
 /// The bases under which every inference path is served (W1).
 pub(super) const INFERENCE_BASES: &[&str] = &["/v1/", "/", "/api/", "/api/v1/", "/openai/v1/"];
 
+/// Paths of inference beside those of the bases, with the row's own path (W1): what clients of other vendors append.
+pub(super) const MORE_PATHS: &[(&str, &str)] = &[("/v2/rerank", "rerank")];
+
 /// The most captured segments of one row.
 const CAPTURES_MAX: usize = 3;
 
@@ -78,6 +81,9 @@ impl EndpointTable {
                 Plane::Inference => {
                     for base in INFERENCE_BASES {
                         table.literal.entry(format!("{base}{}", row.path)).or_default().push(row);
+                    }
+                    for (path, _) in MORE_PATHS.iter().filter(|(_, of)| *of == row.path) {
+                        table.literal.entry((*path).to_owned()).or_default().push(row);
                     }
                 }
             }

@@ -99,6 +99,7 @@ impl Operation {
             Self::Completions => EndpointName::Completions,
             Self::Messages | Self::CountMessageTokens => EndpointName::Messages,
             Self::Embeddings => EndpointName::Embeddings,
+            Self::Rerank => EndpointName::Rerank,
             Self::ListModels | Self::GetModel => EndpointName::Models,
             Self::GetCredits => EndpointName::Credits,
             _ => return None,
@@ -109,7 +110,12 @@ impl Operation {
     pub const fn is_inference(self) -> bool {
         matches!(
             self,
-            Self::ChatCompletions | Self::Completions | Self::Messages | Self::CountMessageTokens | Self::Embeddings
+            Self::ChatCompletions
+                | Self::Completions
+                | Self::Messages
+                | Self::CountMessageTokens
+                | Self::Embeddings
+                | Self::Rerank
         )
     }
 }
@@ -125,6 +131,8 @@ operations! {
     CountMessageTokens = "messages.count_tokens";
     /// `POST embeddings`.
     Embeddings = "embeddings";
+    /// `POST rerank`.
+    Rerank = "rerank";
     /// `GET models`.
     ListModels = "models.list";
     /// `GET models/{id}`.

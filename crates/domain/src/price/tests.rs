@@ -247,3 +247,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_base_counts_is_taken_from_the_estimate_when_nobody_said_it() {
+    let pair = meters(&[(Meter::InputToken, 40), (Meter::SearchUnit, 3)]);
+    let guess = Estimate { input: pair, source: UsageSource::Estimated, has_output: false };
+    let (units, tokens) = (sheet(&[(Meter::SearchUnit, "2000")]), sheet(&[(Meter::InputToken, "1")]));
+    let usage = |rows: &[(Meter, u64)], source| Usage { meters: meters(rows), source, is_anomalous: false };
+    let (told, computed, guessed) = (UsageSource::UpstreamFinal, UsageSource::Computed, UsageSource::Estimated);
+    for (sheet, said, expected) in [
+        (&units, usage(&[(Meter::SearchUnit, 2)], told), usage(&[(Meter::SearchUnit, 2)], told)),
+        (
+            &units,
+            usage(&[(Meter::InputToken, 9)], told),
+            usage(&[(Meter::InputToken, 9), (Meter::SearchUnit, 3)], computed),
+        ),
+        (
+            &units,
+            Usage { meters: pair, source: guessed, is_anomalous: false },
+            usage(&[(Meter::SearchUnit, 3)], computed),
+        ),
+        (&tokens, usage(&[(Meter::InputToken, 9)], told), usage(&[(Meter::InputToken, 9)], told)),
+        (
+            &tokens,
+            usage(&[(Meter::SearchUnit, 2)], told),
+            usage(&[(Meter::InputToken, 40), (Meter::SearchUnit, 2)], guessed),
+        ),
+    ] {
+        assert_eq!(sheet.measured(said, &guess), expected, "{said:?}");
+    }
+    let unread = Estimate { input: meters(&[(Meter::AudioSecond, 7)]), source: guessed, has_output: false };
+    let by_seconds = sheet(&[(Meter::AudioSecond, "100")]);
+    let nothing = usage(&[(Meter::AudioSecond, 7)], guessed);
+    assert_eq!(by_seconds.measured(nothing, &unread).source, guessed, "a guess at seconds stays one");
+}

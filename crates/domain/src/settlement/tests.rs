@@ -8,6 +8,7 @@ fn terms(mode: Mode) -> Terms {
         mode,
         input_bound: 1_000,
         output_bound: 100,
+        units_bound: Meters::NONE.with(Meter::SearchUnit, 3),
         estimate: Estimate::of_text(7),
         upstream_cut: UpstreamCut::Reported,
     }
@@ -203,6 +204,23 @@ fn an_answer_without_output_tokens_costs_what_went_in() {
     let charged = verdict.charged.expect("a charge");
     assert_eq!((verdict.outcome, charged.meters, charged.source), (Outcome::Complete, computed.input, computed.source));
     assert!(!charged.is_anomalous);
+}
+
+#[test]
+fn quantities_other_than_tokens_are_charged_up_to_their_bound() {
+    for (told, charged, is_anomalous) in [(2, 2, false), (3, 3, false), (4, 3, true)] {
+        let meters = Meters::NONE.with(Meter::SearchUnit, told);
+        let usage = Usage { meters, source: UsageSource::UpstreamFinal, is_anomalous: false };
+        let counted = Estimate { input: meters, source: UsageSource::Computed, has_output: false };
+        let mut course = Settlement::new(Terms { estimate: counted, ..terms(Mode::Json) });
+        course.step(Event::Reported { usage, is_final: true });
+        course.step(Event::Content { bytes: 0, chunks: 1 });
+        course.step(Event::Finished);
+        let Effect::Ended(verdict) = course.step(Event::UpstreamEnded) else { panic!("an ending") };
+        let paid = verdict.charged.expect("a charge");
+        assert_eq!((paid.meters.of(Meter::SearchUnit), paid.is_anomalous), (Some(charged), is_anomalous), "{told}");
+        assert_eq!(verdict.known.unwrap().meters.of(Meter::SearchUnit), Some(told));
+    }
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub(crate) struct Head {
     /// The upstream's own id of the request.
     pub(crate) request_id: Option<String>,
     pub(crate) retry_after: Option<Duration>,
+    /// Input tokens, where a server tells them here (TEI).
+    pub(crate) compute_tokens: Option<u64>,
     /// Its lines, where the answer leaves as it is: the simulator's (W60).
     pub(crate) verbatim: Option<Box<HeaderMap>>,
 }

@@ -61,6 +61,7 @@ struct Lines<'r> {
     content_type: Option<&'r [u8]>,
     request_id: Option<&'r [u8]>,
     retry_after: Option<&'r [u8]>,
+    compute_tokens: Option<&'r [u8]>,
     length: Option<u64>,
     is_chunked: bool,
     has_close: bool,
@@ -101,6 +102,8 @@ impl<'r> Lines<'r> {
             self.request_id.get_or_insert(value);
         } else if is("retry-after") {
             self.retry_after.get_or_insert(value);
+        } else if is("x-compute-tokens") {
+            self.compute_tokens.get_or_insert(value);
         }
         Ok(())
     }
@@ -123,6 +126,7 @@ fn read(status: StatusCode, parsed: &httparse::Response<'_, '_>) -> Result<Reply
         is_event_stream: lines.content_type.is_some_and(is_event_stream),
         request_id: lines.request_id.and_then(visible).map(str::to_owned),
         retry_after: lines.retry_after.and_then(seconds),
+        compute_tokens: lines.compute_tokens.and_then(|tokens| whole_number(tokens.trim_ascii())),
         verbatim: None,
     };
     let keeps_alive = !lines.has_close && (is_current || lines.has_keep_alive);

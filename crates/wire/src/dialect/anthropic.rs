@@ -1,7 +1,7 @@
 //! Anthropic itself. Usage comes on every stream, cumulative; input tokens are told without those of the cache; 529 is
 //! its word for overloaded. It fetches media by itself.
 
-use super::Habits;
+use super::{Habits, RerankForm};
 use claviger_domain::endpoint::EndpointName;
 
 pub(super) const HABITS: Habits = Habits {
@@ -12,5 +12,7 @@ pub(super) const HABITS: Habits = Habits {
     is_zero_prompt_unknown: false,
     takes_token_ids: false,
     counts_tokens: true,
+    rerank: RerankForm::Usual,
+    rerank_path: "/v1/rerank",
     serves: &[EndpointName::Messages],
 };

@@ -5,13 +5,16 @@
 //! new dialect is a new file.
 
 mod anthropic;
+mod cohere;
 mod compatible;
 mod error;
+mod jina;
 mod llamacpp;
 mod ollama;
 mod openai;
 mod sglang;
 mod simulator;
+mod tei;
 mod vllm;
 
 use claviger_domain::catalog::Dialect;
@@ -38,8 +41,25 @@ pub(crate) struct Habits {
     pub(crate) takes_token_ids: bool,
     /// Whether it counts the tokens of a message without answering it.
     pub(crate) counts_tokens: bool,
+    /// How documents are put to it that are to be ranked (W17).
+    pub(crate) rerank: RerankForm,
+    /// Where.
+    pub(crate) rerank_path: &'static str,
     /// The endpoints it serves (W51).
     pub(crate) serves: &'static [EndpointName],
+}
+
+/// How a request to rank documents is worded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RerankForm {
+    /// As it came.
+    Usual,
+    /// Without a model, for the server has one; and all are ranked, for tokens are told result by result.
+    NoModel,
+    /// Documents are never returned, so nobody asks for them.
+    Cohere,
+    /// The list is called `texts`, all are ranked, and there is one model.
+    Texts,
 }
 
 /// What most self-hosted servers have in common.
@@ -51,11 +71,14 @@ const SELF_HOSTED: Habits = Habits {
     is_zero_prompt_unknown: false,
     takes_token_ids: true,
     counts_tokens: true,
+    rerank: RerankForm::Usual,
+    rerank_path: "/v1/rerank",
     serves: &[
         EndpointName::ChatCompletions,
         EndpointName::Completions,
         EndpointName::Messages,
         EndpointName::Embeddings,
+        EndpointName::Rerank,
     ],
 };
 
@@ -86,6 +109,9 @@ pub(crate) const fn habits(dialect: Dialect) -> &'static Habits {
         Dialect::Sglang => &sglang::HABITS,
         Dialect::LlamaCpp => &llamacpp::HABITS,
         Dialect::Ollama => &ollama::HABITS,
+        Dialect::Tei => &tei::HABITS,
+        Dialect::Cohere => &cohere::HABITS,
+        Dialect::Jina => &jina::HABITS,
         Dialect::Compatible => &compatible::HABITS,
         Dialect::Simulator => &simulator::HABITS,
     }

@@ -1,6 +1,6 @@
 //! OpenAI itself. `max_tokens` is refused by its newer models, and usage comes on streams with `include_usage` only.
 
-use super::Habits;
+use super::{Habits, RerankForm};
 use claviger_domain::endpoint::EndpointName;
 
 pub(super) const HABITS: Habits = Habits {
@@ -11,5 +11,7 @@ pub(super) const HABITS: Habits = Habits {
     is_zero_prompt_unknown: false,
     takes_token_ids: true,
     counts_tokens: false,
+    rerank: RerankForm::Usual,
+    rerank_path: "/v1/rerank",
     serves: &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Embeddings],
 };

@@ -1,6 +1,6 @@
 //! SGLang. As vLLM, but errors are flat with a numeric `code`, and `reasoning_tokens` lies at the top of usage, inside
 //! the completion.
 
-use super::{Habits, SELF_HOSTED};
+use super::{Habits, RerankForm, SELF_HOSTED};
 
-pub(super) const HABITS: Habits = Habits { has_running_usage: true, ..SELF_HOSTED };
+pub(super) const HABITS: Habits = Habits { has_running_usage: true, rerank: RerankForm::NoModel, ..SELF_HOSTED };

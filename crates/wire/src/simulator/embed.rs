@@ -7,6 +7,7 @@ use super::ask::Prompt;
 use super::fault::Fault;
 use super::knobs::Knobs;
 use super::mode::Mode;
+use super::models;
 use super::script::Script;
 use super::tokens;
 use super::usage::{push_number, push_text};
@@ -55,7 +56,7 @@ pub(super) fn script(call: &SimCall<'_>) -> Result<Script, Fault> {
         return Ok(script);
     }
     let model = ask.model.filter(|model| !model.is_empty()).ok_or_else(|| Fault::missing("model"))?;
-    refuse_by_model(&model, &knobs)?;
+    models::refuse_by_name(&model, "embed", &knobs)?;
     let items = items(ask.input.ok_or_else(|| Fault::missing("input"))?);
     let dimensions = ask.dimensions.unwrap_or(DIMENSIONS);
     if !(1..=DIMENSIONS_MAX).contains(&dimensions) {
@@ -75,18 +76,6 @@ pub(super) fn script(call: &SimCall<'_>) -> Result<Script, Fault> {
         Some(mode) => damage::bend(script, mode),
         None => script,
     })
-}
-
-fn refuse_by_model(model: &str, knobs: &Knobs) -> Result<(), Fault> {
-    let (mut fault, wait_ms) = match model.strip_prefix("sim-") {
-        None | Some("embed") => return Ok(()),
-        Some("error-429") => (Fault::rate_limited(), 0),
-        Some("error-500") => (Fault::internal(), 0),
-        Some("error-timeout") => (Fault::timeout(), 10_000),
-        Some(_) => return Err(Fault::model_not_found(model)),
-    };
-    fault.wait_ms = knobs.first_ms.unwrap_or(wait_ms);
-    Err(fault)
 }
 
 fn items(input: Prompt) -> Vec<Item> {

@@ -89,7 +89,7 @@ impl Fault {
                  total of {} tokens: {prompt} tokens from the input messages and {limit} tokens for the completion.",
                 prompt.saturating_add(limit)
             ),
-            Shape::OpenAi | Shape::Vllm | Shape::Ollama => format!(
+            Shape::OpenAi | Shape::Vllm | Shape::Ollama | Shape::Tei => format!(
                 "This model's maximum context length is {context} tokens. However, you requested {} tokens ({prompt} in \
                  the messages, {limit} in the completion). Please reduce the length of the messages or completion.",
                 prompt.saturating_add(limit)
@@ -155,7 +155,7 @@ impl Fault {
             (Shape::Anthropic, true) => Self::new(401, INVALID, None, "x-api-key header is required"),
             (Shape::Anthropic, false) => Self::new(401, INVALID, None, "invalid x-api-key"),
             (Shape::LlamaCpp, _) => Self::new(401, "authentication_error", None, "Invalid API Key"),
-            (Shape::Ollama, _) => Self::new(401, "authentication_error", None, "unauthorized"),
+            (Shape::Ollama | Shape::Tei, _) => Self::new(401, "authentication_error", None, "unauthorized"),
             (_, true) => Self::new(401, INVALID, None, "You didn't provide an API key."),
             (_, false) => Self::new(401, INVALID, Some("invalid_api_key"), "Incorrect API key provided."),
         };
@@ -172,7 +172,7 @@ impl Fault {
             Shape::Anthropic => fault.message = "Not found".to_owned(),
             Shape::Vllm | Shape::Sglang => fault.verbatim = Some(Verbatim::NotFound),
             Shape::LlamaCpp => fault.message = "File Not Found".to_owned(),
-            Shape::Ollama => fault.verbatim = Some(Verbatim::PageNotFound),
+            Shape::Ollama | Shape::Tei => fault.verbatim = Some(Verbatim::PageNotFound),
         }
         fault
     }
@@ -231,6 +231,12 @@ impl Fault {
                 self.push_type(&mut out, python_name(self.status));
                 self.push_param(&mut out);
                 push_number(&mut out, b",\"code\":", self.status.into());
+                out.push(b'}');
+            }
+            Shape::Tei => {
+                self.push_message(&mut out, b"{\"message\":");
+                push_number(&mut out, b",\"code\":", self.status.into());
+                self.push_type(&mut out, if self.status == 422 { "tokenizer" } else { "validation" });
                 out.push(b'}');
             }
             Shape::LlamaCpp => {

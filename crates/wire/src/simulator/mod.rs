@@ -16,6 +16,7 @@ mod messages;
 mod mode;
 mod models;
 mod plan;
+mod rerank;
 mod schema;
 mod script;
 mod shape;
@@ -50,6 +51,8 @@ pub enum SimEndpoint<'a> {
     CountTokens,
     /// `POST embeddings`.
     Embeddings,
+    /// `POST rerank`.
+    Rerank,
     /// `GET models`.
     Models,
     /// `GET models/{id}`, the id percent-decoded.
@@ -65,6 +68,7 @@ impl SimEndpoint<'static> {
             "messages" => Some(Self::Messages),
             "messages/count_tokens" => Some(Self::CountTokens),
             "embeddings" => Some(Self::Embeddings),
+            "rerank" => Some(Self::Rerank),
             _ => None,
         }
     }
@@ -132,6 +136,7 @@ fn answer_to(call: &SimCall<'_>) -> Result<Script, Fault> {
         SimEndpoint::Chat | SimEndpoint::Completions | SimEndpoint::Messages => chat(call),
         SimEndpoint::CountTokens => messages::count(call),
         SimEndpoint::Embeddings => embed::script(call),
+        SimEndpoint::Rerank => rerank::script(call),
         SimEndpoint::Models => by_rule(call, |_| Ok(models::list(call.shape, call.now_seconds))),
         SimEndpoint::Model(id) => by_rule(call, |_| models::item(call.shape, id, call.now_seconds)),
     }

@@ -1,6 +1,7 @@
 //! The models of the simulator, which endpoints they serve, and the models endpoint of each shape.
 
 use super::fault::Fault;
+use super::knobs::Knobs;
 use super::script::Script;
 use super::shape::Shape;
 use super::usage::{push_number, push_text};
@@ -14,6 +15,7 @@ pub const MODELS: &[&str] = &[
     "sim-json",
     "sim-reasoning",
     "sim-embed",
+    "sim-rerank",
     "sim-error-429",
     "sim-error-500",
     "sim-error-timeout",
@@ -25,14 +27,33 @@ pub const MODELS: &[&str] = &[
 pub fn serves(model: &str) -> &'static [EndpointName] {
     match model {
         "sim-embed" => &[EndpointName::Embeddings],
+        "sim-rerank" => &[EndpointName::Rerank],
         "sim-error-429" | "sim-error-500" | "sim-error-timeout" => &[
             EndpointName::ChatCompletions,
             EndpointName::Completions,
             EndpointName::Messages,
             EndpointName::Embeddings,
+            EndpointName::Rerank,
         ],
         _ => &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Messages],
     }
+}
+
+/// Of endpoints with one model of their own, `sim-<own>`: every other name that begins with `sim-` fails.
+///
+/// # Errors
+/// The error of the model that only fails; unknown.
+pub(super) fn refuse_by_name(model: &str, own: &str, knobs: &Knobs) -> Result<(), Fault> {
+    let (mut fault, wait_ms) = match model.strip_prefix("sim-") {
+        None => return Ok(()),
+        Some(name) if name == own => return Ok(()),
+        Some("error-429") => (Fault::rate_limited(), 0),
+        Some("error-500") => (Fault::internal(), 0),
+        Some("error-timeout") => (Fault::timeout(), 10_000),
+        Some(_) => return Err(Fault::model_not_found(model)),
+    };
+    fault.wait_ms = knobs.first_ms.unwrap_or(wait_ms);
+    Err(fault)
 }
 
 /// How a chat model behaves.
@@ -101,7 +122,7 @@ pub(super) fn list(shape: Shape, created: i64) -> Script {
 /// # Errors
 /// Unknown, or a shape that has no such endpoint.
 pub(super) fn item(shape: Shape, id: &str, created: i64) -> Result<Script, Fault> {
-    if shape == Shape::LlamaCpp {
+    if matches!(shape, Shape::LlamaCpp | Shape::Tei) {
         return Err(Fault::unknown_path(shape, "GET", "/v1/models/"));
     }
     if !MODELS.contains(&id) {
@@ -130,7 +151,7 @@ fn push_item(out: &mut Vec<u8>, shape: Shape, id: &str, created: i64) {
             out.extend_from_slice(b",\"parent\":null,\"max_model_len\":131072");
         }
         Shape::LlamaCpp => out.extend_from_slice(b",\"meta\":{\"n_ctx_train\":131072}"),
-        Shape::OpenAi | Shape::Ollama | Shape::Anthropic => {}
+        Shape::OpenAi | Shape::Ollama | Shape::Anthropic | Shape::Tei => {}
     }
     out.push(b'}');
 }

@@ -209,7 +209,7 @@ fn counts(call: &SimCall<'_>, ask: &Ask<'_>, knobs: &Knobs, answer: &Answer, cho
     })
 }
 
-fn usage_form(mode: Option<&Mode>) -> UsageForm {
+pub(super) fn usage_form(mode: Option<&Mode>) -> UsageForm {
     match mode {
         Some(Mode::NoUsage {}) => UsageForm::Never,
         Some(Mode::UsageRunning {}) => UsageForm::Running,

@@ -1,4 +1,4 @@
-//! Whose bytes to imitate: the servers of W51 that serve chat.
+//! Whose bytes to imitate: servers of W51.
 //!
 //! Only what differs by shape in more than one place is said here; usage, errors and listings keep their own tables.
 
@@ -21,6 +21,8 @@ pub enum Shape {
     Ollama,
     /// Anthropic; also the endpoints in its dialect of whoever else has them.
     Anthropic,
+    /// Text Embeddings Inference: vectors and rankings.
+    Tei,
 }
 
 /// A word that names no shape.
@@ -29,7 +31,7 @@ pub struct UnknownShape;
 
 impl fmt::Display for UnknownShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the shape is one of openai, vllm, sglang, llamacpp, ollama, anthropic")
+        f.write_str("the shape is one of openai, vllm, sglang, llamacpp, ollama, anthropic, tei")
     }
 }
 
@@ -38,7 +40,7 @@ impl std::error::Error for UnknownShape {}
 impl Shape {
     /// Every shape.
     pub const ALL: &'static [Self] =
-        &[Self::OpenAi, Self::Vllm, Self::Sglang, Self::LlamaCpp, Self::Ollama, Self::Anthropic];
+        &[Self::OpenAi, Self::Vllm, Self::Sglang, Self::LlamaCpp, Self::Ollama, Self::Anthropic, Self::Tei];
 
     /// Its word on the command line.
     pub const fn name(self) -> &'static str {
@@ -49,6 +51,7 @@ impl Shape {
             Self::LlamaCpp => "llamacpp",
             Self::Ollama => "ollama",
             Self::Anthropic => "anthropic",
+            Self::Tei => "tei",
         }
     }
 
@@ -58,14 +61,15 @@ impl Shape {
             (_, SimEndpoint::Models | SimEndpoint::Model(_)) => true,
             (Self::Anthropic, endpoint) => matches!(endpoint, SimEndpoint::Messages | SimEndpoint::CountTokens),
             (Self::OpenAi, SimEndpoint::Messages | SimEndpoint::CountTokens) => false,
-            (Self::Ollama, SimEndpoint::CountTokens) => false,
+            (Self::Tei, endpoint) => matches!(endpoint, SimEndpoint::Embeddings | SimEndpoint::Rerank),
+            (Self::Ollama, SimEndpoint::CountTokens | SimEndpoint::Rerank) => false,
             _ => true,
         }
     }
 
     /// Whether paths are also served without `/v1`.
     pub const fn serves_bare_paths(self) -> bool {
-        matches!(self, Self::LlamaCpp)
+        matches!(self, Self::LlamaCpp | Self::Tei)
     }
 
     /// The context length it pretends to have when nobody says otherwise: only llama.cpp's is small enough to matter.
@@ -82,7 +86,7 @@ impl Shape {
     pub(super) const fn reasoning_member(self) -> &'static str {
         match self {
             Self::Vllm | Self::Ollama => "reasoning",
-            Self::OpenAi | Self::Sglang | Self::LlamaCpp | Self::Anthropic => "reasoning_content",
+            Self::OpenAi | Self::Sglang | Self::LlamaCpp | Self::Anthropic | Self::Tei => "reasoning_content",
         }
     }
 
@@ -95,7 +99,7 @@ impl Shape {
     pub(super) const fn stream_type(self) -> &'static str {
         match self {
             Self::OpenAi | Self::Vllm | Self::Sglang | Self::Anthropic => "text/event-stream; charset=utf-8",
-            Self::LlamaCpp | Self::Ollama => "text/event-stream",
+            Self::LlamaCpp | Self::Ollama | Self::Tei => "text/event-stream",
         }
     }
 }

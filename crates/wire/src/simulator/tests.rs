@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 
 const HELLO: &str = r#"{"model":"sim-echo","messages":[{"role":"user","content":"Say hello"}]}"#;
 
+/// The shapes of servers that chat.
+fn chatting() -> impl Iterator<Item = &'static Shape> {
+    Shape::ALL.iter().filter(|shape| shape.serves(SimEndpoint::Chat))
+}
+
 /// One answer played without waiting.
 struct Played {
     status: u16,
@@ -357,4 +362,38 @@ fn a_vector_is_a_function_of_its_input_and_of_length_one() {
     let wide = &vectors(r#"{"model":"any","input":[1,22],"dimensions":100}"#)[0];
     assert_eq!(wide.len(), 100);
     assert_eq!(wide, &vectors(r#"{"model":"any","input":"1,22","dimensions":100}"#)[0], "ids are their text");
+}
+
+#[test]
+fn a_ranking_is_a_function_of_the_words() {
+    const ASK: &str = r#"{"model":"sim-rerank","query":"Red apples","documents":["green pears",{"text":"apples, red"},"an apple is red"],"top_n":2,"return_documents":true}"#;
+    let answer = posted(SimEndpoint::Rerank, ASK).json();
+    let expected = json!([
+        { "index": 1, "relevance_score": 1.0, "document": { "text": "apples, red" } },
+        { "index": 2, "relevance_score": 0.5, "document": { "text": "an apple is red" } },
+    ]);
+    assert_eq!(answer["results"], expected);
+    // Three tokens of the query with each document: 3 + 3, 3 + 3, 3 + 4.
+    assert_eq!(answer["usage"], json!({ "prompt_tokens": 19, "total_tokens": 19 }));
+    assert_eq!(answer["meta"]["billed_units"]["search_units"], 1);
+    let of = |shape: Shape, body: &str| {
+        let call = SimCall { endpoint: SimEndpoint::Rerank, ..call_of(shape, body) };
+        Played::of(simulate(&call))
+    };
+    let tei = of(Shape::Tei, r#"{"query":"a b","texts":["c","b"]}"#);
+    assert_eq!(tei.text(), r#"[{"index":1,"score":0.500000},{"index":0,"score":0.000000}]"#);
+    assert_eq!(tei.headers["x-compute-tokens"], "4");
+    assert!(!Shape::Ollama.serves(SimEndpoint::Rerank) && !Shape::Tei.serves(SimEndpoint::Chat));
+    assert!(of(Shape::Sglang, ASK).text().starts_with(r#"[{"index":1,"score":1.000000,"document":"apples, red""#));
+}
+
+fn call_of(shape: Shape, body: &str) -> SimCall<'_> {
+    SimCall {
+        endpoint: SimEndpoint::Chat,
+        body: body.as_bytes(),
+        request_id: "7",
+        shape,
+        now_seconds: 0,
+        standalone: None,
+    }
 }

@@ -58,7 +58,7 @@ impl Counts {
                 push_number(out, b",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":", cached);
                 push_number(out, b",\"output_tokens\":", self.completion);
             }
-            Shape::OpenAi | Shape::Ollama => {
+            Shape::OpenAi | Shape::Ollama | Shape::Tei => {
                 push_number(out, b"{\"prompt_tokens\":", self.prompt);
                 push_number(out, b",\"completion_tokens\":", self.completion);
                 push_number(out, b",\"total_tokens\":", total);
@@ -111,7 +111,7 @@ impl Counts {
                 push_number(out, b",\"prompt_tokens_details\":{\"cached_tokens\":", self.cached.unwrap_or(0));
                 out.push(b'}');
             }
-            Shape::Ollama | Shape::Anthropic => {}
+            Shape::Ollama | Shape::Anthropic | Shape::Tei => {}
         }
     }
 

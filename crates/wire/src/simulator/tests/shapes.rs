@@ -7,7 +7,7 @@ const RUNNING: &str = r#","stream":true,"stream_options":{"include_usage":true,"
 
 #[test]
 fn whole_answers_agree_in_text_and_tokens() {
-    for shape in Shape::ALL.iter().filter(|shape| shape.serves(SimEndpoint::Chat)) {
+    for shape in chatting() {
         let reply = standalone(*shape, HELLO, None).json();
         assert_eq!(reply["choices"][0]["message"]["content"], "Say hello", "{shape}");
         assert_eq!(
@@ -21,7 +21,7 @@ fn whole_answers_agree_in_text_and_tokens() {
 
 #[test]
 fn streams_agree_in_text_and_report_usage_in_a_chunk_without_choices() {
-    for shape in Shape::ALL.iter().filter(|shape| shape.serves(SimEndpoint::Chat)) {
+    for shape in chatting() {
         let played = standalone(*shape, &ask("any-name", STREAM_USAGE), None);
         assert_eq!(played.content(), "Say hello", "{shape}");
         let last = played.events().pop().unwrap();
@@ -34,7 +34,7 @@ fn streams_agree_in_text_and_report_usage_in_a_chunk_without_choices() {
 
 #[test]
 fn only_vllm_and_sglang_report_running_usage() {
-    for shape in Shape::ALL.iter().filter(|shape| shape.serves(SimEndpoint::Chat)) {
+    for shape in chatting() {
         let events = standalone(*shape, &ask("m", RUNNING), None).events();
         let running: Vec<_> = events.iter().filter_map(|event| event["usage"]["completion_tokens"].as_u64()).collect();
         let expected: &[u64] = if shape.has_running_usage() { &[0, 1, 2, 3, 3, 3] } else { &[3] };
@@ -104,7 +104,7 @@ fn errors_have_each_servers_own_body() {
 
 #[test]
 fn an_error_in_a_stream_is_wrapped_and_vllm_and_sglang_still_say_done() {
-    for shape in Shape::ALL.iter().filter(|shape| shape.serves(SimEndpoint::Chat)) {
+    for shape in chatting() {
         let played = standalone(*shape, &ask("sim-error-midstream", r#","stream":true"#), None);
         assert_eq!(played.content(), "001 002 003 004 005 ", "{shape}");
         assert!(played.events().last().unwrap()["error"]["message"].is_string(), "{shape}");
@@ -166,7 +166,7 @@ fn models_are_listed_and_found_by_name() {
         let call = SimCall { endpoint, body: b"", request_id: "7", shape, now_seconds: 9, standalone: None };
         Played::of(simulate(&call))
     };
-    for shape in Shape::ALL {
+    for shape in chatting() {
         let list = get(*shape, SimEndpoint::Models).json();
         let ids: Vec<_> = list["data"].as_array().unwrap().iter().filter_map(|item| item["id"].as_str()).collect();
         assert_eq!(ids, MODELS, "{shape}");
