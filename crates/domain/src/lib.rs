@@ -37,6 +37,7 @@ pub mod notice;
 pub mod person;
 pub mod place;
 pub mod price;
+pub mod rate_share;
 pub mod request;
 pub mod revocation;
 pub mod right;

@@ -181,6 +181,8 @@ pub const KEYS_PER_ORGANIZATION: u32 = 100;
 pub const KEYS_PER_ORGANIZATION_MAX: u32 = 10_000_000;
 /// How long a new lifetime spares the secrets that are older than it, unless its owner says otherwise.
 pub const LIFETIME_GRACE_DAYS: u32 = 14;
+/// Rates that nodes count together and nobody has used for this long are forgotten; the next use begins with nothing left.
+pub const SHARED_RATES_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Ended keys that memory still knows, so that a refusal can say why.
 pub const REMEMBER_KEYS: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Ended secrets that memory still knows.

@@ -86,7 +86,7 @@ impl Admitted {
         };
         let Priced { bound, mut output_limit } = bound_of(ask.as_ref(), &model, sheet.as_deref())?;
         let of_whom = (&*caller.key, &*caller.tenant);
-        limits::take_tokens(node, &mut pass, of_whom, &model.id, ask.estimate().input.tokens())?;
+        limits::take_tokens(node, &mut pass, of_whom, &model.id, ask.estimate().input.tokens()).await?;
         if pass.would_refuse() {
             trace.note_would_refuse(Code::RateLimitExceeded);
         }

@@ -176,6 +176,8 @@ impl Gateway {
             let wallets = Arc::clone(&node.wallets);
             node.tasks.spawn(wallets.run(node.store.clone(), Arc::clone(&node.clock), node.stop.subscribe()));
         }
+        let debts = Arc::clone(&node.snapshot.limiters.debts);
+        node.tasks.spawn(debts.run(Arc::clone(&node), node.stop.subscribe()));
         node.tasks.spawn(crate::drain::run(Arc::downgrade(&node), abandoned, node.stop.subscribe()));
         node.tasks.spawn(Node::write_last_uses(Arc::clone(&node)));
         node.tasks.spawn(Node::tell_alarms(Arc::clone(&node)));

@@ -129,7 +129,10 @@ impl Walk<'_> {
     }
 
     /// Parsed → Admitted → Planned → Dispatched → Relayed.
-    async fn infer(&self, from: Authenticated, mut trace: Box<Trace>) -> Response<Flow> {
+    async fn infer(&self, mut from: Authenticated, mut trace: Box<Trace>) -> Response<Flow> {
+        if let Err(refusal) = limits::share(self.node, &mut from.pass).await {
+            return self.refuse_unread((refusal, from.matched.received), trace).await;
+        }
         let parsed = match Parsed::read(from, self.node, &mut trace).await {
             Ok(parsed) => parsed,
             Err(Unparsed { refusal, unread }) => return self.refuse(refusal, trace, unread).await,

@@ -119,7 +119,8 @@ fn judge(node: &Node, caller: &Caller, ask: &VerifyAsk<'_>, judged: &mut Judged)
     }
     if ask.is_counted {
         // Places are free again at once; the request of the rate stays taken.
-        let pass = limits::enter(node, key, tenant)?;
+        let mut pass = limits::enter(node, key, tenant)?;
+        limits::owe(node, &mut pass);
         judged.seen.shown = pass.shown();
         node.used(caller, trace.arrived.wall);
     } else {

@@ -85,6 +85,8 @@ pub struct Polled {
     pub recalled: Vec<OrganizationId>,
     /// Whether this node was told to leave.
     pub is_draining: bool,
+    /// How many nodes are registered, this one among them.
+    pub nodes: i64,
 }
 
 impl Store {
@@ -143,7 +145,7 @@ impl Store {
         let events = self.changes_since(applied).await?;
         let epoch = events.last().map_or(applied, |event| event.epoch);
         let answer = Answered { standing: Standing::Renewed, epoch, mark: None, events };
-        Ok(Polled { answer, recalled: Vec::new(), is_draining })
+        Ok(Polled { answer, recalled: Vec::new(), is_draining, nodes: 1 })
     }
 
     /// Every registered node, at one point in time.

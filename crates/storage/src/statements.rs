@@ -50,6 +50,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::seats::STATEMENTS,
         crate::sessions::STATEMENTS,
         crate::setup::STATEMENTS,
+        crate::shared_rates::STATEMENTS,
         crate::tenancy::STATEMENTS,
         crate::trusts::STATEMENTS,
         crate::usage::STATEMENTS,

@@ -3,6 +3,7 @@
 //! The rates are values of a policy and are replaced with it; the counters are shared by all versions of the policy, so
 //! that an edit never makes a limit fuller than before.
 
+use super::shares::Shares;
 use claviger_domain::gcra::{Full, Level, Rate, Reading, Taken};
 use claviger_domain::key::Limits;
 use claviger_domain::time::Monotonic;
@@ -35,13 +36,21 @@ pub(crate) struct Counters {
     requests: AtomicU64,
     tokens: AtomicU64,
     in_flight: AtomicU32,
+    /// What this node may let through of rates that several nodes share.
+    pub(super) shares: Shares,
 }
 
 impl Counters {
+    /// Of somebody of this name who comes for the first time, at `now`.
+    pub(crate) fn new(name: String, now: Monotonic) -> Self {
+        Self { shares: Shares::of(name, Some(now)), ..Self::default() }
+    }
+
     /// Of somebody who may have been counted before this node began, at `since`: tighter than it was, never looser.
-    pub(crate) fn exhausted(rates: &Rates, since: Monotonic) -> Self {
+    pub(crate) fn exhausted(name: String, rates: &Rates, since: Monotonic) -> Self {
         let word = |rate: Option<Rate>| AtomicU64::new(rate.map_or(0, |rate| rate.exhausted(since).0));
-        Self { requests: word(rates.requests), tokens: word(rates.tokens), in_flight: AtomicU32::new(0) }
+        let shares = Shares::of(name, None);
+        Self { requests: word(rates.requests), tokens: word(rates.tokens), in_flight: AtomicU32::new(0), shares }
     }
 
     /// The policy changed: what was counted is counted under the new rates.
@@ -51,6 +60,9 @@ impl Counters {
             (&self.tokens, former.tokens, rates.and_then(|rates| rates.tokens)),
         ];
         for (word, former, rate) in words {
+            if former != rate {
+                self.shares.forget();
+            }
             match (former, rate) {
                 (Some(former), Some(rate)) if former != rate => {
                     change(word, |level| rate.converted(&former, level, now));
@@ -192,7 +204,7 @@ mod tests {
         }
         counters.convert(&former, Some(&raised), now);
         assert_eq!(counters.read_requests(&raised.requests.unwrap(), now).remaining, 1);
-        let restarted = Counters::exhausted(&former, now);
+        let restarted = Counters::exhausted(String::new(), &former, now);
         assert!(restarted.take_request(&former.requests.unwrap(), now).is_err());
         assert!(!restarted.is_idle(now) && restarted.is_idle(Monotonic(11_000_000_000)));
     }

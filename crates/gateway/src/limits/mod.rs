@@ -8,6 +8,7 @@ mod pass;
 mod places;
 mod refused;
 mod restricted;
+mod shares;
 
 pub(crate) use pass::{Pass, Seen};
 pub(crate) use places::Places;
@@ -23,8 +24,10 @@ use claviger_domain::time::{Monotonic, Now};
 use counters::{Counters, Rates};
 use parking_lot::Mutex;
 use pass::{Scope, Subject};
+use shares::Debts;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const SHARDS: usize = 64;
 
@@ -49,6 +52,10 @@ pub(crate) struct Limiters {
     /// The most that any one key may.
     ceiling: Limits,
     self_service: Option<Rate>,
+    /// Since when other nodes count too, in monotonic nanoseconds; zero = this node is alone, as far as it knows.
+    shared_since: AtomicU64,
+    /// What was used of shared rates and is not yet told.
+    pub(crate) debts: Arc<Debts>,
 }
 
 impl Limiters {
@@ -58,12 +65,25 @@ impl Limiters {
             since,
             ceiling,
             self_service: (self_service_rpm > 0).then(|| Rate::per_minute(self_service_rpm, None)),
+            shared_since: AtomicU64::new(0),
+            debts: Arc::default(),
         }
     }
 
     /// When this node began.
     pub(crate) const fn begun(&self) -> Monotonic {
         self.since.monotonic
+    }
+
+    /// Another node is there: from now on rates are shared, until this node ends. What the others let through last may
+    /// still count long after they have gone, so there is no way back.
+    pub(crate) fn share_from(&self, now: Monotonic) {
+        let _ = self.shared_since.compare_exchange(0, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Since when rates are shared, if they are.
+    fn shared_since(&self) -> Option<Monotonic> {
+        Some(self.shared_since.load(Ordering::Relaxed)).filter(|since| *since > 0).map(Monotonic)
     }
 
     /// What limits a key: its own limits below the instance's.
@@ -81,12 +101,16 @@ impl Limiters {
     }
 
     /// The counters of a key, made now if there are none.
-    fn counters(&self, key: &KeyEntry, part: Part, rates: &Rates) -> Arc<Counters> {
+    fn counters(&self, key: &KeyEntry, part: Part, rates: &Rates, now: Monotonic) -> Arc<Counters> {
         let Some(shard) = self.shard(key.id) else { return Arc::default() };
         let mut shard = shard.lock();
         let counters = shard.entry((key.id, part)).or_insert_with(|| {
             let is_older = key.made_at() <= self.since.wall;
-            Arc::new(if is_older { Counters::exhausted(rates, self.since.monotonic) } else { Counters::default() })
+            let name = key.id.to_string();
+            Arc::new(match is_older {
+                true => Counters::exhausted(name, rates, self.since.monotonic),
+                false => Counters::new(name, now),
+            })
         });
         Arc::clone(counters)
     }
@@ -131,6 +155,24 @@ pub(crate) fn enter(node: &Node, key: &KeyEntry, tenant: &Tenant) -> Result<Pass
     }
 }
 
+/// Takes what [`enter`] took also of what all nodes share, where there are several.
+///
+/// # Errors
+/// 429.
+pub(crate) async fn share(node: &Node, pass: &mut Pass) -> Result<(), Refusal> {
+    match node.snapshot.limiters.shared_since() {
+        None => Ok(()),
+        Some(since) => pass.share(node, since).await,
+    }
+}
+
+/// The same where nobody waits: it is told to the others behind this.
+pub(crate) fn owe(node: &Node, pass: &mut Pass) {
+    if node.snapshot.limiters.shared_since().is_some() {
+        pass.owe(&node.snapshot.limiters.debts);
+    }
+}
+
 /// What limits this caller, whatever the model, looked at without taking anything.
 pub(crate) fn look(node: &Node, key: &KeyEntry, tenant: &Tenant) -> Seen {
     let subjects = subjects(node, key, tenant).unwrap_or_default();
@@ -147,14 +189,14 @@ fn subjects(node: &Node, key: &KeyEntry, tenant: &Tenant) -> Option<Vec<Subject>
     }
     let mut subjects = Vec::new();
     if let Some(rates) = enforced {
-        let counters = node.snapshot.limiters.counters(key, Part::Enforced, &rates);
+        let counters = node.snapshot.limiters.counters(key, Part::Enforced, &rates, node.monotonic());
         subjects.push(Subject { scope: Scope::Key, model: None, rates, counters, is_shadow: false });
     }
     if let Some(places) = &tenant.places {
         subjects.extend(places.on_all_models(key.environment()));
     }
     if let Some(rates) = shadow {
-        let counters = node.snapshot.limiters.counters(key, Part::Shadow, &rates);
+        let counters = node.snapshot.limiters.counters(key, Part::Shadow, &rates, node.monotonic());
         subjects.push(Subject { scope: Scope::Key, model: None, rates, counters, is_shadow: true });
     }
     Some(subjects)
@@ -164,7 +206,7 @@ fn subjects(node: &Node, key: &KeyEntry, tenant: &Tenant) -> Option<Vec<Subject>
 ///
 /// # Errors
 /// 429.
-pub(crate) fn take_tokens(
+pub(crate) async fn take_tokens(
     node: &Node,
     pass: &mut Pass,
     (key, tenant): (&KeyEntry, &Tenant),
@@ -174,7 +216,8 @@ pub(crate) fn take_tokens(
     if let Some(places) = &tenant.places {
         pass.add(places.on_model(key.environment(), model), node.shared_clock())?;
     }
-    pass.take_tokens(estimate)
+    pass.take_tokens(estimate)?;
+    share(node, pass).await
 }
 
 /// Takes one of the requests that a key may make about itself; they count in no other limit (W19).

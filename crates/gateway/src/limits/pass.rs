@@ -6,8 +6,10 @@
 
 use super::counters::{Counters, Rates};
 use super::refused;
+use super::shares::Debts;
+use crate::node::Node;
 use crate::respond::Refusal;
-use claviger_domain::gcra::{Reading, Taken};
+use claviger_domain::gcra::{Full, Reading, Taken};
 use claviger_domain::time::{Clock, Monotonic};
 use claviger_wire::rate_headers::ShownLimits;
 use std::sync::Arc;
@@ -54,12 +56,18 @@ struct Held {
     clock: Arc<dyn Clock>,
     parts: Vec<Part>,
     would_refuse: bool,
+    /// Where what is owed of shared rates is told; `None` = nothing was taken of any.
+    debts: Option<Arc<Debts>>,
 }
 
 struct Part {
     subject: Subject,
     has_place: bool,
     tokens: Option<(u64, Taken)>,
+    /// Whether the request was taken of what all nodes share.
+    has_shared_request: bool,
+    /// Tokens taken of what all nodes share.
+    shared_tokens: Option<u64>,
 }
 
 impl Pass {
@@ -82,12 +90,13 @@ impl Pass {
             return Ok(());
         }
         let now = clock.monotonic();
-        let mut entering = Held { clock: Arc::clone(clock), parts: Vec::with_capacity(3), would_refuse: false };
+        let mut entering =
+            Held { clock: Arc::clone(clock), parts: Vec::with_capacity(3), would_refuse: false, debts: None };
         // What shadows is judged behind all that refuses, and takes nothing where it would refuse.
         let (shadows, enforced): (Vec<_>, Vec<_>) = subjects.into_iter().partition(|subject| subject.is_shadow);
         for subject in enforced {
             let has_place = place(&subject).ok_or_else(|| refused::no_place(&subject))?;
-            entering.parts.push(Part { subject, has_place, tokens: None });
+            entering.parts.push(Part::new(subject, has_place));
         }
         for (index, part) in entering.parts.iter().enumerate() {
             let Some(rate) = &part.subject.rates.requests else { continue };
@@ -102,7 +111,7 @@ impl Pass {
                 continue;
             };
             let taken = subject.rates.requests.map(|rate| subject.counters.take_request(&rate, now));
-            let part = Part { subject, has_place, tokens: None };
+            let part = Part::new(subject, has_place);
             if let Some(Err(_)) = taken {
                 entering.would_refuse = true;
                 part.leave(now);
@@ -142,8 +151,45 @@ impl Pass {
         match refusal {
             None => Ok(()),
             Some(refusal) => {
-                held.parts.iter_mut().for_each(|part| part.settle_tokens(0, now));
+                held.parts.iter_mut().for_each(|part| part.settle_tokens(0, now, None));
                 Err(refusal)
+            }
+        }
+    }
+
+    /// Takes of what all nodes share whatever was taken here and not yet there.
+    ///
+    /// # Errors
+    /// 429 of the first subject that has too little left; what the others gave they have again.
+    pub(crate) async fn share(&mut self, node: &Node, since: Monotonic) -> Result<(), Refusal> {
+        let Some(held) = &mut self.0 else { return Ok(()) };
+        held.debts = Some(Arc::clone(&node.snapshot.limiters.debts));
+        let mut refusal = None;
+        for part in held.parts.iter_mut().filter(|part| !part.subject.is_shadow) {
+            if let Err((kind, cost, full)) = part.share(node, since).await {
+                refusal = Some(refused::too_fast_together(&part.subject, kind, cost, full, node.monotonic()));
+                break;
+            }
+        }
+        let Some(refusal) = refusal else { return Ok(()) };
+        let now = node.monotonic();
+        give_requests_back(&held.parts, now);
+        for part in &mut held.parts {
+            if std::mem::take(&mut part.has_shared_request) {
+                part.subject.counters.shares.give_back(Kind::Requests, 1);
+            }
+            part.settle_tokens(0, now, None);
+        }
+        Err(refusal)
+    }
+
+    /// Books what was taken here with what all nodes share, without asking.
+    pub(crate) fn owe(&mut self, debts: &Debts) {
+        let Some(held) = &mut self.0 else { return };
+        for part in held.parts.iter().filter(|part| !part.subject.is_shadow) {
+            let Subject { counters, rates, .. } = &part.subject;
+            if let Some(rate) = rates.requests.filter(|_| counters.shares.settle(Kind::Requests, 0, 1)) {
+                debts.add(counters, Kind::Requests, rate);
             }
         }
     }
@@ -152,7 +198,8 @@ impl Pass {
     pub(crate) fn settle(mut self, used: u64) {
         if let Some(held) = &mut self.0 {
             let now = held.clock.monotonic();
-            held.parts.iter_mut().for_each(|part| part.settle_tokens(used, now));
+            let debts = held.debts.as_deref();
+            held.parts.iter_mut().for_each(|part| part.settle_tokens(used, now, debts));
         }
     }
 
@@ -230,7 +277,34 @@ fn tighter(known: Option<Reading>, other: Reading) -> Option<Reading> {
 }
 
 impl Part {
-    fn settle_tokens(&mut self, used: u64, now: Monotonic) {
+    const fn new(subject: Subject, has_place: bool) -> Self {
+        Self { subject, has_place, tokens: None, has_shared_request: false, shared_tokens: None }
+    }
+
+    /// # Errors
+    /// What was asked for in vain, and when it may be had.
+    async fn share(&mut self, node: &Node, since: Monotonic) -> Result<(), (Kind, u64, Full)> {
+        let shares = &self.subject.counters.shares;
+        if let Some(rate) = self.subject.rates.requests.as_ref().filter(|_| !self.has_shared_request) {
+            let taken = shares.take(node, (Kind::Requests, rate), 1, since).await;
+            taken.map_err(|full| (Kind::Requests, 1, full))?;
+            self.has_shared_request = true;
+        }
+        if let (Some(rate), Some((cost, _)), None) = (&self.subject.rates.tokens, self.tokens, self.shared_tokens) {
+            let taken = shares.take(node, (Kind::Tokens, rate), cost, since).await;
+            taken.map_err(|full| (Kind::Tokens, cost, full))?;
+            self.shared_tokens = Some(cost);
+        }
+        Ok(())
+    }
+
+    fn settle_tokens(&mut self, used: u64, now: Monotonic, debts: Option<&Debts>) {
+        if let (Some(rate), Some(cost)) = (self.subject.rates.tokens, self.shared_tokens.take()) {
+            let owes = self.subject.counters.shares.settle(Kind::Tokens, cost, used);
+            if let Some(debts) = debts.filter(|_| owes) {
+                debts.add(&self.subject.counters, Kind::Tokens, rate);
+            }
+        }
         if let (Some(rate), Some(taken)) = (&self.subject.rates.tokens, self.tokens.take()) {
             self.subject.counters.settle_tokens(rate, taken, used, now);
         }
@@ -241,7 +315,7 @@ impl Part {
     }
 
     fn close(&mut self, now: Monotonic) {
-        self.settle_tokens(0, now);
+        self.settle_tokens(0, now, None);
         if std::mem::take(&mut self.has_place) {
             self.subject.counters.leave();
         }

@@ -4,7 +4,7 @@
 
 use super::counters::{Counters, Rates};
 use super::pass::{Scope, Subject};
-use claviger_domain::id::EnvironmentId;
+use claviger_domain::id::{EnvironmentId, OrganizationId};
 use claviger_domain::place::{ModelRule, PlaceRules, TenantRules};
 use claviger_domain::time::Monotonic;
 use std::collections::HashMap;
@@ -28,6 +28,7 @@ impl Places {
     /// The limiters of these rules; `None` where there are none. What is limited for the first time starts full, unless
     /// the node itself has just begun at `begun` and cannot know what was used before.
     pub(crate) fn of(
+        organization: OrganizationId,
         rules: &TenantRules,
         former: Option<&Self>,
         begun: Option<Monotonic>,
@@ -37,11 +38,11 @@ impl Places {
             return None;
         }
         let maker = Maker { begun, now };
-        let organization =
-            maker.place(Scope::Organization, &rules.organization, former.map(|former| &former.organization));
+        let of = (Scope::Organization, organization.to_string());
+        let organization = maker.place(&of, &rules.organization, former.map(|former| &former.organization));
         let environments = rules.environments.iter().map(|(id, rules)| {
             let former = former.and_then(|former| former.environments.get(id));
-            (*id, maker.place(Scope::Environment, rules, former))
+            (*id, maker.place(&(Scope::Environment, id.to_string()), rules, former))
         });
         Some(Self { organization, environments: environments.collect() })
     }
@@ -71,29 +72,30 @@ struct Maker {
 }
 
 impl Maker {
-    fn place(&self, scope: Scope, rules: &PlaceRules, former: Option<&Place>) -> Place {
+    fn place(&self, (scope, owner): &(Scope, String), rules: &PlaceRules, former: Option<&Place>) -> Place {
         let all = Rates::of(&rules.limits).map(|rates| {
             let former = former.and_then(|former| former.all.as_ref());
-            Subject { scope, model: None, rates, counters: self.counters(rates, former), is_shadow: false }
+            let counters = self.counters(owner.clone(), rates, former);
+            Subject { scope: *scope, model: None, rates, counters, is_shadow: false }
         });
         let by_model = rules.by_model.iter().filter_map(|(model, limits)| {
             let rates = Rates::of(limits)?;
             let of_model = |subject: &&Subject| subject.model.as_deref() == Some(model.as_str());
             let former = former.and_then(|former| former.by_model.iter().find(of_model));
-            let counters = self.counters(rates, former);
-            Some(Subject { scope, model: Some(model.as_str().into()), rates, counters, is_shadow: false })
+            let counters = self.counters(format!("{owner} {model}"), rates, former);
+            Some(Subject { scope: *scope, model: Some(model.as_str().into()), rates, counters, is_shadow: false })
         });
         Place { all, by_model: by_model.collect(), models: rules.models.clone() }
     }
 
-    fn counters(&self, rates: Rates, former: Option<&Subject>) -> Arc<Counters> {
+    fn counters(&self, name: String, rates: Rates, former: Option<&Subject>) -> Arc<Counters> {
         match (former, self.begun) {
             (Some(former), _) => {
                 former.counters.convert(&former.rates, Some(&rates), self.now);
                 Arc::clone(&former.counters)
             }
-            (None, Some(begun)) => Arc::new(Counters::exhausted(&rates, begun)),
-            (None, None) => Arc::default(),
+            (None, Some(begun)) => Arc::new(Counters::exhausted(name, &rates, begun)),
+            (None, None) => Arc::new(Counters::new(name, self.now)),
         }
     }
 }

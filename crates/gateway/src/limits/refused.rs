@@ -39,28 +39,42 @@ fn of_whom(subject: &Subject) -> String {
     }
 }
 
+/// A rate that all nodes share let `cost` not through: the others had the rest of it.
+pub(super) fn too_fast_together(subject: &Subject, kind: Kind, cost: u64, full: Full, now: Monotonic) -> Refusal {
+    told(subject, kind, cost, Reading { remaining: 0, ..reading(subject, kind, full, now) })
+}
+
 /// A rate let `cost` not through.
 pub(super) fn too_fast(subject: &Subject, kind: Kind, cost: u64, full: Full, now: Monotonic) -> Refusal {
+    told(subject, kind, cost, reading(subject, kind, full, now))
+}
+
+/// What the headers show: the moment at which this same request passes.
+fn reading(subject: &Subject, kind: Kind, full: Full, now: Monotonic) -> Reading {
     let counters = &subject.counters;
-    let (reading, counted) = match kind {
-        Kind::Tokens => (subject.rates.tokens.map(|rate| counters.read_tokens(&rate, now)), "tokens per minute"),
-        _ => (subject.rates.requests.map(|rate| counters.read_requests(&rate, now)), "requests per minute"),
+    let reading = match kind {
+        Kind::Tokens => subject.rates.tokens.map(|rate| counters.read_tokens(&rate, now)),
+        _ => subject.rates.requests.map(|rate| counters.read_requests(&rate, now)),
     };
-    // What the headers show is the moment at which this same request passes.
-    let reading = reading.map(|reading| Reading { reset: full.wait, ..reading });
     let (limit, remaining) = reading.map_or((0, 0), |reading| (reading.limit, reading.remaining));
+    Reading { limit, remaining, reset: full.wait }
+}
+
+fn told(subject: &Subject, kind: Kind, cost: u64, reading: Reading) -> Refusal {
+    let Reading { limit, remaining, reset } = reading;
+    let counted = if kind == Kind::Tokens { "tokens per minute" } else { "requests per minute" };
     let used = limit.saturating_sub(remaining);
     let requested = if kind == Kind::Tokens { format!(", requested {cost}") } else { String::new() };
     let message = format!(
         "Rate limit reached for {counted}{}: limit {limit}, used {used}{requested}. Please try again in {}.",
         of_whom(subject),
-        go_duration(full.wait)
+        go_duration(reset)
     );
     let shown = match kind {
-        Kind::Tokens => ShownLimits { requests: None, tokens: reading },
-        _ => ShownLimits { requests: reading, tokens: None },
+        Kind::Tokens => ShownLimits { requests: None, tokens: Some(reading) },
+        _ => ShownLimits { requests: Some(reading), tokens: None },
     };
-    refusal(subject, kind, limit, message, full.wait).showing(shown)
+    refusal(subject, kind, limit, message, reset).showing(shown)
 }
 
 /// As many run as may.

@@ -155,6 +155,9 @@ impl Follower {
         #[cfg(feature = "bugs")]
         let (sent_at, polled) = crate::bugs::misread(sent_at, self.clock.now().monotonic, polled);
         self.wallets.recalled(&polled.recalled);
+        if polled.nodes > 1 {
+            self.snapshot.limiters.share_from(self.clock.now().monotonic);
+        }
         if polled.is_draining {
             self.snapshot.leaving.send_replace(true);
         }
@@ -212,7 +215,7 @@ impl Follower {
         let former = self.snapshot.find_organization(organization);
         let begun = former.is_none().then(|| self.snapshot.limiters.begun());
         let former = former.as_ref().and_then(|former| former.places.as_deref());
-        Places::of(rules, former, begun, self.clock.now().monotonic)
+        Places::of(organization, rules, former, begun, self.clock.now().monotonic)
     }
 
     /// Makes the request path see what the machine says.

@@ -52,6 +52,10 @@ impl Neighbours {
             if is_due && worked.is_ok() {
                 pruned = Some(now.monotonic);
                 worked = self.store.prune_rights_events(now.wall.minus(limits::RIGHTS_EVENTS_KEPT)).await.map(drop);
+                if worked.is_ok() {
+                    let before = now.wall.minus(limits::SHARED_RATES_KEPT);
+                    worked = self.store.prune_shared_rates(before).await.map(drop);
+                }
             }
             if let Err(error) = worked {
                 tracing::debug!(%error, "silent nodes and old events are looked at later: {error}");

@@ -2,14 +2,17 @@
 
 use crate::on_both_engines;
 use crate::world::{World, by};
+use claviger_domain::gcra::Rate;
 use claviger_domain::id::{EnvironmentId, KeyId};
 use claviger_domain::key::Limits;
 use claviger_domain::place::ModelRule;
+use claviger_domain::rate_share::ShareAsk;
 use claviger_domain::revocation::Change;
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::Timestamp;
-use claviger_storage::{ALL_MODELS, Engine, PageRequest, RateLimitChange, Refusals, Store};
+use claviger_storage::{ALL_MODELS, Engine, PageRequest, RateLimitChange, Refusals, SharedLimiter, Store};
 use claviger_testkit::clock::START;
+use futures_util::future::join_all;
 use std::time::Duration;
 
 on_both_engines! {
@@ -18,6 +21,7 @@ on_both_engines! {
     model_permissions_are_replaced_and_lifted,
     nothing_of_another_organization_can_be_limited,
     refusals_are_counted_by_hour_key_and_reason,
+    nodes_share_one_rate_and_none_of_it_is_given_twice,
 }
 
 const RPM_60: RateLimitChange = RateLimitChange { rpm: Some(Some(60)), tpm: None, concurrency: None };
@@ -59,6 +63,33 @@ async fn limits_are_kept_by_place_and_model_and_come_as_news(engine: Engine) {
     let record = &audit.unwrap().data[0].record;
     assert_eq!((record.action.name(), record.target.clone()), ("rate_limit.updated", world.scope.0.to_string()));
     assert_eq!((record.changes[0].field.as_str(), record.changes[0].to.as_deref()), ("*.concurrency", Some("4")));
+}
+
+async fn nodes_share_one_rate_and_none_of_it_is_given_twice(engine: Engine) {
+    let world = World::new(engine).await;
+    let store = world.store();
+    let limiter = |name: &str, limit, is_new| SharedLimiter {
+        name: name.to_owned(),
+        rate: Rate::per_minute(limit, None),
+        is_new,
+    };
+    let one = ShareAsk { need: 1, debt: 0 };
+    let asks = (0..40).map(|_| store.share_rate(limiter("key_a rpm", 600, true), one, START));
+    let granted: u64 = join_all(asks).await.into_iter().map(|asked| asked.unwrap().unwrap_or(0)).sum();
+    // What the database's own clock adds meanwhile is little: one unit in 100 ms.
+    assert!((100..=160).contains(&granted), "{granted} of a burst of 100");
+    let told = store.share_rate(limiter("key_a rpm", 600, true), ShareAsk { need: 0, debt: 50 }, START).await.unwrap();
+    assert_eq!(told, Ok(0));
+    let refused = store.share_rate(limiter("key_a rpm", 600, true), one, START).await.unwrap().unwrap_err();
+    assert!(refused.wait > Duration::from_secs(3), "50 units of debt are owed: {refused:?}");
+    // An edit lets nothing more through, and what is not new begins with nothing left.
+    let raised = store.share_rate(limiter("key_a rpm", 6_000, true), one, START).await.unwrap();
+    assert!(raised.is_err(), "{raised:?}");
+    let older = store.share_rate(limiter("key_b rpm", 6, false), one, START).await.unwrap();
+    assert!(older.is_err(), "{older:?}");
+    assert_eq!(store.share_rate(limiter("key_c rpm", 6, true), one, START).await.unwrap(), Ok(1), "each its own");
+    assert_eq!(store.prune_shared_rates(Timestamp(0)).await.unwrap(), 0);
+    assert_eq!(store.prune_shared_rates(Timestamp(i64::MAX)).await.unwrap(), 3);
 }
 
 async fn a_limit_on_nothing_is_gone(engine: Engine) {

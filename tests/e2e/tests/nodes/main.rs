@@ -6,6 +6,7 @@ mod bugs;
 mod cluster;
 mod dead;
 mod fork;
+mod rates;
 mod wire;
 
 use claviger_e2e::{Client, Engine, Plan, Result, World, eventually, is_long_run, now, text};

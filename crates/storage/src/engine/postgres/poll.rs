@@ -19,6 +19,7 @@ const POLL: &str = "WITH late AS (\
         (SELECT mark FROM rights_event WHERE epoch = $2) AS mark, \
         (SELECT COUNT(*) FROM renewed) AS renewed, \
         (SELECT COUNT(*) FROM node WHERE id = $1) AS known, \
+        (SELECT COUNT(*) FROM node) AS nodes, \
         COALESCE((SELECT draining FROM node WHERE id = $1), 0) AS draining, \
         COALESCE((SELECT JSON_AGG(JSON_BUILD_ARRAY(e.epoch, e.mark, e.org_id, e.kind, e.object, e.amount) \
             ORDER BY e.epoch) FROM (SELECT * FROM rights_event WHERE epoch > $2 ORDER BY epoch LIMIT $5) e)::TEXT, '[]') \
@@ -57,6 +58,7 @@ pub(crate) async fn poll(connection: &mut PgConnection, ask: &PollAsk) -> Result
         answer: Answered { standing, epoch: Epoch(row.int("epoch")?), mark: row.int_or_none("mark")?, events },
         recalled: recalled.map(|id| parse("wallet.org_id", id)).collect::<Result<_, Error>>()?,
         is_draining: row.int("draining")? > 0,
+        nodes: row.int("nodes")?,
     })
 }
 
