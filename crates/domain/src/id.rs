@@ -132,6 +132,9 @@ impl KeyId {
     /// What every key id begins with.
     pub const PREFIX: &'static str = "key_";
 
+    /// Twelve zeros, where a value is needed and no key is meant.
+    pub const ZEROS: Self = Self([b'0'; 12]);
+
     /// Draws 12 symbols without bias: one byte each, bytes of 248 and above are drawn again.
     pub fn generate(random: &mut dyn Random) -> Self {
         let mut symbols = [b'0'; 12];

@@ -152,7 +152,7 @@ pub(crate) fn blank_record(
         organization: key.organization(),
         environment: key.environment(),
         key: key.id,
-        key_name: key.name.to_string(),
+        key_name: key.name().to_owned(),
         secret: caller.secret,
         source_tag: key.source_tag().map(str::to_owned),
         endpoint: trace.operation.and_then(Operation::endpoint).unwrap_or(EndpointName::ChatCompletions),

@@ -83,7 +83,7 @@ fn known(node: &Node, caller: &Caller, ask: &VerifyAsk<'_>) -> KnownKey {
     let shown = judged.seen.shown.unwrap_or_default();
     KnownKey {
         id: key.id,
-        name: key.name.to_string(),
+        name: key.name().to_owned(),
         is_enabled: key.is_enabled(),
         expires_at: caller.stops_at(node),
         environment: key.environment(),

@@ -1,255 +1,26 @@
 //! The key table: id → entry, sharded, replaced entry by entry.
 //!
-//! Equal work for an unknown id and a wrong secret (`keys.md` §2.1 step 4): the digest is computed under every pepper,
-//! as many comparisons are made as a key with every secret it may have would need, and a miss compares with dummies.
-//! An entry holds what a request needs; what many keys have in common is held once.
+//! Equal work for an unknown id and a wrong secret (`keys.md` §2.1 step 4): the digest is computed under every pepper; an
+//! id that is not here is given somebody else's entry, always the same one, so that the way through memory is as long; and
+//! as many comparisons are made as a key with every secret it may have would need.
 
-use crate::limits::Places;
-use claviger_domain::address::Cidr;
-use claviger_domain::id::{EnvironmentId, IdHasher, KeyId, OrganizationId, SecretId};
-use claviger_domain::key::{
-    Class, EndReason, Key, KeyState, Owner, Policy, Recipe, RevocationReason, StoredSecret, StoredState,
-};
+use super::entry::{EntrySecret, KeyEntry, Shared};
+use claviger_domain::id::{IdHasher, KeyId, OrganizationId, SecretId};
+use claviger_domain::key::{Key, Policy, Recipe, StoredState};
 use claviger_domain::secret::{Digest, Pepper};
-use claviger_domain::tenancy::{Lifetime, Organization, OrganizationState};
 use claviger_domain::time::Timestamp;
 use claviger_storage::SecretUse;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher as _, BuildHasherDefault, Hash};
+use std::hash::{BuildHasher as _, BuildHasherDefault};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const SHARDS: usize = 64;
 
 /// Comparisons of every look-up by id: three live secrets, and the one that ended last.
 const COMPARISONS: usize = 4;
-
-/// What is known of an organization.
-#[derive(Clone, Debug)]
-pub(crate) struct Tenant {
-    pub(crate) id: OrganizationId,
-    pub(crate) state: OrganizationState,
-    /// How long its secrets may live.
-    pub(crate) lifetime: Option<Lifetime>,
-    /// Where its keys may be used from.
-    pub(crate) allowed_ips: Option<Box<[Cidr]>>,
-    /// What it and its environments limit, if they do.
-    pub(crate) places: Option<Arc<Places>>,
-}
-
-impl Tenant {
-    pub(crate) fn of(organization: &Organization, places: Option<Places>) -> Self {
-        Self {
-            id: organization.id,
-            state: organization.state,
-            lifetime: organization.policy.lifetime,
-            allowed_ips: organization.policy.allowed_ips.clone().map(Vec::into_boxed_slice),
-            places: places.map(Arc::new),
-        }
-    }
-}
-
-/// What many keys have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Binding {
-    pub(crate) organization: OrganizationId,
-    pub(crate) environment: EnvironmentId,
-    pub(crate) owner: Option<Owner>,
-    pub(crate) source_tag: Option<Box<str>>,
-}
-
-/// One key. Replaced whole when the key changes; only last uses move in place.
-#[derive(Debug)]
-pub(crate) struct KeyEntry {
-    pub(crate) id: KeyId,
-    pub(crate) name: Box<str>,
-    binding: Arc<Binding>,
-    policy: Arc<Policy>,
-    pub(crate) class: Class,
-    pub(crate) is_test: bool,
-    pub(crate) is_canary: bool,
-    state: StoredState,
-    pub(crate) expires_at: Option<Timestamp>,
-    newest: EntrySecret,
-    older: Option<Box<[EntrySecret]>>,
-}
-
-/// One secret of a key.
-#[derive(Debug)]
-struct EntrySecret {
-    id: SecretId,
-    digest: Digest,
-    created_at: Timestamp,
-    /// When it ended or will end; `i64::MAX` = nothing ends it.
-    ends_at: i64,
-    /// 0 = never.
-    last_use: AtomicI64,
-    pepper_version: u16,
-    is_native: bool,
-    is_compromised: bool,
-    /// Whether its last use waits to be written.
-    is_dirty: AtomicBool,
-}
-
-impl EntrySecret {
-    fn of(secret: &StoredSecret) -> Self {
-        Self {
-            id: secret.id,
-            digest: secret.digest,
-            created_at: secret.created_at,
-            ends_at: secret.ended_at.or(secret.ends_at).map_or(i64::MAX, |at| at.0),
-            last_use: AtomicI64::new(secret.last_used_at.map_or(0, |at| at.0)),
-            pepper_version: secret.pepper_version,
-            is_native: secret.recipe == Recipe::Native,
-            is_compromised: secret.end_reason == Some(EndReason::Compromised),
-            is_dirty: AtomicBool::new(false),
-        }
-    }
-
-    fn ended(&self, now: Timestamp) -> Option<Timestamp> {
-        (now.0 >= self.ends_at).then_some(Timestamp(self.ends_at))
-    }
-
-    /// Stamps move over to the entry that takes this one's place.
-    fn keep_uses_of(&self, former: &Self) {
-        self.last_use.fetch_max(former.last_use.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.is_dirty.fetch_or(former.is_dirty.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-}
-
-/// Why a key and its presented secret may not be used now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unusable {
-    /// The key's own state forbids it.
-    State(KeyState),
-    /// The secret ended; the key lives on.
-    SecretEnded {
-        /// When.
-        at: Timestamp,
-    },
-    /// The secret is as old as its organization lets secrets become.
-    TooOld {
-        /// Since when.
-        at: Timestamp,
-        /// The lifetime in days.
-        days: u32,
-    },
-}
-
-impl KeyEntry {
-    fn of(key: Key, shared: &Shared) -> Option<Self> {
-        let binding = Binding {
-            organization: key.organization,
-            environment: key.environment,
-            owner: key.owner,
-            source_tag: key.source_tag.map(String::into_boxed_str),
-        };
-        let mut secrets = key.secrets.iter().map(EntrySecret::of);
-        let newest = secrets.next()?;
-        let older: Box<[EntrySecret]> = secrets.collect();
-        Some(Self {
-            id: key.id,
-            name: key.name.into_boxed_str(),
-            binding: shared.bindings.one_of(binding),
-            policy: shared.policies.one_of(key.policy),
-            class: key.class,
-            is_test: key.is_test,
-            is_canary: key.is_canary,
-            state: key.state,
-            expires_at: key.expires_at,
-            newest,
-            older: (!older.is_empty()).then_some(older),
-        })
-    }
-
-    /// Its organization.
-    pub(crate) fn organization(&self) -> OrganizationId {
-        self.binding.organization
-    }
-
-    /// Its environment.
-    pub(crate) fn environment(&self) -> EnvironmentId {
-        self.binding.environment
-    }
-
-    /// Whose it is.
-    pub(crate) fn owner(&self) -> Option<Owner> {
-        self.binding.owner
-    }
-
-    /// Its billing label.
-    pub(crate) fn source_tag(&self) -> Option<&str> {
-        self.binding.source_tag.as_deref()
-    }
-
-    /// What it may do.
-    pub(crate) fn policy(&self) -> &Arc<Policy> {
-        &self.policy
-    }
-
-    /// Whether it is neither disabled nor revoked.
-    pub(crate) fn is_enabled(&self) -> bool {
-        matches!(self.state, StoredState::Enabled)
-    }
-
-    /// When it was made, as far as its known secrets tell; never earlier than that.
-    pub(crate) fn made_at(&self) -> Timestamp {
-        self.secrets().map(|secret| secret.created_at).min().unwrap_or_default()
-    }
-
-    /// The state at `now`.
-    pub(crate) fn state(&self, now: Timestamp) -> KeyState {
-        self.state.at(now, self.expires_at)
-    }
-
-    /// Whether key and presented secret may be used at `now`; of several reasons not to, the worst (`keys.md` §2.1
-    /// step 6). Every time limit is judged here, by the clock.
-    pub(crate) fn check(&self, secret: SecretId, lifetime: Option<Lifetime>, now: Timestamp) -> Result<(), Unusable> {
-        let state = self.state(now);
-        if let KeyState::Revoked { .. } = state {
-            return Err(Unusable::State(state));
-        }
-        // A secret that is gone altogether ended long ago.
-        let Some(secret) = self.secrets().find(|known| known.id == secret) else {
-            return Err(Unusable::SecretEnded { at: now });
-        };
-        if let Some(at) = secret.ended(now) {
-            return Err(Unusable::SecretEnded { at });
-        }
-        let too_old = lifetime.map(|lifetime| (lifetime.end_of(secret.created_at), lifetime.days));
-        match (state, too_old) {
-            (KeyState::Expired { .. }, _) => Err(Unusable::State(state)),
-            (_, Some((at, days))) if now >= at => Err(Unusable::TooOld { at, days }),
-            (KeyState::Active, _) => Ok(()),
-            _ => Err(Unusable::State(state)),
-        }
-    }
-
-    /// When the presented secret stops by itself: the first of the key's expiry, its own end and its lifetime.
-    pub(crate) fn stops_at(&self, secret: SecretId, lifetime: Option<Lifetime>) -> Option<Timestamp> {
-        let secret = self.secrets().find(|known| known.id == secret);
-        let end = secret.filter(|secret| secret.ends_at < i64::MAX).map(|secret| Timestamp(secret.ends_at));
-        let too_old = secret.and_then(|secret| Some(lifetime?.end_of(secret.created_at)));
-        [self.expires_at, end, too_old].into_iter().flatten().min()
-    }
-
-    fn secrets(&self) -> impl Iterator<Item = &EntrySecret> {
-        std::iter::once(&self.newest).chain(self.older.iter().flat_map(|older| older.iter()))
-    }
-
-    /// Whether streams that came with this secret are to be cut.
-    fn is_compromised(&self, secret: SecretId) -> bool {
-        matches!(self.state, StoredState::Revoked { reason: RevocationReason::Compromised, .. })
-            || self.secrets().any(|known| known.id == secret && known.is_compromised)
-    }
-
-    fn has_compromised(&self) -> bool {
-        matches!(self.state, StoredState::Revoked { reason: RevocationReason::Compromised, .. })
-            || self.secrets().any(|known| known.is_compromised)
-    }
-}
 
 /// A key got another policy.
 pub(crate) struct PolicyChange {
@@ -264,40 +35,9 @@ pub(crate) struct Presented {
     pub(crate) secret: SecretId,
 }
 
-/// Values that many entries share, each held once for as long as an entry has it.
-struct Interned<T>(Mutex<HashMap<Arc<T>, ()>>);
-
-impl<T: Eq + Hash> Default for Interned<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T: Eq + Hash> Interned<T> {
-    fn one_of(&self, value: T) -> Arc<T> {
-        let mut all = self.0.lock();
-        if let Some((known, ())) = all.get_key_value(&value) {
-            return Arc::clone(known);
-        }
-        let value = Arc::new(value);
-        // What no entry has any more goes when the table would grow, so sweeping costs no more than growing.
-        if all.len() == all.capacity() {
-            all.retain(|held, ()| Arc::strong_count(held) > 1);
-        }
-        all.insert(Arc::clone(&value), ());
-        value
-    }
-}
-
-#[derive(Default)]
-struct Shared {
-    bindings: Interned<Binding>,
-    policies: Interned<Policy>,
-}
-
 /// The table.
 pub(crate) struct Keys {
-    shards: Vec<RwLock<HashTable<Arc<KeyEntry>>>>,
+    shards: Vec<RwLock<Shard>>,
     hasher: BuildHasherDefault<IdHasher>,
     shared: Shared,
     /// Secrets made elsewhere, by their digest; empty on most instances.
@@ -306,6 +46,63 @@ pub(crate) struct Keys {
     leaks: AtomicU64,
     /// Whose last uses wait to be written.
     dirty: Mutex<Vec<(KeyId, SecretId)>>,
+}
+
+/// A part of the table: where an entry is, by its id. The first entry is nobody's, so that there always is one.
+struct Shard {
+    places: HashTable<u32>,
+    entries: Vec<Arc<KeyEntry>>,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { places: HashTable::new(), entries: vec![Arc::new(KeyEntry::nobodys())] }
+    }
+}
+
+impl Shard {
+    fn place(&self, hash: u64, id: KeyId) -> Option<u32> {
+        self.places.find(hash, |place| self.entry(*place).is_some_and(|known| known.id == id)).copied()
+    }
+
+    fn entry(&self, place: u32) -> Option<&Arc<KeyEntry>> {
+        self.entries.get(usize::try_from(place).ok()?)
+    }
+
+    fn find(&self, hash: u64, id: KeyId) -> Option<&Arc<KeyEntry>> {
+        self.entry(self.place(hash, id)?)
+    }
+
+    /// The entry of an id, or another one in its place; whether it is the id's own.
+    fn find_or_other(&self, hash: u64, id: KeyId) -> Option<(Arc<KeyEntry>, bool)> {
+        let found = self.place(hash, id);
+        let count = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
+        let other = hash.checked_rem(count).and_then(|other| u32::try_from(other).ok()).unwrap_or_default();
+        let entry = self.entry(found.unwrap_or(other))?;
+        Some((Arc::clone(entry), found.is_some()))
+    }
+
+    /// Puts an entry in, or in the place of the one of the same id.
+    fn put(&mut self, hash: u64, entry: Arc<KeyEntry>, hasher: &BuildHasherDefault<IdHasher>) {
+        let place = self.place(hash, entry.id).and_then(|place| usize::try_from(place).ok());
+        if let Some(known) = place.and_then(|place| self.entries.get_mut(place)) {
+            *known = entry;
+            return;
+        }
+        let Ok(place) = u32::try_from(self.entries.len()) else { return };
+        self.entries.push(entry);
+        let entries = &self.entries;
+        let hash_of = |place: &u32| {
+            let entry = usize::try_from(*place).ok().and_then(|place| entries.get(place));
+            entry.map_or(0, |entry| hasher.hash_one(entry.id))
+        };
+        self.places.insert_unique(hash, place, hash_of);
+    }
+
+    /// The entries that are somebody's.
+    fn all(&self) -> impl Iterator<Item = &Arc<KeyEntry>> {
+        self.entries.iter().skip(1)
+    }
 }
 
 impl Default for Keys {
@@ -338,19 +135,18 @@ impl Keys {
         let is_leak = entry.has_compromised();
         {
             let mut shard = shard.write();
-            if let Some(slot) = shard.find_mut(hash, |known| known.id == id) {
+            if let Some(known) = shard.find(hash, id) {
                 for secret in entry.secrets() {
-                    if let Some(former) = slot.secrets().find(|former| former.id == secret.id) {
+                    if let Some(former) = known.secrets().find(|former| former.id() == secret.id()) {
                         secret.keep_uses_of(former);
                     }
                 }
-                if !Arc::ptr_eq(&slot.policy, &entry.policy) {
-                    change = Some(PolicyChange { former: Arc::clone(&slot.policy), policy: Arc::clone(&entry.policy) });
+                if !Arc::ptr_eq(known.policy(), entry.policy()) {
+                    let (former, policy) = (Arc::clone(known.policy()), Arc::clone(entry.policy()));
+                    change = Some(PolicyChange { former, policy });
                 }
-                *slot = Arc::new(entry);
-            } else {
-                shard.insert_unique(hash, Arc::new(entry), |known| self.hasher.hash_one(known.id));
             }
+            shard.put(hash, Arc::new(entry), &self.hasher);
         }
         if !foreign.is_empty() {
             self.foreign.write().extend(foreign.into_iter().map(|digest| (digest, id)));
@@ -364,7 +160,12 @@ impl Keys {
     /// The entry of an id.
     pub(crate) fn find(&self, id: KeyId) -> Option<Arc<KeyEntry>> {
         let hash = self.hasher.hash_one(id);
-        self.shard(hash)?.read().find(hash, |known| known.id == id).cloned()
+        self.shard(hash)?.read().find(hash, id).cloned()
+    }
+
+    fn find_or_other(&self, id: KeyId) -> Option<(Arc<KeyEntry>, bool)> {
+        let hash = self.hasher.hash_one(id);
+        self.shard(hash)?.read().find_or_other(hash, id)
     }
 
     /// The entry one of whose secrets is `text`. Without an id in the text, or when it does not match, secrets made
@@ -375,22 +176,22 @@ impl Keys {
         let presented = |version: u16| {
             digests.iter().find(|(known, _)| *known == version).or(digests.last()).map_or(&DUMMY, |(_, digest)| digest)
         };
-        let entry = id.and_then(|id| self.find(id));
+        let entry = id.and_then(|id| self.find_or_other(id));
         let mut found: Option<SecretId> = None;
         let mut compared = 0_usize;
-        if let Some(entry) = &entry {
+        if let Some((entry, is_own)) = &entry {
             for secret in entry.secrets() {
-                let is_match = secret.digest.matches(presented(secret.pepper_version));
+                let is_match = secret.matches(presented(secret.pepper_version)) & *is_own;
                 compared = compared.saturating_add(1);
                 if is_match && found.is_none() {
-                    found = Some(secret.id);
+                    found = Some(secret.id());
                 }
             }
         }
         for _ in compared..COMPARISONS {
             std::hint::black_box(DUMMY.matches(presented(0)));
         }
-        if let (Some(key), Some(secret)) = (entry, found) {
+        if let (Some((key, _)), Some(secret)) = (entry, found) {
             return Some(Presented { key, secret });
         }
         self.find_foreign(&digests)
@@ -408,8 +209,8 @@ impl Keys {
         let secret = key
             .secrets()
             .filter(|secret| !secret.is_native)
-            .find(|secret| digests.iter().any(|(_, digest)| secret.digest.matches(digest)))
-            .map(|secret| secret.id)?;
+            .find(|secret| digests.iter().any(|(_, digest)| secret.matches(digest)))
+            .map(EntrySecret::id)?;
         Some(Presented { key, secret })
     }
 
@@ -439,9 +240,9 @@ impl Keys {
 
     /// Stamps a use; whether it is the secret's first.
     pub(crate) fn used(&self, entry: &KeyEntry, secret: SecretId, at: Timestamp) -> bool {
-        let Some(known) = entry.secrets().find(|known| known.id == secret) else { return false };
-        let is_first = known.last_use.fetch_max(at.0, Ordering::AcqRel) == 0;
-        if !known.is_dirty.swap(true, Ordering::AcqRel) {
+        let Some(known) = entry.secrets().find(|known| known.id() == secret) else { return false };
+        let (is_first, is_newly_dirty) = known.stamp(at);
+        if is_newly_dirty {
             self.dirty.lock().push((entry.id, secret));
         }
         is_first
@@ -452,9 +253,8 @@ impl Keys {
         let dirty = std::mem::take(&mut *self.dirty.lock());
         let last_use = |(key, secret): (KeyId, SecretId)| {
             let entry = self.find(key)?;
-            let known = entry.secrets().find(|known| known.id == secret)?;
-            known.is_dirty.store(false, Ordering::Release);
-            Some(SecretUse { key, secret, at: Timestamp(known.last_use.load(Ordering::Acquire)) })
+            let known = entry.secrets().find(|known| known.id() == secret)?;
+            Some(SecretUse { key, secret, at: known.take_use() })
         };
         dirty.into_iter().filter_map(last_use).collect()
     }
@@ -467,7 +267,12 @@ impl Keys {
     /// Forgets every key that is not among these.
     pub(crate) fn forget_others(&self, known: &HashSet<KeyId>) {
         for shard in &self.shards {
-            shard.write().retain(|entry| known.contains(&entry.id));
+            let mut kept = Shard::default();
+            let mut shard = shard.write();
+            for entry in shard.all().filter(|entry| known.contains(&entry.id)) {
+                kept.put(self.hasher.hash_one(entry.id), Arc::clone(entry), &self.hasher);
+            }
+            *shard = kept;
         }
     }
 
@@ -476,7 +281,7 @@ impl Keys {
         let mut revoked = Vec::new();
         for shard in &self.shards {
             let shard = shard.read();
-            let ended = shard.iter().filter(|entry| matches!(entry.state, StoredState::Revoked { .. }));
+            let ended = shard.all().filter(|entry| matches!(entry.stored_state(), StoredState::Revoked { .. }));
             revoked.extend(ended.map(|entry| (entry.organization(), entry.id, entry.has_compromised())));
         }
         revoked
@@ -484,11 +289,97 @@ impl Keys {
 
     /// How many keys are known.
     pub(crate) fn count(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().len()).fold(0, usize::saturating_add)
+        self.shards.iter().map(|shard| shard.read().places.len()).fold(0, usize::saturating_add)
     }
 
-    fn shard(&self, hash: u64) -> Option<&RwLock<HashTable<Arc<KeyEntry>>>> {
+    fn shard(&self, hash: u64) -> Option<&RwLock<Shard>> {
         // The low bits choose the place within a shard's table, the high seven mark it there: the shard takes others.
         self.shards.get(usize::try_from((hash >> 40) & 63).unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use claviger_domain::id::EnvironmentId;
+    use claviger_domain::key::{MintedKey, Name, NewKey, StoredSecret};
+    use claviger_domain::time::Random;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+
+    /// A counter mixed: the same keys in every run.
+    struct Numbers(u64);
+
+    impl Random for Numbers {
+        fn fill(&mut self, bytes: &mut [u8]) {
+            for byte in bytes {
+                self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                *byte = (self.0 >> 33) as u8;
+            }
+        }
+    }
+
+    fn pepper() -> Pepper {
+        Pepper::new(1, [7; 32])
+    }
+
+    fn key(numbers: &mut Numbers) -> (Key, Vec<u8>) {
+        let id = KeyId::generate(numbers);
+        let text = MintedKey::mint("clv_", false, id, numbers).text.expose().clone().into_bytes();
+        let secret = StoredSecret::new(SecretId::generate(NOW, numbers), pepper().digest(&text), 1, "…".to_owned(), NOW);
+        let new = NewKey::new(id, Name::parse("ci").unwrap(), secret);
+        (new.made(OrganizationId::from_u128(1), EnvironmentId::from_u128(2), NOW, "operator"), text)
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_own_text_alone() {
+        let (keys, mut numbers) = (Keys::default(), Numbers(1));
+        let (stranger, stranger_text) = key(&mut numbers);
+        assert!(keys.find_presented(Some(stranger.id), &stranger_text, &[pepper()]).is_none(), "an empty table");
+        let known: Vec<_> = (0..500).map(|_| key(&mut numbers)).collect();
+        for (key, _) in &known {
+            assert!(keys.learn(key.clone()).is_none());
+        }
+        assert_eq!(keys.count(), 500);
+        for (key, text) in &known {
+            let found = keys.find_presented(Some(key.id), text, &[pepper()]).unwrap();
+            assert_eq!((found.key.id, found.key.name(), found.secret), (key.id, "ci", key.secrets[0].id));
+        }
+        // The text of another key: as if it were a wrong secret of this id, and an id that nobody has.
+        for (key, _) in &known {
+            assert!(keys.find_presented(Some(key.id), &stranger_text, &[pepper()]).is_none());
+            assert!(keys.find_presented(Some(stranger.id), &known[0].1, &[pepper()]).is_none());
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_not_here_is_compared_with_one_and_the_same_other_entry() {
+        let (keys, mut numbers) = (Keys::default(), Numbers(2));
+        for _ in 0..1_000 {
+            keys.learn(key(&mut numbers).0);
+        }
+        let mut others = HashSet::new();
+        for _ in 0..1_000 {
+            let id = KeyId::generate(&mut numbers);
+            let [(one, is_own), (again, _)] = [(); 2].map(|()| keys.find_or_other(id).unwrap());
+            assert!(!is_own && Arc::ptr_eq(&one, &again));
+            others.insert(one.id);
+        }
+        assert!(others.len() > 400, "spread over the table as the entries of known ids are: {}", others.len());
+    }
+
+    #[test]
+    fn keys_that_are_forgotten_are_gone_and_the_others_stay() {
+        let (keys, mut numbers) = (Keys::default(), Numbers(3));
+        let all: Vec<_> = (0..300).map(|_| key(&mut numbers)).collect();
+        for (key, _) in &all {
+            keys.learn(key.clone());
+        }
+        let kept: HashSet<KeyId> = all.iter().take(100).map(|(key, _)| key.id).collect();
+        keys.forget_others(&kept);
+        assert_eq!(keys.count(), 100);
+        for (key, text) in &all {
+            assert_eq!(keys.find_presented(Some(key.id), text, &[pepper()]).is_some(), kept.contains(&key.id));
+        }
     }
 }

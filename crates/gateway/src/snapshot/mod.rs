@@ -4,13 +4,15 @@
 //! nothing else; who changed it is not known here.
 
 mod confirm;
+mod entry;
 mod follow;
 mod keys;
 mod neighbours;
 
 pub use confirm::{Waited, Watchtower};
+pub(crate) use entry::{KeyEntry, Tenant, Unusable};
 pub(crate) use follow::Follower;
-pub(crate) use keys::{KeyEntry, Keys, Presented, Tenant, Unusable};
+pub(crate) use keys::{Keys, Presented};
 pub(crate) use neighbours::Neighbours;
 
 use crate::limits::Limiters;
