@@ -113,10 +113,12 @@ impl List {
 
     fn text(&self, is_ascending: bool) -> String {
         let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
+        // Without a cursor a page begins before every row: one condition that an index takes, for both.
+        let outermost = if is_ascending { i64::MIN.saturating_add(1) } else { i64::MAX };
         let (tenant, at, id) = (self.tenant_text(true), self.at.text(), self.id.text());
         format!(
-            "{} WHERE {tenant} AND (CAST($2 AS BIGINT) IS NULL OR {at} {than} CAST($2 AS BIGINT) \
-             OR ({at} = CAST($2 AS BIGINT) AND {id} {than} CAST($3 AS TEXT))) {} \
+            "{} WHERE {tenant} AND ({at}, {id}) {than} \
+             (COALESCE(CAST($2 AS BIGINT), {outermost}), COALESCE(CAST($3 AS TEXT), '')) {} \
              ORDER BY {at} {order}, {id} {order} LIMIT CAST($4 AS BIGINT)",
             self.select, self.filter
         )

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (12, include_str!("migrations/0012_proof.sql")),
     (13, include_str!("migrations/0013_charges.sql")),
     (15, include_str!("migrations/0015_places.sql")),
+    (20, include_str!("migrations/0020_keys.sql")),
 ];
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (\

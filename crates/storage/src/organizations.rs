@@ -25,8 +25,9 @@ statements! {
         lifetime_binds_at = $12, suggested_expiry_days = $13, require_source_tag = $14, allowed_ips = $15, \
         leak_action = $16, finish_when_quiet_hours = $17, developers_see_all = $18, settings_version = $19 \
         WHERE id = $1";
-    COUNT_LIVE = "SELECT CAST(COUNT(*) AS BIGINT) AS live FROM api_key WHERE org_id = $1 AND state <> 'revoked' \
-        AND trust_id IS NULL AND (expires_at IS NULL OR expires_at > $2)";
+    COUNT_LIVE = "SELECT o.live_keys - (SELECT CAST(COUNT(*) AS BIGINT) FROM api_key k WHERE k.org_id = o.id \
+        AND k.expires_at <= $2 AND k.expires_at IS NOT NULL AND k.state <> 'revoked' AND k.trust_id IS NULL) AS live \
+        FROM organization o WHERE o.id = $1";
     LIVE_SECRETS = "SELECT k.id, k.name, k.expires_at, s.created_at FROM api_key k \
         JOIN secret s ON s.key_id = k.id AND s.ended_at IS NULL \
         WHERE k.org_id = $1 AND k.state <> 'revoked' AND (k.expires_at IS NULL OR k.expires_at > $2) \
@@ -100,7 +101,8 @@ impl Store {
         let mut reader = self.reader().await?;
         let organization = scope.0.to_string();
         both!(&mut reader, c => {
-            let live = sqlx::query(COUNT_LIVE).bind(&organization).bind(now.0).fetch_one(c).await?.int("live")?;
+            let live = sqlx::query(COUNT_LIVE).bind(&organization).bind(now.0).fetch_optional(c).await?;
+            let live = live.map(|row| row.int("live")).transpose()?.unwrap_or(0);
             Ok(u32::try_from(live).unwrap_or(u32::MAX))
         })
     }

@@ -233,12 +233,12 @@ impl KeyEntry {
         })
     }
 
-    /// An entry that no id finds: what is compared when there is nothing else.
-    pub(super) fn nobodys() -> Self {
+    /// An entry of an id that nobody has: what is compared when there is nothing else.
+    pub(super) fn nobodys(id: KeyId) -> Self {
         let (organization, environment) = (OrganizationId::from_u128(0), EnvironmentId::from_u128(0));
         let policy = Arc::default();
         Self {
-            id: KeyId::ZEROS,
+            id,
             class: Class::Inference,
             is_test: false,
             is_canary: false,

@@ -5,12 +5,12 @@
 //! as many comparisons are made as a key with every secret it may have would need.
 
 use super::entry::{EntrySecret, KeyEntry, Shared};
+use super::shard::Shard;
 use claviger_domain::id::{IdHasher, KeyId, OrganizationId, SecretId};
 use claviger_domain::key::{Key, Policy, Recipe, StoredState};
 use claviger_domain::secret::{Digest, Pepper};
 use claviger_domain::time::Timestamp;
 use claviger_storage::SecretUse;
-use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, BuildHasherDefault};
@@ -46,63 +46,6 @@ pub(crate) struct Keys {
     leaks: AtomicU64,
     /// Whose last uses wait to be written.
     dirty: Mutex<Vec<(KeyId, SecretId)>>,
-}
-
-/// A part of the table: where an entry is, by its id. The first entry is nobody's, so that there always is one.
-struct Shard {
-    places: HashTable<u32>,
-    entries: Vec<Arc<KeyEntry>>,
-}
-
-impl Default for Shard {
-    fn default() -> Self {
-        Self { places: HashTable::new(), entries: vec![Arc::new(KeyEntry::nobodys())] }
-    }
-}
-
-impl Shard {
-    fn place(&self, hash: u64, id: KeyId) -> Option<u32> {
-        self.places.find(hash, |place| self.entry(*place).is_some_and(|known| known.id == id)).copied()
-    }
-
-    fn entry(&self, place: u32) -> Option<&Arc<KeyEntry>> {
-        self.entries.get(usize::try_from(place).ok()?)
-    }
-
-    fn find(&self, hash: u64, id: KeyId) -> Option<&Arc<KeyEntry>> {
-        self.entry(self.place(hash, id)?)
-    }
-
-    /// The entry of an id, or another one in its place; whether it is the id's own.
-    fn find_or_other(&self, hash: u64, id: KeyId) -> Option<(Arc<KeyEntry>, bool)> {
-        let found = self.place(hash, id);
-        let count = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
-        let other = hash.checked_rem(count).and_then(|other| u32::try_from(other).ok()).unwrap_or_default();
-        let entry = self.entry(found.unwrap_or(other))?;
-        Some((Arc::clone(entry), found.is_some()))
-    }
-
-    /// Puts an entry in, or in the place of the one of the same id.
-    fn put(&mut self, hash: u64, entry: Arc<KeyEntry>, hasher: &BuildHasherDefault<IdHasher>) {
-        let place = self.place(hash, entry.id).and_then(|place| usize::try_from(place).ok());
-        if let Some(known) = place.and_then(|place| self.entries.get_mut(place)) {
-            *known = entry;
-            return;
-        }
-        let Ok(place) = u32::try_from(self.entries.len()) else { return };
-        self.entries.push(entry);
-        let entries = &self.entries;
-        let hash_of = |place: &u32| {
-            let entry = usize::try_from(*place).ok().and_then(|place| entries.get(place));
-            entry.map_or(0, |entry| hasher.hash_one(entry.id))
-        };
-        self.places.insert_unique(hash, place, hash_of);
-    }
-
-    /// The entries that are somebody's.
-    fn all(&self) -> impl Iterator<Item = &Arc<KeyEntry>> {
-        self.entries.iter().skip(1)
-    }
 }
 
 impl Default for Keys {
@@ -165,7 +108,8 @@ impl Keys {
 
     fn find_or_other(&self, id: KeyId) -> Option<(Arc<KeyEntry>, bool)> {
         let hash = self.hasher.hash_one(id);
-        self.shard(hash)?.read().find_or_other(hash, id)
+        let shard = self.shard(hash)?.read();
+        shard.find_or_other(hash, id).map(|(entry, is_own)| (Arc::clone(entry), is_own))
     }
 
     /// The entry one of whose secrets is `text`. Without an id in the text, or when it does not match, secrets made
@@ -289,11 +233,11 @@ impl Keys {
 
     /// How many keys are known.
     pub(crate) fn count(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().places.len()).fold(0, usize::saturating_add)
+        self.shards.iter().map(|shard| shard.read().count()).fold(0, usize::saturating_add)
     }
 
     fn shard(&self, hash: u64) -> Option<&RwLock<Shard>> {
-        // The low bits choose the place within a shard's table, the high seven mark it there: the shard takes others.
+        // The low half chooses the line within a shard, the high half marks the place there.
         self.shards.get(usize::try_from((hash >> 40) & 63).unwrap_or(0))
     }
 }

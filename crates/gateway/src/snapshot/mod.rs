@@ -8,6 +8,7 @@ mod entry;
 mod follow;
 mod keys;
 mod neighbours;
+mod shard;
 
 pub use confirm::{Waited, Watchtower};
 pub(crate) use entry::{KeyEntry, Tenant, Unusable};

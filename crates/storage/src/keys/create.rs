@@ -1,6 +1,6 @@
 //! Making a key: the limit of the organization, its Idempotency-Key, its first secret, in one transaction.
 
-use super::{COUNT_LIVE, LOCK_ORGANIZATION, difference, find, find_anywhere, write};
+use super::{COUNT_EXPIRED, LOCK_ORGANIZATION, difference, find, find_anywhere, write};
 use crate::audit::record;
 use crate::cells::{Cells as _, corrupt};
 use crate::door::{Tx, both};
@@ -105,9 +105,9 @@ async fn create_once(
     let organization = scope.0.to_string();
     let locked = both!(tx, c => {
         let row = sqlx::query(LOCK_ORGANIZATION).bind(&organization).fetch_optional(c).await?;
-        row.map(|row| Ok::<_, Error>((row.int("max_keys")?, row.parsed("default_environment")?))).transpose()?
+        row.map(|row| Ok::<_, Error>((super::places(&row)?, row.parsed("default_environment")?))).transpose()?
     });
-    let Some((limit, default_environment)) = locked else { return Ok(CreateKeyOutcome::UnknownEnvironment) };
+    let Some((places, default_environment)) = locked else { return Ok(CreateKeyOutcome::UnknownEnvironment) };
     match replay::find(tx, once, by.at).await? {
         Former::None => {}
         Former::Same(id) => {
@@ -137,7 +137,7 @@ async fn create_once(
     if is_digest_known(tx, new).await? {
         return Ok(CreateKeyOutcome::IdTaken);
     }
-    if let Some((limit, unused)) = limit_reached(tx, &organization, limit, by.at).await? {
+    if let Some((limit, unused)) = limit_reached(tx, &organization, places, by.at).await? {
         return Ok(CreateKeyOutcome::LimitReached { limit, unused });
     }
     let key = new.made(scope.0, environment, by.at, &by_text(by));
@@ -159,15 +159,28 @@ async fn is_digest_known(tx: &mut Tx<'_>, new: &NewKey) -> Result<bool, Error> {
     both!(tx, c => Ok(sqlx::query(FIND_DIGEST).bind(digest).fetch_optional(c).await?.is_some()))
 }
 
-/// Under the organization's lock, so that parallel acts at the limit give exactly the limit.
+/// What an organization has of keys, as its lock tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    /// As many as it may have.
+    pub(super) limit: i64,
+    /// Neither revoked nor from a trust, the expired ones included.
+    pub(super) counted: i64,
+}
+
+/// Under the organization's lock, so that parallel acts at the limit give exactly the limit. No row of a living key is
+/// looked at: they are counted as they come and go.
 pub(super) async fn limit_reached(
     tx: &mut Tx<'_>,
     organization: &str,
-    limit: i64,
+    places: Places,
     now: Timestamp,
 ) -> Result<Option<(u32, u32)>, Error> {
-    let live = both!(tx, c => sqlx::query(COUNT_LIVE).bind(organization).bind(now.0).fetch_one(c).await?.int("live")?);
-    if live < limit {
+    let expired = both!(tx, c => {
+        sqlx::query(COUNT_EXPIRED).bind(organization).bind(now.0).fetch_one(c).await?.int("expired")?
+    });
+    let Places { limit, counted } = places;
+    if counted.saturating_sub(expired) < limit {
         return Ok(None);
     }
     let long_ago = now.minus(limits::UNUSED_KEY);

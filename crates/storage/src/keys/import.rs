@@ -1,6 +1,6 @@
 //! Keys that come from elsewhere, by their digest: many in one transaction, each counted once.
 
-use super::{COUNT_LIVE, LOCK_ORGANIZATION, difference, find_anywhere, write};
+use super::{COUNT_EXPIRED, LOCK_ORGANIZATION, difference, find_anywhere, write};
 use crate::audit::record;
 use crate::cells::Cells as _;
 use crate::door::{Linked, Tx, both};
@@ -113,13 +113,14 @@ impl<'a> Import<'a> {
         by: &'a Attribution,
     ) -> Result<Self, Error> {
         let organization = scope.0.to_string();
-        let (limit, default_environment) = both!(tx, c => {
+        let (limit, counted, default_environment) = both!(tx, c => {
             let row = sqlx::query(LOCK_ORGANIZATION).bind(&organization).fetch_one(c).await?;
-            (row.int("max_keys")?, row.parsed("default_environment")?)
+            (row.int("max_keys")?, row.int("live_keys")?, row.parsed("default_environment")?)
         });
-        let live = both!(tx, c => {
-            sqlx::query(COUNT_LIVE).bind(&organization).bind(by.at.0).fetch_one(c).await?.int("live")?
+        let expired = both!(tx, c => {
+            sqlx::query(COUNT_EXPIRED).bind(&organization).bind(by.at.0).fetch_one(c).await?.int("expired")?
         });
+        let live = counted.saturating_sub(expired);
         Ok(Self { scope, is_dry, source, by, limit, live, default_environment, epoch: None, seen: Vec::new() })
     }
 

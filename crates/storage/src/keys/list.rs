@@ -1,7 +1,11 @@
 //! A page of an organization's keys: the filters, and one statement for either direction.
+//!
+//! A page reads on from its cursor along an index. A search would read to the end of the list where little is found, so
+//! it first asks the index of words for keys that may be meant: if they are few, only those are looked at.
 
 use super::find;
-use crate::door::both;
+use crate::cells::Cells as _;
+use crate::door::{Linked, both};
 use crate::error::Error;
 use crate::key_row::{key_columns, keys, with_secrets};
 use crate::page::{Page, PageRequest};
@@ -88,13 +92,19 @@ impl Store {
         };
         let (created_at, id) = cursor.unzip();
         let walk = page.walk();
+        let asked = filter.search.as_deref().map(Search::of);
+        let is_narrow = match &asked {
+            Some(asked) => asked.finds_few(&mut reader).await?,
+            None => false,
+        };
         let has = |state: &str| filter.states.contains(&state);
-        let sql = AssertSqlSafe(list_text(walk.is_ascending));
+        let sql = AssertSqlSafe(list_text(walk.is_ascending, is_narrow));
         let rows = both!(&mut reader, c => {
-            let rows = sqlx::query(sql)
+            let query = sqlx::query(sql)
                 .bind(scope.0.to_string())
-                .bind(created_at)
-                .bind(id)
+                // Without a cursor, from before the first or behind the last.
+                .bind(created_at.unwrap_or(if walk.is_ascending { i64::MIN } else { i64::MAX }))
+                .bind(id.unwrap_or_default())
                 .bind(walk.rows())
                 .bind(filter.now.0)
                 .bind(has("active"))
@@ -104,35 +114,114 @@ impl Store {
                 .bind(filter.class.map(Class::name))
                 .bind(filter.environment.map(|id| id.to_string()))
                 .bind(filter.source_tag.as_deref())
-                .bind(filter.search.as_deref().map(|text| format!("%{}%", like(&text.to_ascii_lowercase()))))
-                .bind(filter.search.as_deref().map(|text| format!("{}%", like(text))))
+                .bind(asked.as_ref().map(|asked| asked.part.as_str()))
+                .bind(asked.as_ref().map(|asked| asked.beginning.as_str()))
                 .bind(filter.owner.map(|owner| owner.to_string()))
                 .bind(filter.is_test)
                 .bind(filter.unused_since.map(|at| at.0))
                 .bind(filter.expiring_before.map(|at| at.0))
                 .bind(filter.older_than.map(|at| at.0))
-                .bind(filter.search.as_deref().filter(|text| text.len() == 4).map(|text| format!("%{}", like(text))))
+                .bind(asked.as_ref().and_then(|asked| asked.last_four.as_deref()))
                 .bind(filter.has_owner_here)
-                .bind(filter.is_exchanged)
-                .fetch_all(c)
-                .await?;
-            keys(&rows)?
+                .bind(filter.is_exchanged);
+            let query = match asked.as_ref().filter(|_| is_narrow) {
+                Some(asked) => query.bind(&asked.words).bind(&asked.first_id).bind(&asked.end_id),
+                None => query,
+            };
+            keys(&query.fetch_all(c).await?)?
         });
         Ok(Some(walk.page(rows)))
     }
 }
 
-/// The texts that are made at run time.
-pub(crate) fn built() -> Vec<(&'static str, String)> {
-    vec![("key list ascending", list_text(true)), ("key list descending", list_text(false))]
+/// A search as the texts and the bounds that are compared.
+struct Search {
+    /// A pattern for name and tag: this text anywhere, in any case.
+    part: String,
+    /// A pattern for the id: this text at its beginning.
+    beginning: String,
+    /// The last four characters of a secret.
+    last_four: Option<String>,
+    /// A pattern for the index of words, which knows no escapes: what it finds is looked at again.
+    words: String,
+    /// Ids that begin with the text, from here…
+    first_id: String,
+    /// … to here.
+    end_id: String,
+    /// Whether the index of words, which is one of three characters, can help.
+    is_indexed: bool,
 }
 
-fn list_text(is_ascending: bool) -> String {
-    let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
+impl Search {
+    fn of(text: &str) -> Self {
+        let lower = text.to_ascii_lowercase();
+        let loose: String = lower.chars().map(|c| if matches!(c, '%' | '_' | '\\') { '_' } else { c }).collect();
+        Self {
+            part: format!("%{}%", like(&lower)),
+            beginning: format!("{}%", like(text)),
+            last_four: (text.chars().count() == 4).then(|| text.to_owned()),
+            is_indexed: loose.split('_').any(|run| run.chars().count() >= 3),
+            words: format!("%{loose}%"),
+            first_id: text.to_owned(),
+            // Behind every character that an id may have.
+            end_id: format!("{text}~"),
+        }
+    }
+
+    /// Whether few keys may be meant, whosever they are.
+    async fn finds_few(&self, reader: &mut impl Linked) -> Result<bool, Error> {
+        if !self.is_indexed {
+            return Ok(false);
+        }
+        let sql = AssertSqlSafe(few_text());
+        let found = both!(reader, c => {
+            let query = sqlx::query(sql).bind(&self.words).bind(&self.first_id).bind(&self.end_id);
+            query.bind(self.last_four.as_deref()).fetch_one(c).await?.int("found")?
+        });
+        Ok(found <= FEW)
+    }
+}
+
+/// So many keys are looked at one by one; where more may be meant, reading along the list soon fills a page.
+const FEW: i64 = 1000;
+
+/// The keys that a search may mean; its four values are at these places. (The conditions are those of two indexes.)
+fn candidates(words: u8, first: u8, end: u8, last_four: u8) -> String {
     format!(
-        "{} FROM (SELECT * FROM api_key a WHERE a.org_id = $1 \
-         AND (CAST($2 AS BIGINT) IS NULL OR a.created_at {than} CAST($2 AS BIGINT) \
-              OR (a.created_at = CAST($2 AS BIGINT) AND a.id {than} CAST($3 AS TEXT))) \
+        "SELECT w.key_id FROM key_search w WHERE w.words LIKE CAST(${words} AS TEXT) \
+         UNION ALL SELECT i.id FROM api_key i WHERE i.id >= CAST(${first} AS TEXT) AND i.id < CAST(${end} AS TEXT) \
+         UNION ALL SELECT l.key_id FROM secret l WHERE SUBSTR(l.redacted, LENGTH(l.redacted) - 3) = CAST(${last_four} AS TEXT)"
+    )
+}
+
+fn few_text() -> String {
+    let limit = FEW.saturating_add(1);
+    format!("SELECT CAST(COUNT(*) AS BIGINT) AS found FROM ({} LIMIT {limit}) AS few", candidates(1, 2, 3, 4))
+}
+
+/// The texts that are made at run time.
+pub(crate) fn built() -> Vec<(&'static str, String)> {
+    vec![
+        ("key list ascending", list_text(true, false)),
+        ("key list descending", list_text(false, false)),
+        ("key search ascending", list_text(true, true)),
+        ("key search descending", list_text(false, true)),
+        ("key search narrow", few_text()),
+    ]
+}
+
+fn list_text(is_ascending: bool, is_narrow: bool) -> String {
+    let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
+    let from = if is_narrow {
+        let meant = candidates(23, 24, 25, 20);
+        // A cross join is how SQLite is told which table comes first.
+        format!("FROM (SELECT DISTINCT key_id FROM ({meant}) AS few) AS meant CROSS JOIN api_key a WHERE a.id = meant.key_id AND")
+    } else {
+        "FROM api_key a WHERE".to_owned()
+    };
+    format!(
+        "{} FROM (SELECT a.* {from} a.org_id = $1 \
+         AND (a.created_at, a.id) {than} (CAST($2 AS BIGINT), CAST($3 AS TEXT)) \
          AND ((a.state = 'revoked' AND $9) \
               OR (a.state <> 'revoked' AND a.expires_at IS NOT NULL AND a.expires_at <= CAST($5 AS BIGINT) AND $8) \
               OR ((a.expires_at IS NULL OR a.expires_at > CAST($5 AS BIGINT)) \
@@ -144,7 +233,7 @@ fn list_text(is_ascending: bool) -> String {
               OR LOWER(a.source_tag) LIKE CAST($13 AS TEXT) ESCAPE '\\' \
               OR a.id LIKE CAST($14 AS TEXT) ESCAPE '\\' \
               OR (CAST($20 AS TEXT) IS NOT NULL AND EXISTS (SELECT 1 FROM secret l WHERE l.key_id = a.id \
-                  AND l.redacted LIKE CAST($20 AS TEXT) ESCAPE '\\'))) \
+                  AND SUBSTR(l.redacted, LENGTH(l.redacted) - 3) = CAST($20 AS TEXT)))) \
          AND (CAST($15 AS TEXT) IS NULL OR a.owner = CAST($15 AS TEXT)) \
          AND (CAST($16 AS BOOLEAN) IS NULL OR a.is_test = CAST($16 AS BOOLEAN)) \
          AND (CAST($17 AS BIGINT) IS NULL OR COALESCE(a.last_used_at, a.created_at) < CAST($17 AS BIGINT)) \

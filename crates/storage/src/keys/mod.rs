@@ -26,7 +26,7 @@ pub use possession::Trail;
 pub use uses::SecretUse;
 
 use crate::audit::record;
-use crate::cells::Cells as _;
+use crate::cells::Cells;
 use crate::door::{Linked, Tx, both};
 use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
@@ -46,7 +46,7 @@ use futures_util::TryStreamExt as _;
 
 statements! {
     LOCK_ORGANIZATION = "UPDATE organization SET version = version + 1 WHERE id = $1 \
-        RETURNING max_keys, default_environment";
+        RETURNING max_keys, live_keys, default_environment";
     FIND = concat!(key_columns!(), "FROM api_key k", with_secrets!(), "WHERE k.org_id = $1 AND k.id = $2 \
         ORDER BY s.number DESC");
     FIND_ANYWHERE = concat!(key_columns!(), "FROM api_key k", with_secrets!(), "WHERE k.id = $1 \
@@ -55,8 +55,8 @@ statements! {
     LIST_ALL = concat!(key_columns!(), "FROM api_key k", with_secrets!(), "WHERE (k.state <> 'revoked' \
         OR k.state_at > $1) AND (k.expires_at IS NULL OR k.expires_at > CASE WHEN k.trust_id IS NULL THEN CAST($1 AS BIGINT) \
         ELSE CAST($2 AS BIGINT) END) ORDER BY k.id, s.number DESC");
-    COUNT_LIVE = "SELECT CAST(COUNT(*) AS BIGINT) AS live FROM api_key WHERE org_id = $1 AND state <> 'revoked' \
-        AND trust_id IS NULL AND (expires_at IS NULL OR expires_at > $2)";
+    COUNT_EXPIRED = "SELECT CAST(COUNT(*) AS BIGINT) AS expired FROM api_key WHERE org_id = $1 AND expires_at <= $2 \
+        AND expires_at IS NOT NULL AND state <> 'revoked' AND trust_id IS NULL";
     LOCK_KEY = "UPDATE api_key SET version = version + 1 WHERE org_id = $1 AND id = $2";
     UNLOCK_UNCHANGED = "UPDATE api_key SET version = version - 1 WHERE org_id = $1 AND id = $2";
 }
@@ -298,10 +298,11 @@ async fn decided<E>(
     let is_counted = |key: &Key| !matches!(key.state_at(by.at), KeyState::Revoked { .. } | KeyState::Expired { .. });
     if is_counted(&next) && (is_freed || !is_counted(former)) {
         let organization = former.organization.to_string();
-        let limit = both!(tx, c => {
-            sqlx::query(LOCK_ORGANIZATION).bind(&organization).fetch_one(c).await?.int("max_keys")?
+        let places = both!(tx, c => {
+            places(&sqlx::query(LOCK_ORGANIZATION).bind(&organization).fetch_one(c).await?)?
         });
-        if let Some((limit, unused)) = create::limit_reached(tx, &organization, limit, by.at).await? {
+        // It still counts as what it was: one that expired is taken out by the count of those.
+        if let Some((limit, unused)) = create::limit_reached(tx, &organization, places, by.at).await? {
             return Ok(Err(ChangeKeyOutcome::LimitReached { limit, unused }));
         }
     }
@@ -332,6 +333,10 @@ pub(crate) async fn each(
         }
         Ok(())
     })
+}
+
+fn places<R: Cells>(row: &R) -> Result<create::Places, Error> {
+    Ok(create::Places { limit: row.int("max_keys")?, counted: row.int("live_keys")? })
 }
 
 async fn find(linked: &mut impl Linked, scope: TenantScope, id: KeyId) -> Result<Option<Key>, Error> {

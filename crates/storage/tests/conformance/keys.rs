@@ -255,6 +255,21 @@ async fn lists_filter_by_state_class_environment_tag_and_search(engine: Engine) 
     }
     let found = list(KeyFilter { search: Some(admin_id.to_string()), ..filter() }).await;
     assert_eq!(names(&found), ["Admin_100%"]);
+    let redacted = found[0].redacted().to_owned();
+    let last_four = redacted.get(redacted.len() - 4..).unwrap().to_owned();
+    let beginning = admin_id.to_string().get(..8).unwrap().to_owned();
+    for text in [last_four, beginning, "n_100%".to_owned(), "CHECKOUT".to_owned()] {
+        let found = list(KeyFilter { search: Some(text.clone()), ..filter() }).await;
+        let expected = if text == "CHECKOUT" { "disabled" } else { "Admin_100%" };
+        assert!(found.iter().any(|key| key.name == expected), "{text}");
+    }
+    // What a key is called now counts, not what it was called.
+    let rename = |key: &Key| Ok::<_, ()>(Some(Key { name: "Umbenannt".to_owned(), ..key.clone() }));
+    world.store().change_key(world.scope, disabled.id, Action::KeyUpdated, rename, &by()).await.unwrap();
+    for (text, count) in [("umbenannt", 1), ("disabled", 0), ("nowhere", 0)] {
+        let found = list(KeyFilter { search: Some(text.to_owned()), ..filter() }).await;
+        assert_eq!(found.len(), count, "{text}");
+    }
     assert_eq!(disabled.state.at(START, None), KeyState::Active);
 }
 
