@@ -3,6 +3,7 @@
 //! What many keys have in common is held once, what few keys have lies behind one pointer, and a short name lies in place:
 //! with its counts an entry takes 160 bytes. Where entries are found is not known here.
 
+use crate::limits::Places;
 use claviger_domain::address::Cidr;
 use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
 use claviger_domain::key::{
@@ -11,7 +12,6 @@ use claviger_domain::key::{
 use claviger_domain::secret::Digest;
 use claviger_domain::tenancy::{Lifetime, Organization, OrganizationState};
 use claviger_domain::time::Timestamp;
-use crate::limits::Places;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -397,7 +397,14 @@ mod tests {
 
     #[test]
     fn names_of_every_length_come_back_as_they_were() {
-        for name in ["", "ci", "exactly 22 bytes long!", "one byte more than that", "é".repeat(11).as_str(), "日本語の長い名前です"] {
+        for name in [
+            "",
+            "ci",
+            "exactly 22 bytes long!",
+            "one byte more than that",
+            "é".repeat(11).as_str(),
+            "日本語の長い名前です",
+        ] {
             assert_eq!(ShortName::of(name.to_owned()).as_str(), name);
         }
     }

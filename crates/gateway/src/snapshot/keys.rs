@@ -270,7 +270,8 @@ mod tests {
     fn key(numbers: &mut Numbers) -> (Key, Vec<u8>) {
         let id = KeyId::generate(numbers);
         let text = MintedKey::mint("clv_", false, id, numbers).text.expose().clone().into_bytes();
-        let secret = StoredSecret::new(SecretId::generate(NOW, numbers), pepper().digest(&text), 1, "…".to_owned(), NOW);
+        let secret =
+            StoredSecret::new(SecretId::generate(NOW, numbers), pepper().digest(&text), 1, "…".to_owned(), NOW);
         let new = NewKey::new(id, Name::parse("ci").unwrap(), secret);
         (new.made(OrganizationId::from_u128(1), EnvironmentId::from_u128(2), NOW, "operator"), text)
     }

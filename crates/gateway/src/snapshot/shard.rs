@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_full_line_leads_on_to_the_next() {
-        let (mut shard, hasher) = (Shard { lines: vec![Line::default(); 4], ..Shard::default() }, BuildHasherDefault::default());
+        let (mut shard, hasher) =
+            (Shard { lines: vec![Line::default(); 4], ..Shard::default() }, BuildHasherDefault::default());
         let id = |n: u8| KeyId::from_symbols(&[b'a' + n; 12]).unwrap();
         for n in 0..12 {
             // All of them want the last line, behind which the first one follows.

@@ -215,7 +215,9 @@ fn list_text(is_ascending: bool, is_narrow: bool) -> String {
     let from = if is_narrow {
         let meant = candidates(23, 24, 25, 20);
         // A cross join is how SQLite is told which table comes first.
-        format!("FROM (SELECT DISTINCT key_id FROM ({meant}) AS few) AS meant CROSS JOIN api_key a WHERE a.id = meant.key_id AND")
+        format!(
+            "FROM (SELECT DISTINCT key_id FROM ({meant}) AS few) AS meant CROSS JOIN api_key a WHERE a.id = meant.key_id AND"
+        )
     } else {
         "FROM api_key a WHERE".to_owned()
     };
