@@ -1,9 +1,11 @@
 //! A request record as bytes: what the journal holds of a charge and what its row keeps.
 //!
-//! One form for both, so that a charge is written once and copied. Words of closed lists are written as their names,
-//! never as places in a list, so that a list may grow. Rows keep this form for good: a new field goes behind the last, and
+//! One form for both, so that a charge is written once and copied. Words of closed lists are written as their names, the
+//! usual ones shorter ([`words`]), so that a list may grow. Rows keep this form for good: a new field goes behind the last, and
 //! whoever adds one reads a body that ends before it as having none. One that goes on behind the last was written by a
 //! newer program and does not read. Which columns a row has beside its body is not known here.
+
+mod words;
 
 use crate::record::code;
 use claviger_domain::endpoint::EndpointName;
@@ -58,9 +60,9 @@ pub(crate) fn put(out: &mut Vec<u8>, record: &RequestRecord) {
         put_id(out, id);
     }
     out.extend_from_slice(key.symbols());
-    for word in [endpoint.name(), outcome.name(), usage_source.name(), delivery.name(), key_name, model] {
-        put_text(out, word);
-    }
+    words::put_all(out, *endpoint, *outcome, *usage_source, *delivery);
+    put_text(out, key_name);
+    put_text(out, model);
     let texts = [source_tag, alias, upstream_model, upstream_request_id, client_request_id];
     for text in texts.into_iter().map(Option::as_deref).chain([*error_code]) {
         put_maybe(out, text, put_text);
@@ -74,7 +76,7 @@ pub(crate) fn put(out: &mut Vec<u8>, record: &RequestRecord) {
     put_maybe(out, *price_version, |out, version| put_id(out, version.to_u128()));
     put_count(out, meters.iter().count());
     for (meter, quantity) in meters.iter() {
-        put_text(out, meter.name());
+        words::put(out, &words::METERS, &meter, meter.name());
         out.extend_from_slice(&quantity.to_le_bytes());
     }
     put_count(out, attempts.len());
@@ -96,7 +98,7 @@ fn put_count(out: &mut Vec<u8>, count: usize) {
     out.extend_from_slice(&u16::try_from(count).unwrap_or(u16::MAX).to_le_bytes());
 }
 
-/// A text with its length: one byte, or 255 and four more.
+/// A text with its length: one byte, or 255 and four more. 254 in its place begins a word ([`words`]), where one may be.
 fn put_text(out: &mut Vec<u8>, text: &str) {
     match u8::try_from(text.len()) {
         Ok(length) if length < u8::MAX => out.push(length),
@@ -337,10 +339,10 @@ impl<'a> Reader<'a> {
         let environment = EnvironmentId::from_u128(self.id()?);
         let secret = SecretId::from_u128(self.id()?);
         let key = KeyId::from_symbols(self.take(12)?)?;
-        let endpoint = EndpointName::from_name(self.text()?)?;
-        let outcome = Outcome::from_name(self.text()?)?;
-        let usage_source = UsageSource::from_name(self.text()?)?;
-        let delivery = Delivery::from_name(self.text()?)?;
+        let endpoint = self.word(&words::ENDPOINTS, EndpointName::from_name)?;
+        let outcome = self.word(&words::OUTCOMES, Outcome::from_name)?;
+        let usage_source = self.word(&words::SOURCES, UsageSource::from_name)?;
+        let delivery = self.word(&words::DELIVERIES, Delivery::from_name)?;
         let (key_name, model) = (self.text()?, self.text()?);
         let (source_tag, alias) = (self.maybe_text()?, self.maybe_text()?);
         let (upstream_model, upstream_request_id) = (self.maybe_text()?, self.maybe_text()?);
@@ -353,7 +355,7 @@ impl<'a> Reader<'a> {
         let price_version = self.maybe(Self::id)?.map(PriceVersionId::from_u128);
         let mut meters = Meters::NONE;
         for _ in 0..self.count()? {
-            let meter = Meter::from_name(self.text()?)?;
+            let meter = self.word(&words::METERS, Meter::from_name)?;
             meters.set(meter, self.array().map(u64::from_le_bytes)?);
         }
         let attempts = self.attempts()?;

@@ -28,7 +28,8 @@ pub(crate) struct Messenger(Mutex<Option<mpsc::Sender<Group>>>);
 impl Messenger {
     /// Tells everyone of a group. Neither blocks nor fails.
     pub(crate) fn tell(&self, group: Group) {
-        let queue = self.0.lock().clone();
+        // To wake one costs as much as the message, and he is there without a task between.
+        let queue = if group.len() == 1 { None } else { self.0.lock().clone() };
         let untold = match queue {
             Some(queue) => queue.try_send(group).err().map(mpsc::error::TrySendError::into_inner),
             None => Some(group),

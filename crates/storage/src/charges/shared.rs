@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// Ticks that a request is open before its intent is written: between one and two, so at least one whole tick.
 const INTENT_AGE_TICKS: u64 = 2;
 
-/// Records that may wait for the next group before one of them wakes the writer.
-const DEFERRED: usize = 256;
+/// Records that may wait for the next group before one of them wakes the writer: as many as a group takes.
+const DEFERRED: usize = limits::CHARGE_GROUP;
 
 /// Shared between callers and the writer.
 #[derive(Default)]

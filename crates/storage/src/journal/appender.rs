@@ -77,13 +77,15 @@ impl<D: Disk> Appender<D> {
         let told = self.journal.shared.take_told();
         let fates = self.judge(&batch.entries);
         let frames = self.write(batch, &told, &fates)?;
-        if let Some(last) = frames.last().map(|frame| frame.position)
-            && frames.iter().any(|frame| frame.charges > 0)
-        {
-            self.log.sync()?;
-            // Frames of marks only have nothing for the database: it has its own list.
-            let frames = frames.into_iter().filter(|frame| frame.charges > 0);
-            self.journal.backlog.push(frames, last, limits::CHARGE_GROUP);
+        if let Some(last) = frames.last().map(|frame| frame.position) {
+            if frames.iter().any(|frame| frame.charges > 0) {
+                self.log.sync()?;
+                // Frames of marks only have nothing for the database: it has its own list.
+                let frames = frames.into_iter().filter(|frame| frame.charges > 0);
+                self.journal.backlog.push(frames, last, limits::CHARGE_GROUP);
+            } else {
+                self.log.hand_over()?;
+            }
         }
         batch.bytes.clear();
         let answers = batch.entries.drain(..).zip(fates).filter_map(|(entry, fate)| {
@@ -147,8 +149,8 @@ impl<D: Disk> Appender<D> {
         }
         let position = self.log.append(&self.payload, self.journal.backlog.flushed())?;
         self.journal.backlog.set_tight_above(self.log.tight_above());
-        let payload = self.payload.clone();
-        self.payload.clear();
+        let next = Vec::with_capacity(self.payload.len());
+        let payload = std::mem::replace(&mut self.payload, next);
         Ok(Some(Waiting { position, payload, charges, closed, marks_end: self.marks_end }))
     }
 }

@@ -115,12 +115,13 @@ impl<D: Disk> Log<D> {
             return Err(walk.damaged(&disk, "the database has charges that it no longer shows"));
         }
         // What a failed sync left in memory reads like what is on the disk: it is written again before it is believed.
+        // Where the database has everything, it had been synced before the database took it.
         for (segment, begin, end) in needed {
-            let bytes = segments.get(segment).map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
-            for (at, part) in [(0, bytes.get(..SEGMENT_HEAD)), (begin, bytes.get(begin..end))] {
-                disk.write(segment, offset_of(at), part.unwrap_or_default())?;
+            if begin < end || end == SEGMENT_HEAD {
+                let bytes = segments.get(segment).and_then(|(_, bytes)| bytes.get(..end)).unwrap_or_default();
+                disk.write(segment, 0, bytes)?;
+                disk.sync(segment)?;
             }
-            disk.sync(segment)?;
         }
         let log = Self {
             disk,
@@ -165,6 +166,11 @@ impl<D: Disk> Log<D> {
         self.offset = self.offset.saturating_add(self.buffer.len());
         (self.last, self.chain) = (number, chain);
         Ok(Position { number, chain })
+    }
+
+    /// Makes every frame appended so far survive the end of this process, if not that of the machine.
+    pub(crate) fn hand_over(&mut self) -> io::Result<()> {
+        self.disk.hand_over(self.place(self.generation))
     }
 
     /// Makes every frame appended so far survive.

@@ -176,7 +176,7 @@ fn a_disk_that_fails_at_commit_leaves_the_outcome_unknown() {
     let directory = tempfile::tempdir().unwrap();
     let name = "engine::sqlite::writer::tests::child_whose_disk_fails";
     // Without the signal a write above the limit fails like one on a broken disk.
-    let script = format!("trap '' XFSZ; ulimit -f 2000; exec \"$0\" --exact {name} --nocapture");
+    let script = format!("trap '' XFSZ; ulimit -f 8000; exec \"$0\" --exact {name} --nocapture");
     let child = std::process::Command::new("bash")
         .args(["-c", &script])
         .arg(std::env::current_exe().unwrap())
