@@ -452,6 +452,8 @@ handlers! {
         CountMessageTokens;
         Embeddings;
         Rerank;
+        GenerateImages;
+        Speak;
         ListModels;
         GetModel;
         GetCredits;

@@ -12,6 +12,8 @@ use crate::request::Outcome;
 pub enum Mode {
     /// In one piece.
     Json,
+    /// Piece by piece, without a word about itself: sound, files.
+    Binary,
     /// As a stream of events.
     Sse,
 }
@@ -223,7 +225,7 @@ impl Settlement {
     /// Row 4: running usage or, without any, what came goes beyond the output bound. An upstream that ends exactly at the
     /// limit it was told ends by itself.
     fn judge_hold(&self) -> Effect {
-        if self.terms.mode == Mode::Json || self.is_finished || self.is_client_gone || self.last.is_some() {
+        if self.terms.mode != Mode::Sse || self.is_finished || self.is_client_gone || self.last.is_some() {
             return Effect::Continue;
         }
         let is_over = match &self.running {
@@ -256,6 +258,9 @@ impl Settlement {
         if !self.has_content() || self.terms.mode == Mode::Json {
             return self.nothing(11, Outcome::UpstreamFailed);
         }
+        if self.terms.mode == Mode::Binary {
+            return self.nothing(12, Outcome::UpstreamCut);
+        }
         let usage = match self.terms.upstream_cut {
             UpstreamCut::Reported => self.last.or(self.running).or(self.begun),
             UpstreamCut::Counted => Some(self.last.or(self.running).unwrap_or_else(|| self.counted())),
@@ -287,7 +292,7 @@ impl Settlement {
             let counted = self.counted();
             match self.terms.mode {
                 Mode::Sse => counted,
-                Mode::Json => Usage { meters: counted.meters.side(Side::Input), ..counted },
+                Mode::Json | Mode::Binary => Usage { meters: counted.meters.side(Side::Input), ..counted },
             }
         });
         self.charge(rule, outcome, usage)

@@ -17,6 +17,7 @@ use claviger_domain::request::Attempt;
 use claviger_domain::settlement::Event;
 use claviger_wire::dialect::upstream_error;
 use claviger_wire::inference::{Edits, Reply, UpstreamFault};
+use http::HeaderValue;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +39,18 @@ pub(crate) enum Dispatched {
     Stream(Exchange, Option<Next>),
     /// A whole answer, read and understood.
     Whole(Exchange, Reply),
+    /// Sound or a file, of which the first piece is here.
+    Binary(Exchange, Sample),
     /// No target could answer.
     Failed(Exchange, Fate, Failure),
+}
+
+/// The beginning of a binary answer.
+pub(crate) struct Sample {
+    /// What it is.
+    pub(crate) media_type: HeaderValue,
+    /// Its first bytes; not empty.
+    pub(crate) first: Bytes,
 }
 
 /// Which row of the cut-off rule a request without an answer falls under.
@@ -85,6 +96,7 @@ enum Tried {
 enum Answer {
     Stream(Option<Next>),
     Whole(Reply),
+    Binary(Sample),
 }
 
 impl Dispatched {
@@ -104,6 +116,7 @@ impl Dispatched {
             match open.attempt(&target).await {
                 Tried::Answered(Answer::Stream(first)) => return Self::Stream(exchange, first),
                 Tried::Answered(Answer::Whole(reply)) => return Self::Whole(exchange, reply),
+                Tried::Answered(Answer::Binary(sample)) => return Self::Binary(exchange, sample),
                 Tried::Shorter => queue.push_front((target, may_repeat)),
                 Tried::Final(fate, failure) => return Self::Failed(exchange, fate, failure),
                 Tried::Failed { failure: why, again } => {
@@ -182,6 +195,9 @@ impl Open {
             }
             return self.first_event().await;
         }
+        if self.admitted.ask.is_binary() {
+            return self.first_piece(head).await;
+        }
         match self.read_whole(limits::JSON_ANSWER_BYTES).await {
             Ok(body) => match self.read_reply(body, target) {
                 Ok(reply) => Tried::Answered(Answer::Whole(reply)),
@@ -192,6 +208,22 @@ impl Open {
                 }
             },
             Err(fault) => failed(fault),
+        }
+    }
+
+    /// Until the first bytes of sound are here the request may go to another target.
+    async fn first_piece(&mut self, head: Head) -> Tried {
+        let Some(media_type) = head.media_type else { return failed(Fault::Broken) };
+        loop {
+            match self.read(false).await {
+                Read::Piece(first) if !first.is_empty() => {
+                    self.settlement.step(Event::Content { bytes: 0, chunks: 1 });
+                    return Tried::Answered(Answer::Binary(Sample { media_type, first }));
+                }
+                Read::Piece(_) | Read::Silence => {}
+                Read::End => return failed(Fault::Broken),
+                Read::Failed(fault) => return failed(fault),
+            }
         }
     }
 

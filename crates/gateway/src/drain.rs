@@ -3,7 +3,7 @@
 //! What they cost is `settlement`'s to say. Every admitted request has reserved its place in this queue.
 
 use crate::alarm::{Alarm, instant_in};
-use crate::exchange::{Next, Open};
+use crate::exchange::{Next, Open, Read};
 use crate::node::Node;
 use crate::settled::Settled;
 use crate::upstream::Conversation;
@@ -120,7 +120,13 @@ async fn read_on(open: &mut Open) -> Option<Verdict> {
                     _ => return ended(open, Event::UpstreamFailed),
                 }
             }
-            if open.stream.is_some() { rest_of_stream(open).await } else { rest_of_answer(open, &target).await }
+            if open.stream.is_some() {
+                rest_of_stream(open).await
+            } else if open.admitted.ask.is_binary() {
+                rest_of_binary(open).await
+            } else {
+                rest_of_answer(open, &target).await
+            }
         })
         .await
         .flatten()
@@ -132,6 +138,19 @@ async fn rest_of_stream(open: &mut Open) -> Option<Verdict> {
             Next::Ended(end) => return Some(end.verdict),
             Next::HoldReached => return ended(open, Event::CutAtHold),
             Next::Forward(_) | Next::Silence | Next::Look => {}
+        }
+    }
+}
+
+async fn rest_of_binary(open: &mut Open) -> Option<Verdict> {
+    loop {
+        match open.read(false).await {
+            Read::Piece(_) | Read::Silence => {}
+            Read::End => {
+                open.settlement.step(Event::Finished);
+                return ended(open, Event::UpstreamEnded);
+            }
+            Read::Failed(_) => return ended(open, Event::UpstreamFailed),
         }
     }
 }

@@ -19,7 +19,7 @@ use claviger_domain::request::Attempt;
 use claviger_domain::settlement::{Effect, Event, Mode, Settlement, Terms, Verdict};
 use claviger_domain::time::Timestamp;
 use claviger_storage::Intent;
-use claviger_wire::inference::{AnswerStream, Reply};
+use claviger_wire::inference::{AnswerStream, Ask, Reply};
 use claviger_wire::sse::{Frame, SseReader};
 use http::StatusCode;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Exchange {
         let bound = &admitted.bound;
         let output = bound.output_per_choice.saturating_mul(bound.choices);
         let settlement = Settlement::new(Terms {
-            mode: if admitted.ask.is_stream() { Mode::Sse } else { Mode::Json },
+            mode: mode_of(admitted.ask.as_ref()),
             input_bound: bound.input.side(Side::Input).tokens(),
             output_bound: output.saturating_add(bound.input.side(Side::Output).tokens()),
             units_bound: bound.input.without_tokens(),
@@ -290,6 +290,12 @@ impl Open {
         self.over(Event::UpstreamEnded, error)
     }
 
+    /// A binary answer came to its clean end.
+    pub(crate) fn ended_binary(&mut self) -> Next {
+        self.settlement.step(Event::Finished);
+        self.over(Event::UpstreamEnded, None)
+    }
+
     /// The upstream failed; an open stream is told `code`.
     pub(crate) fn failed(&mut self, code: Code) -> Next {
         self.over(Event::UpstreamFailed, Some(PublicError::new(code)))
@@ -311,6 +317,15 @@ impl Open {
             Effect::Ended(verdict) => Next::Ended(Box::new(End { verdict, error })),
             _ => Next::Silence,
         }
+    }
+}
+
+/// How an answer comes.
+fn mode_of(ask: &dyn Ask) -> Mode {
+    match (ask.is_stream(), ask.is_binary()) {
+        (true, _) => Mode::Sse,
+        (false, true) => Mode::Binary,
+        (false, false) => Mode::Json,
     }
 }
 

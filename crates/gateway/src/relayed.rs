@@ -3,8 +3,8 @@
 //! A whole JSON answer is settled before its status leaves, so that it goes out in one write and lost durability is an
 //! honest 503 instead of a torn answer. A stream ends with usage and `[DONE]`, or with an error event (W12, W35).
 
-use crate::dispatched::{Dispatched, Failure, Fate};
-use crate::exchange::{End, Exchange, Next, Open};
+use crate::dispatched::{Dispatched, Failure, Fate, Sample};
+use crate::exchange::{End, Exchange, Next, Open, Read};
 use crate::flow::{Cut, Flow, Out};
 use crate::node::Node;
 use crate::observe::Trace;
@@ -42,6 +42,7 @@ impl Relayed {
         match from {
             Dispatched::Stream(exchange, first) => stream(exchange, first, node, phase),
             Dispatched::Whole(exchange, reply) => whole(exchange, reply, phase).await,
+            Dispatched::Binary(exchange, sample) => binary(exchange, sample, node, phase),
             Dispatched::Failed(exchange, fate, failure) => failed(exchange, fate, failure),
         }
     }
@@ -53,11 +54,13 @@ async fn whole(mut exchange: Exchange, reply: Reply, phase: &Arc<Phase>) -> Resu
     open.note_reply(&reply);
     let Effect::Ended(verdict) = open.settlement.step(Event::UpstreamEnded) else { return Err(Cut) };
     let extra = extra_headers(open);
+    let content_type = HeaderValue::from_static(open.admitted.ask.content_type());
     match Settled::by(exchange.into_open().ok_or(Cut)?, &verdict, 200, None).durable().await {
         Err(LedgerLost(trace)) => Ok(Relayed::Refused(Code::LedgerUnavailable.into(), trace)),
         Ok((trace, mark)) => {
             let phase = Arc::clone(phase);
             let (mut parts, body) = respond::json(reply.body).into_parts();
+            parts.headers.insert(header::CONTENT_TYPE, content_type);
             parts.headers.extend(extra);
             Ok(Relayed::Whole(Response::from_parts(parts, body.on_taken(move || phase.mark_when_flushed(mark))), trace))
         }
@@ -107,6 +110,58 @@ fn stream(mut exchange: Exchange, first: Option<Next>, node: &Arc<Node>, phase: 
     headers.extend(extra);
     respond::common_headers(headers, shape, &id, elapsed);
     Ok(Relayed::Stream(response))
+}
+
+fn binary(mut exchange: Exchange, sample: Sample, node: &Arc<Node>, phase: &Arc<Phase>) -> Result<Relayed, Cut> {
+    let open = exchange.open().ok_or(Cut)?;
+    open.first_byte_at = Some(node.wall());
+    let extra = extra_headers(open);
+    let (id, shape, elapsed) = (open.trace.request_id_text, open.trace.error_shape, open.trace.elapsed_ms(node));
+    let (counted, phase) = (StreamCount::new(node), Arc::clone(phase));
+    let flow = Flow::running(|out| async move {
+        let _counted = counted;
+        relay_binary(exchange, sample.first, out, &phase).await
+    });
+    let mut response = Response::new(flow);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, sample.media_type);
+    // Whatever it says it is: no browser shall make a page of it.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.extend(extra);
+    respond::common_headers(headers, shape, &id, elapsed);
+    Ok(Relayed::Stream(response))
+}
+
+/// Sound, piece by piece, the last one behind the charge. What breaks off ends the connection: nothing else would tell
+/// the client (W35).
+async fn relay_binary(mut exchange: Exchange, first: Bytes, out: Out, phase: &Phase) -> Result<(), Cut> {
+    let mut held = first;
+    let mut leaks_seen = 0;
+    loop {
+        let open = exchange.open().ok_or(Cut)?;
+        let next = if open.node.is_cutting() {
+            open.stopped()
+        } else if open.admitted.caller.is_cut(&open.node, &mut leaks_seen) {
+            open.revoked()
+        } else {
+            match open.read(true).await {
+                Read::Piece(piece) => {
+                    out.send(std::mem::replace(&mut held, piece)).await;
+                    continue;
+                }
+                Read::Silence => continue,
+                Read::End => open.ended_binary(),
+                Read::Failed(fault) => open.failed(fault.code()),
+            }
+        };
+        let Next::Ended(ended) = next else { return Err(Cut) };
+        let End { verdict, error } = *ended;
+        if error.is_none() {
+            return end(exchange, verdict, None, held, (&out, phase)).await;
+        }
+        end(exchange, verdict, error, Bytes::new(), (&out, phase)).await?;
+        return Err(Cut);
+    }
 }
 
 /// The stream itself, top to bottom.

@@ -5,6 +5,8 @@
 //! pipeline knows no endpoint by name. Prices, holds and sockets are not known here.
 
 use crate::anthropic::{CountAsk, MessagesAsk};
+use crate::media::images::ImagesAsk;
+use crate::media::speech::SpeechAsk;
 use crate::openai::chat::ChatAsk;
 use crate::openai::completions::CompletionsAsk;
 use crate::openai::embeddings::EmbeddingsAsk;
@@ -119,6 +121,16 @@ pub trait Ask: fmt::Debug + Send + Sync {
         Ok(reply)
     }
 
+    /// What the answer is called on the wire when its server does not say.
+    fn content_type(&self) -> &'static str {
+        "application/json"
+    }
+
+    /// Whether the answer is sound or a file, that leaves byte by byte as it comes.
+    fn is_binary(&self) -> bool {
+        false
+    }
+
     /// The start of the stream that answers this, if one is asked for.
     fn stream(&self, _dialect: Dialect) -> Option<Box<dyn AnswerStream>> {
         None
@@ -136,6 +148,8 @@ pub fn parse(operation: Operation, query: Option<&str>, body: Bytes) -> Result<B
         Operation::Messages => Ok(Box::new(MessagesAsk::parse(query, body)?)),
         Operation::CountMessageTokens => Ok(Box::new(CountAsk::parse(query, body)?)),
         Operation::Embeddings => Ok(Box::new(EmbeddingsAsk::parse(body)?)),
+        Operation::GenerateImages => Ok(Box::new(ImagesAsk::parse(body)?)),
+        Operation::Speak => Ok(Box::new(SpeechAsk::parse(body)?)),
         Operation::Rerank => Ok(Box::new(RerankAsk::parse(body)?)),
         // The table of rows sends no other operation here.
         _ => Err(Code::InternalError.into()),

@@ -17,6 +17,7 @@ pub mod dialect;
 pub mod error_body;
 pub mod headers;
 pub mod inference;
+pub mod media;
 pub mod openai;
 pub mod rate_headers;
 pub mod rerank;

@@ -86,6 +86,12 @@ const MODELS: &[Model] = &[
     model("paid/echo", "echo", PAID),
     model("paid/stream", "sim-stream", PAID),
     Model { line: "endpoints = [\"embeddings\"]", ..model("paid/embed", "sim-embed", &[("input_token", "1")]) },
+    Model { line: "endpoints = [\"images\"]", ..model("paid/draw", "sim-image", &[("image", "0.04")]) },
+    Model {
+        line: "endpoints = [\"images\"]",
+        ..model("paid/draw-tokens", "sim-image", &[("input_token", "5"), ("image_output_token", "40")])
+    },
+    Model { line: "endpoints = [\"audio.speech\"]", ..model("paid/say", "sim-speech", &[("character", "15")]) },
     Model { line: "endpoints = [\"rerank\"]", ..model("paid/rank", "sim-rerank", &[("search_unit", "0.002")]) },
     Model { line: "endpoints = [\"rerank\"]", ..model("paid/rank-tokens", "sim-rerank", &[("input_token", "1")]) },
     Model { line: "endpoints = [\"completions\"]", ..model("paid/text", "echo", PAID) },

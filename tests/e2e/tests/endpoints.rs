@@ -122,3 +122,88 @@ async fn a_ranking_has_one_form_and_one_price_whatever_server_made_it() -> Resul
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sdks_get_pictures_and_pay_for_each_or_for_its_tokens() -> Result<()> {
+    let world = World::usual().await?;
+    let key = world.key("pictures").await?;
+    let base = format!("{}/v1", world.url);
+    let before = world.balance().await?;
+    // Two pictures each, 4 hundredths; by tokens 3 of the prompt and 200 of the pictures, once more streamed with 100.
+    let (by_picture, by_tokens) = (80_000_000, token_cost(3, 5_000_000_000, 200, 40_000_000_000));
+    let streamed = token_cost(3, 5_000_000_000, 100, 40_000_000_000);
+    let mut charged = 0;
+    for script in [python("openai-1", "images.py")?, python("openai-3", "images.py")?, node("images.mjs")?] {
+        let script = script.env("OPENAI_API_KEY", &key).env("OPENAI_BASE_URL", &base);
+        let printed = script.json().await?;
+        assert_eq!(printed, json!({ "pictures": [2, 2], "png": true, "wide": 64 }));
+        charged += by_picture + by_tokens;
+    }
+    let body = json!({ "model": "paid/draw-tokens", "prompt": "a red apple", "stream": true, "partial_images": 1 });
+    let answer = world.client.post("/v1/images/generations", &key, &body).await?;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "text/event-stream; charset=utf-8"));
+    let text = answer.text();
+    assert!(
+        text.contains("event: image_generation.partial_image") && text.contains("image_generation.completed"),
+        "{text}"
+    );
+    let record = world.record(answer.header("x-request-id")).await?;
+    assert_eq!(
+        (&record["endpoint"], &record["usage_source"]),
+        (&json!("images"), &json!("upstream_final")),
+        "{record}"
+    );
+    charged += streamed;
+    // An upstream that does not count: the pictures are counted here.
+    let silent = json!({ "model": "paid/draw", "prompt": "a", "size": "8x8", "sim": { "mode": "no-usage" } });
+    let answer = world.client.post("/images/generations", &key, &silent).await?;
+    let record = world.record(answer.header("x-request-id")).await?;
+    assert_eq!(record["usage_source"], "computed", "{record}");
+    charged += 40_000_000;
+    assert_eq!(before - world.balance().await?, charged);
+    assert_eq!(world.held().await?, 0);
+    let seen = world.upstream.seen().await?;
+    assert!(seen.iter().all(|seen| seen.path() == "/v1/images/generations" && seen.json()["model"] == "sim-image"));
+    world.verify_ledger().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sdks_hear_every_byte_and_pay_for_characters() -> Result<()> {
+    let world = World::usual().await?;
+    let key = world.key("speech").await?;
+    let base = format!("{}/v1", world.url);
+    let before = world.balance().await?;
+    let mut charged = 0;
+    for script in [python("openai-1", "speech.py")?, python("openai-3", "speech.py")?, node("speech.mjs")?] {
+        let script = script.env("OPENAI_API_KEY", &key).env("OPENAI_BASE_URL", &base);
+        let printed = script.json().await?;
+        // Ten scalars of 800 bytes behind a head of 44.
+        assert_eq!(printed, json!({ "bytes": 8044, "type": "audio/wav" }));
+        charged += 150_000;
+    }
+    let record = world.records(1).await?.remove(0);
+    assert_eq!((&record["endpoint"], &record["outcome"]), (&json!("audio.speech"), &json!("complete")), "{record}");
+    assert_eq!(record["usage_source"], "computed", "{record}");
+    // Sound that breaks off is cut off, and costs nothing.
+    let cut = json!({ "model": "paid/say", "input": "hello", "response_format": "wav", "sim": { "mode": "cut", "bytes": 900 } });
+    assert!(world.client.post("/v1/audio/speech", &key, &cut).await.is_err(), "the connection is cut");
+    claviger_e2e::eventually(15, "the cut answer is recorded", async || {
+        let record = world.records(1).await?.remove(0);
+        Ok((record["outcome"] == "upstream_cut").then_some(()))
+    })
+    .await?;
+    // A page under the name of sound is none.
+    let page =
+        json!({ "model": "paid/say", "input": "hello", "sim": { "mode": "status", "code": 200, "body": "<html>" } });
+    let refused = world.client.post("/v1/audio/speech", &key, &page).await?;
+    assert_eq!(refused.refusal(), (502, "upstream_error".to_owned()));
+    // As events, with what they say of themselves.
+    let events = json!({ "model": "paid/say", "input": "hello", "stream_format": "sse" });
+    let answer = world.client.post("/v1/audio/speech", &key, &events).await?;
+    assert_eq!(answer.text().matches("speech.audio.delta").count(), 5, "{}", answer.text());
+    assert!(answer.text().contains("speech.audio.done"));
+    charged += 75_000;
+    assert_eq!(before - world.balance().await?, charged);
+    assert_eq!(world.held().await?, 0);
+    world.verify_ledger().await
+}

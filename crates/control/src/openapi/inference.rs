@@ -122,6 +122,38 @@ const RANKING: Object = Object {
     is_open: true,
 };
 
+const IMAGES: Object = Object {
+    name: "ImagesRequest",
+    fields: &[
+        must("model", Shape::Text),
+        must("prompt", Shape::Text),
+        may("n", Shape::Whole),
+        may("size", Shape::Text),
+        may("quality", Shape::Text),
+        may("response_format", Shape::Text),
+        may("stream", Shape::Flag),
+    ],
+    is_open: true,
+};
+
+const IMAGE_LIST: Object = Object {
+    name: "ImageList",
+    fields: &[must("data", Shape::Many(&Shape::Any)), may("usage", Shape::Any)],
+    is_open: true,
+};
+
+const SPEECH: Object = Object {
+    name: "SpeechRequest",
+    fields: &[
+        must("model", Shape::Text),
+        must("input", Shape::Text),
+        may("voice", Shape::Any),
+        may("response_format", Shape::Text),
+        may("stream_format", Shape::Text),
+    ],
+    is_open: true,
+};
+
 const MODEL: Object = object(
     "Model",
     &[
@@ -173,6 +205,11 @@ pub(super) fn describe(operation: Operation) -> Description {
             let summary = "Documents in the order in which they answer a query; also at `/v2/rerank`.";
             Description::of(summary, Reply::One(&RANKING)).taking(&RERANK)
         }
+        Operation::GenerateImages => {
+            let summary = "Pictures for a text; with `stream` as server-sent events.";
+            Description::of(summary, Reply::One(&IMAGE_LIST)).taking(&IMAGES)
+        }
+        Operation::Speak => Description::of("A text as sound, as it comes.", Reply::Bytes).taking(&SPEECH),
         Operation::ListModels => Description::of("The models this key may call.", Reply::List(&MODEL)),
         Operation::GetModel => Description::of("One model; its id may hold slashes.", Reply::One(&MODEL)),
         _ => Description::of("The organization's credit.", Reply::Wrapped(&CREDITS)),

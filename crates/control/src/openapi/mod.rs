@@ -51,6 +51,8 @@ pub(crate) enum Reply {
     List(&'static Object),
     /// JSON, one object a line.
     Lines,
+    /// Bytes of a kind that the answer itself names.
+    Bytes,
     /// Nothing: the browser goes on at another page.
     Elsewhere,
     /// `{data}` of it, as other vendors' endpoints have it.
@@ -89,7 +91,8 @@ macro_rules! areas {
 
 areas! {
     inference {
-        ChatCompletions Completions Messages CountMessageTokens Embeddings Rerank ListModels GetModel GetCredits
+        ChatCompletions Completions Messages CountMessageTokens Embeddings Rerank
+        GenerateImages Speak ListModels GetModel GetCredits
     }
     limits {
         ListRateLimits SetRateLimit GetModelPermissions SetModelPermissions DeleteModelPermissions
@@ -210,7 +213,11 @@ fn operation(row: &Row, ids: &mut BTreeSet<String>, schemas: &mut Map<String, Va
         let schema = field.shape.schema(schemas);
         parameters.push(json!({ "name": field.name, "in": "query", "required": field.is_required, "schema": schema }));
     }
-    let media = if matches!(description.reply, Reply::Lines) { "application/jsonl" } else { "application/json" };
+    let media = match description.reply {
+        Reply::Lines => "application/jsonl",
+        Reply::Bytes => "application/octet-stream",
+        _ => "application/json",
+    };
     let reply = reply(&description.reply, schemas);
     let success = match description.reply {
         Reply::Elsewhere => ("303", json!({ "description": "The browser goes on at `Location`." })),
@@ -279,6 +286,7 @@ fn reply(reply: &Reply, schemas: &mut Map<String, Value>) -> Value {
             })
         }
         Reply::Lines | Reply::Elsewhere => json!({ "type": "string" }),
+        Reply::Bytes => json!({ "type": "string", "format": "binary" }),
         Reply::Wrapped(object) => {
             shape::define(object, schemas);
             json!({ "type": "object", "required": ["data"], "properties": { "data": object.reference() } })
@@ -309,7 +317,7 @@ pub(crate) fn compare(operation: Operation, method: Method, body: &Value) -> Res
     match describe(operation, method).reply {
         Reply::One(object) => object.compare(body),
         Reply::Wrapped(object) => object.compare(&body["data"]),
-        Reply::Lines | Reply::Elsewhere => Ok(()),
+        Reply::Lines | Reply::Bytes | Reply::Elsewhere => Ok(()),
         Reply::List(object) => {
             let members: Vec<&str> = body.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
             if members != ["data", "first_id", "has_more", "last_id", "object"] {

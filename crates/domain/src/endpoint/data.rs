@@ -33,6 +33,8 @@ pub(super) const ROWS: &[Row] = &[
     anthropic(Operation::CountMessageTokens, "messages/count_tokens"),
     inference(Operation::Embeddings, Method::Post, "embeddings", limits::JSON_BODY_BYTES),
     inference(Operation::Rerank, Method::Post, "rerank", limits::JSON_BODY_BYTES),
+    inference(Operation::GenerateImages, Method::Post, "images/generations", limits::JSON_BODY_BYTES),
+    inference(Operation::Speak, Method::Post, "audio/speech", limits::JSON_BODY_BYTES),
     inference(Operation::ListModels, Method::Get, "models", 0),
     inference(Operation::GetModel, Method::Get, "models/{id}", 0),
     own(Operation::GetCredits, "credits"),

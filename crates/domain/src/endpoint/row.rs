@@ -100,6 +100,8 @@ impl Operation {
             Self::Messages | Self::CountMessageTokens => EndpointName::Messages,
             Self::Embeddings => EndpointName::Embeddings,
             Self::Rerank => EndpointName::Rerank,
+            Self::GenerateImages => EndpointName::Images,
+            Self::Speak => EndpointName::AudioSpeech,
             Self::ListModels | Self::GetModel => EndpointName::Models,
             Self::GetCredits => EndpointName::Credits,
             _ => return None,
@@ -116,6 +118,8 @@ impl Operation {
                 | Self::CountMessageTokens
                 | Self::Embeddings
                 | Self::Rerank
+                | Self::GenerateImages
+                | Self::Speak
         )
     }
 }
@@ -133,6 +137,10 @@ operations! {
     Embeddings = "embeddings";
     /// `POST rerank`.
     Rerank = "rerank";
+    /// `POST images/generations`.
+    GenerateImages = "images.generate";
+    /// `POST audio/speech`.
+    Speak = "audio.speech";
     /// `GET models`.
     ListModels = "models.list";
     /// `GET models/{id}`.

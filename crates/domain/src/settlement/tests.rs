@@ -207,6 +207,23 @@ fn an_answer_without_output_tokens_costs_what_went_in() {
 }
 
 #[test]
+fn sound_that_broke_off_costs_nothing_and_sound_nobody_waited_for_costs_its_text() {
+    use Event::{ClientGone, Dispatched, DrainOver, UpstreamFailed};
+    let input = Meters::NONE.with(Meter::Character, 12);
+    let counted = Estimate { input, source: UsageSource::Computed, has_output: false };
+    let piece = Event::Content { bytes: 0, chunks: 1 };
+    let course = |events: &[Event]| {
+        let mut course = Settlement::new(Terms { estimate: counted, ..terms(Mode::Binary) });
+        let effects = events.iter().map(|event| course.step(*event)).collect::<Vec<_>>();
+        let Some(Effect::Ended(verdict)) = effects.last() else { panic!("an ending") };
+        (verdict.rule, verdict.outcome, verdict.charged.map(|usage| usage.meters))
+    };
+    assert_eq!(course(&[Dispatched, UpstreamFailed]), (11, Outcome::UpstreamFailed, None));
+    assert_eq!(course(&[Dispatched, piece, UpstreamFailed]), (12, Outcome::UpstreamCut, None));
+    assert_eq!(course(&[Dispatched, piece, ClientGone, DrainOver]), (7, Outcome::ClientClosed, Some(input)));
+}
+
+#[test]
 fn quantities_other_than_tokens_are_charged_up_to_their_bound() {
     for (told, charged, is_anomalous) in [(2, 2, false), (3, 3, false), (4, 3, true)] {
         let meters = Meters::NONE.with(Meter::SearchUnit, told);

@@ -52,6 +52,8 @@ impl Fault {
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) is_event_stream: bool,
+    /// What the body is, if it is sound, a picture or a file.
+    pub(crate) media_type: Option<http::HeaderValue>,
     /// The upstream's own id of the request.
     pub(crate) request_id: Option<String>,
     pub(crate) retry_after: Option<Duration>,

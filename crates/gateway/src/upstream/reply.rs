@@ -124,6 +124,7 @@ fn read(status: StatusCode, parsed: &httparse::Response<'_, '_>) -> Result<Reply
     let head = Head {
         status,
         is_event_stream: lines.content_type.is_some_and(is_event_stream),
+        media_type: lines.content_type.and_then(media_type),
         request_id: lines.request_id.and_then(visible).map(str::to_owned),
         retry_after: lines.retry_after.and_then(seconds),
         compute_tokens: lines.compute_tokens.and_then(|tokens| whole_number(tokens.trim_ascii())),
@@ -137,6 +138,14 @@ fn read(status: StatusCode, parsed: &httparse::Response<'_, '_>) -> Result<Reply
 pub(super) fn is_event_stream(content_type: &[u8]) -> bool {
     let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// The type of a body that may leave as it is: no page and no script, whatever a browser would make of it.
+pub(super) fn media_type(content_type: &[u8]) -> Option<http::HeaderValue> {
+    const KINDS: [&str; 4] = ["audio/", "video/", "application/octet-stream", "binary/octet-stream"];
+    let kind = visible(content_type.trim_ascii())?.to_ascii_lowercase();
+    let is_media = KINDS.iter().any(|known| kind.starts_with(known));
+    http::HeaderValue::from_str(&kind).ok().filter(|_| is_media)
 }
 
 /// `Retry-After` in seconds; dates are not believed.
@@ -180,6 +189,16 @@ mod tests {
         assert_eq!((reply.head.status, reply.head.is_event_stream), (StatusCode::OK, true));
         assert_eq!(reply.head.request_id.as_deref(), Some("r1"));
         assert_eq!((reply.framing, reply.keeps_alive), (Framing::sized(2), true));
+    }
+
+    #[test]
+    fn only_media_pass_as_what_they_are() {
+        for kind in ["audio/mpeg", "Audio/WAV; codecs=1", "video/mp4", "application/octet-stream"] {
+            assert!(media_type(kind.as_bytes()).is_some(), "{kind}");
+        }
+        for kind in ["text/html", "application/json", "image/svg+xml", "text/html, audio/mpeg", ""] {
+            assert!(media_type(kind.as_bytes()).is_none(), "{kind}");
+        }
     }
 
     #[test]

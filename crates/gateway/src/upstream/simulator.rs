@@ -48,6 +48,7 @@ impl SimulatedConversation {
             is_event_stream: value(header::CONTENT_TYPE).is_some_and(reply::is_event_stream),
             request_id: headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned),
             retry_after: value(header::RETRY_AFTER).and_then(reply::seconds),
+            media_type: value(header::CONTENT_TYPE).and_then(reply::media_type),
             compute_tokens: None,
             verbatim: Some(Box::new(headers.clone())),
         }

@@ -62,6 +62,17 @@ pub(crate) enum RerankForm {
     Texts,
 }
 
+/// Every endpoint that a server of OpenAI's kind may have; what one of them really has, its operator says model by model.
+const EVERYTHING: &[EndpointName] = &[
+    EndpointName::ChatCompletions,
+    EndpointName::Completions,
+    EndpointName::Messages,
+    EndpointName::Embeddings,
+    EndpointName::Rerank,
+    EndpointName::Images,
+    EndpointName::AudioSpeech,
+];
+
 /// What most self-hosted servers have in common.
 const SELF_HOSTED: Habits = Habits {
     limit_field: "max_tokens",

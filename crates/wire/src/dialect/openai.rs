@@ -13,5 +13,11 @@ pub(super) const HABITS: Habits = Habits {
     counts_tokens: false,
     rerank: RerankForm::Usual,
     rerank_path: "/v1/rerank",
-    serves: &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Embeddings],
+    serves: &[
+        EndpointName::ChatCompletions,
+        EndpointName::Completions,
+        EndpointName::Embeddings,
+        EndpointName::Images,
+        EndpointName::AudioSpeech,
+    ],
 };

@@ -2,5 +2,18 @@
 //! the completion.
 
 use super::{Habits, RerankForm, SELF_HOSTED};
+use claviger_domain::endpoint::EndpointName;
 
-pub(super) const HABITS: Habits = Habits { has_running_usage: true, rerank: RerankForm::NoModel, ..SELF_HOSTED };
+pub(super) const HABITS: Habits = Habits {
+    has_running_usage: true,
+    rerank: RerankForm::NoModel,
+    serves: &[
+        EndpointName::ChatCompletions,
+        EndpointName::Completions,
+        EndpointName::Messages,
+        EndpointName::Embeddings,
+        EndpointName::Rerank,
+        EndpointName::Images,
+    ],
+    ..SELF_HOSTED
+};

@@ -11,6 +11,7 @@ mod damage;
 mod embed;
 mod events;
 mod fault;
+mod image;
 mod knobs;
 mod messages;
 mod mode;
@@ -20,6 +21,7 @@ mod rerank;
 mod schema;
 mod script;
 mod shape;
+mod speech;
 mod tokens;
 mod usage;
 mod whole;
@@ -53,6 +55,10 @@ pub enum SimEndpoint<'a> {
     Embeddings,
     /// `POST rerank`.
     Rerank,
+    /// `POST images/generations`.
+    Images,
+    /// `POST audio/speech`.
+    Speech,
     /// `GET models`.
     Models,
     /// `GET models/{id}`, the id percent-decoded.
@@ -69,6 +75,8 @@ impl SimEndpoint<'static> {
             "messages/count_tokens" => Some(Self::CountTokens),
             "embeddings" => Some(Self::Embeddings),
             "rerank" => Some(Self::Rerank),
+            "images/generations" => Some(Self::Images),
+            "audio/speech" => Some(Self::Speech),
             _ => None,
         }
     }
@@ -137,6 +145,8 @@ fn answer_to(call: &SimCall<'_>) -> Result<Script, Fault> {
         SimEndpoint::CountTokens => messages::count(call),
         SimEndpoint::Embeddings => embed::script(call),
         SimEndpoint::Rerank => rerank::script(call),
+        SimEndpoint::Images => image::script(call),
+        SimEndpoint::Speech => speech::script(call),
         SimEndpoint::Models => by_rule(call, |_| Ok(models::list(call.shape, call.now_seconds))),
         SimEndpoint::Model(id) => by_rule(call, |_| models::item(call.shape, id, call.now_seconds)),
     }

@@ -15,6 +15,8 @@ pub const MODELS: &[&str] = &[
     "sim-json",
     "sim-reasoning",
     "sim-embed",
+    "sim-image",
+    "sim-speech",
     "sim-rerank",
     "sim-error-429",
     "sim-error-500",
@@ -27,6 +29,8 @@ pub const MODELS: &[&str] = &[
 pub fn serves(model: &str) -> &'static [EndpointName] {
     match model {
         "sim-embed" => &[EndpointName::Embeddings],
+        "sim-image" => &[EndpointName::Images],
+        "sim-speech" => &[EndpointName::AudioSpeech],
         "sim-rerank" => &[EndpointName::Rerank],
         "sim-error-429" | "sim-error-500" | "sim-error-timeout" => &[
             EndpointName::ChatCompletions,
@@ -34,6 +38,8 @@ pub fn serves(model: &str) -> &'static [EndpointName] {
             EndpointName::Messages,
             EndpointName::Embeddings,
             EndpointName::Rerank,
+            EndpointName::Images,
+            EndpointName::AudioSpeech,
         ],
         _ => &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Messages],
     }

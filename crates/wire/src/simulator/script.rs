@@ -55,6 +55,7 @@ pub struct Steps(pub(super) Source);
 #[derive(Debug)]
 pub(super) enum Source {
     Whole(Option<Bytes>),
+    Listed { pieces: std::vec::IntoIter<Bytes>, gap_ms: u64, is_begun: bool },
     Chunks(Box<Chunks>),
     Events(Box<Events>),
     Damaged(Box<Damaged>),
@@ -71,11 +72,16 @@ impl Steps {
         if bytes.is_empty() { Self::none() } else { Self(Source::Whole(Some(bytes))) }
     }
 
+    /// These pieces in turn, `gap_ms` between two.
+    pub(super) fn listed(pieces: Vec<Bytes>, gap_ms: u64) -> Self {
+        Self(Source::Listed { pieces: pieces.into_iter(), gap_ms, is_begun: false })
+    }
+
     /// The bytes of all steps, if they are known without making them.
     pub fn size_bytes(&self) -> Option<u64> {
         match &self.0 {
             Source::Whole(bytes) => u64::try_from(bytes.as_ref().map_or(0, Bytes::len)).ok(),
-            Source::Chunks(_) | Source::Events(_) | Source::Damaged(_) => None,
+            Source::Listed { .. } | Source::Chunks(_) | Source::Events(_) | Source::Damaged(_) => None,
         }
     }
 
@@ -83,7 +89,7 @@ impl Steps {
     pub fn take_whole(&mut self) -> Option<Bytes> {
         match &mut self.0 {
             Source::Whole(bytes) => bytes.take(),
-            Source::Chunks(_) | Source::Events(_) | Source::Damaged(_) => None,
+            Source::Listed { .. } | Source::Chunks(_) | Source::Events(_) | Source::Damaged(_) => None,
         }
     }
 }
@@ -94,6 +100,10 @@ impl Iterator for Steps {
     fn next(&mut self) -> Option<Step> {
         match &mut self.0 {
             Source::Whole(bytes) => bytes.take().map(|bytes| Step { wait_ms: 0, bytes }),
+            Source::Listed { pieces, gap_ms, is_begun } => {
+                let wait_ms = if std::mem::replace(is_begun, true) { *gap_ms } else { 0 };
+                pieces.find(|bytes| !bytes.is_empty()).map(|bytes| Step { wait_ms, bytes })
+            }
             Source::Chunks(chunks) => chunks.next(),
             Source::Events(events) => events.next(),
             Source::Damaged(damaged) => damaged.next(),

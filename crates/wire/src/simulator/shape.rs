@@ -63,6 +63,8 @@ impl Shape {
             (Self::OpenAi, SimEndpoint::Messages | SimEndpoint::CountTokens) => false,
             (Self::Tei, endpoint) => matches!(endpoint, SimEndpoint::Embeddings | SimEndpoint::Rerank),
             (Self::Ollama, SimEndpoint::CountTokens | SimEndpoint::Rerank) => false,
+            (_, SimEndpoint::Speech) => matches!(self, Self::OpenAi),
+            (_, SimEndpoint::Images) => matches!(self, Self::OpenAi | Self::Sglang),
             _ => true,
         }
     }

@@ -1,0 +1,12 @@
+//! Endpoints whose answers are pictures and sound: what they ask for, and what they use.
+//!
+//! A picture or a second of sound is never looked into: bytes pass through. What is counted stands beside them or
+//! follows from the request.
+
+pub mod events;
+pub mod images;
+pub mod speech;
+mod usage;
+
+#[cfg(test)]
+mod tests;
