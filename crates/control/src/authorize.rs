@@ -75,6 +75,8 @@ pub(crate) struct Signed {
 #[derive(Clone, Debug)]
 pub(crate) struct Operator {
     attribution: Attribution,
+    /// Whether they signed in a moment ago; `None` = they are at the machine and sign nothing in.
+    is_fresh: Option<bool>,
 }
 
 impl Member {
@@ -254,6 +256,23 @@ impl Operator {
     pub(crate) const fn attribution(&self) -> &Attribution {
         &self.attribution
     }
+
+    /// Refuses a session whose sign-in is not fresh (`keys.md` §7).
+    pub(crate) fn require_fresh(&self) -> Result<(), Refusal> {
+        if self.is_fresh == Some(false) { Err(Code::ReauthenticationRequired.into()) } else { Ok(()) }
+    }
+
+    /// Refuses every session: `command` gives power over people and organizations that an operator has not, so it is
+    /// for whoever holds the machine.
+    pub(crate) fn require_here(&self, command: &str) -> Result<(), Refusal> {
+        match self.is_fresh {
+            None => Ok(()),
+            Some(_) => Err(Refusal::because(
+                Code::PermissionDenied,
+                format!("This is done on the machine itself only, by `{command}`."),
+            )),
+        }
+    }
 }
 
 /// A caller with the row's permission, and their organization.
@@ -339,10 +358,10 @@ fn is_listed(key: &Key, endpoint: EndpointName) -> bool {
 pub(crate) fn operator(caller: Caller, row: &'static Row) -> Result<Operator, Refusal> {
     match caller {
         Caller::Nobody { .. } => Err(Code::MissingApiKey.into()),
-        Caller::LocalOperator { attribution } => Ok(Operator { attribution }),
+        Caller::LocalOperator { attribution } => Ok(Operator { attribution, is_fresh: None }),
         Caller::Session { live, attribution } if live.user.is_operator => {
             let actor = Actor::Operator(live.user.id.to_string());
-            Ok(Operator { attribution: Attribution { actor, ..attribution } })
+            Ok(Operator { attribution: Attribution { actor, ..attribution }, is_fresh: Some(live.is_fresh) })
         }
         Caller::Session { .. } => Err(Refusal::because(
             Code::PermissionDenied,

@@ -110,6 +110,10 @@ words! {
         SessionEnded = "session.ended";
         /// A password was set.
         PasswordChanged = "password.changed";
+        /// A link to a new password was made by the operator.
+        PasswordLinkCreated = "password.link_created";
+        /// A link to the set-up was made by the operator.
+        SetUpLinkCreated = "setup.link_created";
         /// An address was proved.
         EmailVerified = "email.verified";
         /// A passkey was added.

@@ -101,19 +101,7 @@ impl Store {
     /// # Errors
     /// Those of reading.
     pub async fn role_of_owner(&self, scope: TenantScope, owner: Owner) -> Result<Option<Role>, Error> {
-        let mut reader = self.reader().await?;
-        let organization = scope.0.to_string();
-        let (text, id) = match owner {
-            Owner::User(id) => (ROLE_OF_USER, id.to_string()),
-            Owner::Agent(id) => (ROLE_OF_AGENT, id.to_string()),
-        };
-        both!(&mut reader, c => {
-            let row = sqlx::query(text).bind(&organization).bind(&id).fetch_optional(c).await?;
-            match row.map(|row| row.text_or_none("role")).transpose()?.flatten() {
-                None => Ok(None),
-                Some(role) => known(Role::from_name(&role), "role", &role).map(Some),
-            }
-        })
+        role_of(&mut self.reader().await?, scope, owner).await
     }
 
     /// Makes an agent, and its first key in the same transaction. Repeating it with the same ids changes nothing.
@@ -260,6 +248,21 @@ async fn create(
         version: 1,
     };
     Ok(CreateAgentOutcome::Created(agent, key, epoch))
+}
+
+pub(crate) async fn role_of(linked: &mut impl Linked, scope: TenantScope, owner: Owner) -> Result<Option<Role>, Error> {
+    let organization = scope.0.to_string();
+    let (text, id) = match owner {
+        Owner::User(id) => (ROLE_OF_USER, id.to_string()),
+        Owner::Agent(id) => (ROLE_OF_AGENT, id.to_string()),
+    };
+    both!(linked, c => {
+        let row = sqlx::query(text).bind(&organization).bind(&id).fetch_optional(c).await?;
+        match row.map(|row| row.text_or_none("role")).transpose()?.flatten() {
+            None => Ok(None),
+            Some(role) => known(Role::from_name(&role), "role", &role).map(Some),
+        }
+    })
 }
 
 /// The texts that are made at run time.

@@ -204,8 +204,9 @@ async fn acceptable(tx: &mut Tx<'_>, new: &NewUser, by: &Attribution) -> Result<
         // Read again under the lock: it may have been withdrawn meanwhile.
         let found = invites::find(tx, scope, candidate.id).await?;
         let organization = tenancy::find(tx, scope.0).await?;
-        let inviter = invites::inviter_role(tx, scope, &candidate.invited_by, by.at).await?;
-        let is_good = |found: &Invite, creators| found.accept(&new.email, None, inviter, creators, by.at).is_ok();
+        let inviter = invites::inviter(tx, scope, &candidate.invited_by, by.at).await?;
+        let is_good =
+            |found: &Invite, creators| found.accept(&new.email, None, inviter.as_ref(), creators, by.at).is_ok();
         match (found, organization) {
             (Some(found), Some(organization)) if is_good(&found, organization.policy.creators) => {
                 acceptable.push(found);

@@ -3,6 +3,7 @@
 //! An invite is accepted under the lock of its organization's row, where the inviter's role of that very moment is read:
 //! who lost the right to give the role gives nothing by a mail that is still on its way.
 
+use crate::agents;
 use crate::audit::record;
 use crate::cells::Cells as _;
 use crate::door::{Linked, Tx, both};
@@ -21,12 +22,12 @@ use crate::tenancy;
 use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::error::Code;
 use claviger_domain::id::{HandoverId, InviteId, KeyId, UserId};
-use claviger_domain::key::KeyState;
+use claviger_domain::key::{KeyState, Owner};
 use claviger_domain::notice::{MailKind, Notice, NoticeKind};
 use claviger_domain::person::invite::Invite;
 use claviger_domain::person::{User, UserState};
 use claviger_domain::revocation::Change;
-use claviger_domain::right::Role;
+use claviger_domain::right::{Bound, Role, Standing};
 use claviger_domain::secret::Digest;
 use claviger_domain::tenancy::{Organization, TenantScope};
 use claviger_domain::time::Timestamp;
@@ -336,8 +337,8 @@ async fn accept(
     let Some(email) = email else {
         return unchanged(tx, scope, Some(AcceptOutcome::Refused(Code::InvalidLogin))).await;
     };
-    let inviter = inviter_role(tx, scope, &found.invited_by, by.at).await?;
-    if let Err(code) = found.accept(&email, asked, inviter, organization.policy.creators, by.at) {
+    let inviter = inviter(tx, scope, &found.invited_by, by.at).await?;
+    if let Err(code) = found.accept(&email, asked, inviter.as_ref(), organization.policy.creators, by.at) {
         return unchanged(tx, scope, Some(AcceptOutcome::Refused(code))).await;
     }
     let user = match who {
@@ -379,25 +380,28 @@ pub(crate) async fn join(tx: &mut Tx<'_>, invite: &Invite, user: UserId, by: &At
     publish(tx, organization, &Change::Organization, by.at).await.map(drop)
 }
 
-/// The role by which the inviter gives others a role, at this moment; `None` = they have none left.
-pub(crate) async fn inviter_role(
+/// What the inviter stands on at this moment; `None` = nothing any more. A key is worth no more than its owner.
+pub(crate) async fn inviter(
     tx: &mut Tx<'_>,
     scope: TenantScope,
     invited_by: &str,
     now: Timestamp,
-) -> Result<Option<Role>, Error> {
+) -> Result<Option<Standing>, Error> {
     if let Ok(user) = invited_by.parse::<UserId>() {
-        let member = members::find(tx, scope, user).await?;
-        let member = member.filter(|member| member.user.state == UserState::Active);
-        return Ok(member.map(|member| member.membership.role));
+        return Ok(agents::role_of(tx, scope, Owner::User(user)).await?.map(Standing::Member));
     }
     if let Ok(id) = invited_by.parse::<KeyId>() {
         let key = keys::find_anywhere(tx, id).await?.filter(|key| key.organization == scope.0);
         let key = key.filter(|key| key.state.at(now, key.expires_at) == KeyState::Active);
-        return Ok(key.and_then(|key| key.role));
+        let Some((role, owner)) = key.and_then(|key| Some((key.role?, key.owner))) else { return Ok(None) };
+        let owner = match owner {
+            None => Bound::Nobody,
+            Some(owner) => agents::role_of(tx, scope, owner).await?.map_or(Bound::Gone, Bound::Role),
+        };
+        return Ok(Some(Standing::AdminKey { role, owner }));
     }
     // The operator at this machine may always.
-    Ok((invited_by == "operator").then_some(Role::Owner))
+    Ok((invited_by == "operator").then_some(Standing::Member(Role::Owner)))
 }
 
 /// The mail that carries an invite; its token is drawn when it is delivered.

@@ -36,6 +36,7 @@ mod keys;
 mod keyset;
 mod leases;
 mod ledger;
+mod links;
 mod members;
 mod migrate;
 mod nodes;

@@ -16,6 +16,7 @@ use crate::tenancy;
 use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::id::{OrganizationId, SessionId, UserId};
 use claviger_domain::person::session::SessionEnd;
+use claviger_domain::person::token::TokenKind;
 use claviger_domain::person::{EmailAddress, Locale, Membership, User, UserState};
 use claviger_domain::secret::Secret;
 use claviger_domain::tenancy::Organization;
@@ -171,7 +172,7 @@ impl Store {
     ) -> Result<bool, Error> {
         let by = by.clone();
         self.act(async move |tx: &mut Tx<'_>| {
-            let is_known = set_password(tx, id, &password_hash).await?;
+            let is_known = set_password(tx, id, &password_hash, by.at).await?;
             if is_known {
                 sessions::end_all(tx, id, except, SessionEnd::RightsChanged, by.at).await?;
                 record_for_person(tx, id, &by, Action::PasswordChanged).await?;
@@ -203,15 +204,7 @@ impl Store {
     /// `OutcomeUnknown`: repeating is safe.
     pub async fn verify_email(&self, id: UserId, by: &Attribution) -> Result<(), Error> {
         let by = by.clone();
-        self.act(async move |tx: &mut Tx<'_>| {
-            let text = id.to_string();
-            let rows = both!(tx, c => sqlx::query(VERIFY).bind(&text).bind(by.at.0).execute(c).await?.rows_affected());
-            if rows > 0 {
-                record_for_person(tx, id, &by, Action::EmailVerified).await?;
-            }
-            Ok(())
-        })
-        .await
+        self.act(async move |tx: &mut Tx<'_>| verify_email(tx, id, &by).await).await
     }
 
     /// Changes a profile.
@@ -319,9 +312,25 @@ pub(crate) async fn memberships(linked: &mut impl Linked, id: UserId) -> Result<
     both!(linked, c => sqlx::query(MEMBERSHIPS).bind(&id).fetch_all(c).await?.iter().map(membership).collect())
 }
 
-pub(crate) async fn set_password(tx: &mut Tx<'_>, id: UserId, hash: &Secret<String>) -> Result<bool, Error> {
+/// Sets a password; links to a new one that are still open are worth nothing any more. `false` = no such person.
+pub(crate) async fn set_password(
+    tx: &mut Tx<'_>,
+    id: UserId,
+    hash: &Secret<String>,
+    at: Timestamp,
+) -> Result<bool, Error> {
+    sessions::replace_tokens(tx, TokenKind::Reset, id, at).await?;
     let id = id.to_string();
     Ok(both!(tx, c => sqlx::query(SET_PASSWORD).bind(&id).bind(hash.expose()).execute(c).await?.rows_affected()) > 0)
+}
+
+pub(crate) async fn verify_email(tx: &mut Tx<'_>, id: UserId, by: &Attribution) -> Result<(), Error> {
+    let text = id.to_string();
+    let rows = both!(tx, c => sqlx::query(VERIFY).bind(&text).bind(by.at.0).execute(c).await?.rows_affected());
+    if rows > 0 {
+        record_for_person(tx, id, by, Action::EmailVerified).await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn touch(tx: &mut Tx<'_>, id: UserId, at: Timestamp) -> Result<(), Error> {

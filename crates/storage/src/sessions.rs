@@ -341,10 +341,11 @@ pub(crate) async fn end_all(
 pub(crate) async fn save_token(tx: &mut Tx<'_>, new: &NewToken) -> Result<(), Error> {
     let user = new.user.map(|id| id.to_string());
     match (new.replaces, &user) {
-        (Replaces::OfUser, Some(user)) => both!(tx, c => {
-            let query = sqlx::query(REPLACE_TOKENS).bind(new.kind.name()).bind(user).bind(new.created_at.0);
-            query.execute(c).await?;
-        }),
+        (Replaces::OfUser, Some(_)) => {
+            if let Some(user) = new.user {
+                replace_tokens(tx, new.kind, user, new.created_at).await?;
+            }
+        }
         (Replaces::OfKind, _) => both!(tx, c => {
             sqlx::query(REPLACE_KIND).bind(new.kind.name()).bind(new.created_at.0).execute(c).await?;
         }),
@@ -361,6 +362,15 @@ pub(crate) async fn save_token(tx: &mut Tx<'_>, new: &NewToken) -> Result<(), Er
             .bind(new.expires_at.0)
             .execute(c)
             .await?;
+    });
+    Ok(())
+}
+
+/// Makes the tokens of a person that are not used yet worthless.
+pub(crate) async fn replace_tokens(tx: &mut Tx<'_>, kind: TokenKind, user: UserId, at: Timestamp) -> Result<(), Error> {
+    let user = user.to_string();
+    both!(tx, c => {
+        sqlx::query(REPLACE_TOKENS).bind(kind.name()).bind(&user).bind(at.0).execute(c).await?;
     });
     Ok(())
 }

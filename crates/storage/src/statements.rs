@@ -30,6 +30,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::keys::WRITES,
         crate::leases::STATEMENTS,
         crate::ledger::STATEMENTS,
+        crate::links::STATEMENTS,
         crate::invites::STATEMENTS,
         crate::members::STATEMENTS,
         crate::nodes::STATEMENTS,

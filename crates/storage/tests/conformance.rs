@@ -28,6 +28,8 @@ mod leases;
 mod ledger;
 #[path = "conformance/limits.rs"]
 mod limits;
+#[path = "conformance/links.rs"]
+mod links;
 #[path = "conformance/members.rs"]
 mod members;
 #[path = "conformance/nodes.rs"]

@@ -2,7 +2,7 @@
 //!
 //! Every page ends either with `{"next_after_seq":N}`, to be asked again with that number, or with the checkpoint's line.
 //! Only records that a checkpoint speaks of are given, so what was exported can always be verified to its end. The export
-//! itself is recorded first, and stands in it.
+//! itself is recorded first, and stands in it; by a session it needs a fresh sign-in.
 
 use crate::audit::checkpoints;
 use crate::authorize::{Member, Operator};
@@ -21,12 +21,14 @@ use http::header;
 use serde_json::json;
 
 pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> Result<Response, Refusal> {
+    call.actor.require_fresh()?;
     let chain = Chain::Organization(call.actor.scope().0);
     export(&call.control, chain, query, call.actor.attribution(), call.now).await
 }
 
 /// The instance's own chain: the operator.
 pub(crate) async fn of_instance(State(call): State<Call<Operator>>, query: Query) -> Result<Response, Refusal> {
+    call.actor.require_fresh()?;
     export(&call.control, Chain::Instance, query, call.actor.attribution(), call.now).await
 }
 

@@ -1,4 +1,5 @@
-//! Set a new password with the token of a link, once. Every session ends; mail to the address is proved by the way.
+//! Set a new password with the token of a link, once. Every session ends; a link that came by mail proves the
+//! address, and takes away what a stranger may have left there before.
 
 use super::{Done, Tries};
 use crate::authorize::Visitor;
@@ -33,12 +34,9 @@ pub(crate) async fn handler(
     tries.give_back(&call.control);
     password::check_choice(&call.control, &password, &user.email)?;
     let hash = password::hash(&call.control, password).await?;
-    let taken = store.take_token(TokenKind::Reset, token.digest(), call.now.wall).await?;
-    taken.filter(|taken| taken.user == Some(user.id)).ok_or(Code::InvalidLink)?;
     let by = Attribution { actor: Actor::User(user.id.to_string()), ..call.actor.attribution().clone() };
-    store.set_password(user.id, hash, None, &by).await.map_err(Refusal::of_write)?;
-    if found.detail.contains("\"mailed\":true") {
-        store.verify_email(user.id, &by).await.map_err(Refusal::of_write)?;
-    }
+    let is_mailed = found.detail.contains("\"mailed\":true");
+    let reset = store.reset_password(token.digest(), hash, is_mailed, &by).await.map_err(Refusal::of_write)?;
+    reset.ok_or(Code::InvalidLink)?;
     Ok(Json(Done::new("password", "changed")))
 }

@@ -19,7 +19,7 @@ use claviger_domain::id::UserId;
 use claviger_domain::key::Name;
 use claviger_domain::person::invite::Invite;
 use claviger_domain::person::token::Token;
-use claviger_domain::right::{Creators, Role};
+use claviger_domain::right::{Creators, Role, Standing};
 use claviger_domain::secret::Secret;
 use claviger_domain::time::Now;
 use claviger_storage::{AcceptOutcome, Joining, NewUser};
@@ -80,7 +80,8 @@ async fn who(call: &Call<Visitor>, headers: &HeaderMap, invite: &Invite, typed: 
         return Ok(Joining::Known(user));
     }
     // What is wrong with the invite itself is said before anybody is asked for a password.
-    if let Err(code) = invite.accept(&invite.email, typed.role, Some(Role::Owner), Creators::Owners, call.now.wall) {
+    let owner = Standing::Member(Role::Owner);
+    if let Err(code) = invite.accept(&invite.email, typed.role, Some(&owner), Creators::Owners, call.now.wall) {
         return Err(code.into());
     }
     let password = typed.password.ok_or_else(|| {

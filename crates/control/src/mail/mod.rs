@@ -8,6 +8,7 @@ mod words;
 use crate::jobs;
 use crate::respond::Refusal;
 use crate::serve::Control;
+use claviger_domain::audit::Attribution;
 use claviger_domain::id::InviteId;
 use claviger_domain::limits;
 use claviger_domain::notice::MailKind;
@@ -133,8 +134,9 @@ pub(crate) fn link(control: &Control, page: &str, token: &Token) -> String {
     format!("{}/{page}#{}", control.settings().public_url, token.expose())
 }
 
-/// A link to a new password, for somebody who shows it to its owner: the operator at this machine.
-pub(crate) async fn reset_link(control: &Control, user: &User, now: Now) -> Result<String, Refusal> {
+/// A link to a new password, for somebody who shows it to its owner: the operator. Whoever makes one could use it, so it
+/// is recorded.
+pub(crate) async fn reset_link(control: &Control, user: &User, by: &Attribution, now: Now) -> Result<String, Refusal> {
     let token = control.draw(|random| Token::draw(random));
     let new = NewToken {
         digest: token.digest(),
@@ -145,6 +147,6 @@ pub(crate) async fn reset_link(control: &Control, user: &User, now: Now) -> Resu
         expires_at: now.wall.plus(control.settings().people.reset_ttl),
         replaces: Replaces::OfUser,
     };
-    control.store().save_token(new).await.map_err(Refusal::of_write)?;
+    control.store().make_link(new, by).await.map_err(Refusal::of_write)?;
     Ok(link(control, "reset", &token))
 }

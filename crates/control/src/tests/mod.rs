@@ -16,6 +16,7 @@ mod presented;
 mod setup;
 mod sign_on;
 mod signing_in;
+mod takeover;
 mod trusts;
 mod walls;
 

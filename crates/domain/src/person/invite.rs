@@ -5,7 +5,7 @@
 use super::EmailAddress;
 use crate::error::Code;
 use crate::id::{InviteId, OrganizationId, UserId};
-use crate::right::{Creators, Permission, Role, words};
+use crate::right::{Creators, Extent, Permission, Role, Standing, words};
 use crate::time::Timestamp;
 
 words! {
@@ -61,8 +61,8 @@ impl Invite {
         }
     }
 
-    /// Whether `email` may join by it now, as `asked` if the request names a role. `inviter` is the inviter's role at
-    /// this moment; `None` = they have left, or their key has ended (`reliability.md` §4, row 70).
+    /// Whether `email` may join by it now, as `asked` if the request names a role. `inviter` is what the inviter
+    /// stands on at this moment; `None` = they have left, or their key has ended (`reliability.md` §4, row 70).
     ///
     /// # Errors
     /// `InviteUsed`, `InviteExpired`, `InviteWithdrawn`, `InviteMismatch`.
@@ -70,7 +70,7 @@ impl Invite {
         &self,
         email: &EmailAddress,
         asked: Option<Role>,
-        inviter: Option<Role>,
+        inviter: Option<&Standing>,
         creators: Creators,
         now: Timestamp,
     ) -> Result<(), Code> {
@@ -91,15 +91,17 @@ impl Invite {
     }
 }
 
-/// Whether somebody with the role `giver` may make others a `given`: they manage members, and no permission of the given
+/// Whether somebody who stands on `giver` may make others a `given`: they manage members, and no permission of the given
 /// role is beyond theirs (`keys.md` §8).
-pub fn may_give(giver: Role, given: Role, creators: Creators) -> bool {
-    giver.allows(Permission::MembersManage, creators) && given.is_at_most(giver, creators)
+pub fn may_give(giver: &Standing, given: Role, creators: Creators) -> bool {
+    giver.extent(Permission::MembersManage, creators) != Extent::None
+        && Standing::Member(given).is_at_most(giver, creators)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::right::Bound;
 
     const CREATORS: Creators = Creators::Owners;
 
@@ -123,7 +125,7 @@ mod tests {
         let now = Timestamp(50);
         let mo = EmailAddress::parse("mo@acme.io").unwrap();
         let other = EmailAddress::parse("other@acme.io").unwrap();
-        let owner = Some(Role::Owner);
+        let owner = Some(&Standing::Member(Role::Owner));
         assert_eq!(invite().accept(&mo, None, owner, CREATORS, now), Ok(()));
         assert_eq!(invite().accept(&mo, Some(Role::Developer), owner, CREATORS, now), Ok(()));
         let used = Invite { accepted_at: Some(Timestamp(1)), ..invite() };
@@ -134,12 +136,19 @@ mod tests {
         assert_eq!(invite().accept(&other, None, owner, CREATORS, now), Err(Code::InviteMismatch));
         assert_eq!(invite().accept(&mo, Some(Role::Owner), owner, CREATORS, now), Err(Code::InviteMismatch));
         for inviter in [None, Some(Role::Developer), Some(Role::Viewer), Some(Role::Billing)] {
-            assert_eq!(invite().accept(&mo, None, inviter, CREATORS, now), Err(Code::InviteWithdrawn));
+            let inviter = inviter.map(Standing::Member);
+            assert_eq!(invite().accept(&mo, None, inviter.as_ref(), CREATORS, now), Err(Code::InviteWithdrawn));
+        }
+        let key = |owner| Standing::AdminKey { role: Role::Owner, owner };
+        assert_eq!(invite().accept(&mo, None, Some(&key(Bound::Role(Role::Admin))), CREATORS, now), Ok(()));
+        for owner in [Bound::Gone, Bound::Role(Role::Viewer)] {
+            assert_eq!(invite().accept(&mo, None, Some(&key(owner)), CREATORS, now), Err(Code::InviteWithdrawn));
         }
     }
 
     #[test]
     fn nobody_gives_more_than_they_have() {
+        let may_give = |giver, given, creators| may_give(&Standing::Member(giver), given, creators);
         for given in Role::ALL {
             assert!(may_give(Role::Owner, *given, CREATORS));
             assert!(!may_give(Role::Developer, *given, CREATORS) && !may_give(Role::Viewer, *given, CREATORS));

@@ -33,6 +33,7 @@ on_both_engines! {
     keys_a_leaving_member_has_seen_meet_their_decisions,
     an_invite_is_accepted_once_however_many_try,
     an_invite_is_worth_its_inviters_right_at_that_moment,
+    an_invite_by_a_key_is_worth_no_more_than_the_keys_owner,
     a_resent_invite_has_one_living_link,
     a_newer_invite_replaces_the_older,
     a_mailed_invite_gets_its_token_late,
@@ -315,6 +316,27 @@ async fn an_invite_is_worth_its_inviters_right_at_that_moment(engine: Engine) {
     assert!(matches!(accept(None, "new@acme.io", START).await, AcceptOutcome::Joined { .. }));
     let unknown = Joining::Known(UserId::from_u128(77));
     assert!(store.accept_invite(token(99).digest(), unknown, None, &by()).await.unwrap().is_none());
+}
+
+async fn an_invite_by_a_key_is_worth_no_more_than_the_keys_owner(engine: Engine) {
+    let mut world = World::new(engine).await;
+    member(&world, 1, Role::Owner).await;
+    let bob = member(&world, 2, Role::Owner).await;
+    let new = world.new_key("cli");
+    let key = new.id;
+    let new = NewKey { class: Class::Admin, role: Some(Role::Owner), owner: Some(Owner::User(bob)), ..new };
+    let store = world.store();
+    store.create_key(world.scope, new, &by()).await.unwrap();
+    store.create_invite(invite(&world, 7, &key.to_string(), Role::Owner), false, &by()).await.unwrap();
+    let accept = async || {
+        let new = NewUser { id: UserId::from_u128(9), ..person(9, "new@acme.io") };
+        store.accept_invite(token(7).digest(), Joining::New(new), None, &by()).await.unwrap().unwrap()
+    };
+    store.change_role(world.scope, bob, Role::Viewer, &by()).await.unwrap();
+    let refused = AcceptOutcome::Refused(Code::InviteWithdrawn);
+    assert_eq!(accept().await, refused, "else whoever was demoted comes back as what they were");
+    store.make_owner(world.scope, bob, &by()).await.unwrap();
+    assert!(matches!(accept().await, AcceptOutcome::Joined { .. }));
 }
 
 async fn a_resent_invite_has_one_living_link(engine: Engine) {

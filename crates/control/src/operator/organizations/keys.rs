@@ -4,28 +4,28 @@ use super::{found, reason};
 use crate::authorize::Operator;
 use crate::body::Fields;
 use crate::confirmation::narrowed;
+use crate::keys::outcome::{Denied, changed};
+use crate::keys::rotate::who;
 use crate::keys::{Confirmed, KeyObject};
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
 use axum::extract::State;
-use claviger_domain::error::Code;
+use claviger_domain::audit::Action;
 use claviger_domain::id::KeyId;
-use claviger_domain::key::RevocationReason;
+use claviger_domain::key::{self, Key, RevocationReason};
 use claviger_domain::tenancy::TenantScope;
+use claviger_storage::KeyAct;
 
 pub(crate) async fn disable(
     State(call): State<Call<Operator>>,
     query: Query,
     fields: Fields,
 ) -> Result<Json<Confirmed>, Refusal> {
-    let (scope, id) = read(&call, query, fields).await?;
-    let outcome = call.control.store().disable_key(scope, id, call.actor.attribution()).await;
-    let changed = outcome.map_err(Refusal::of_write)?.ok_or_else(Refusal::not_found)?;
-    let changed = changed.map_err(|_refused| Code::KeyIsRevoked)?;
-    let confirmation = narrowed(&call, changed.epoch, Some(id)).await?;
-    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.now.wall), confirmation }))
+    let (by, now) = (who(call.actor.attribution()), call.now.wall);
+    let decide = move |key: &Key| key::disable(key, None, &by, now).map_err(Denied::from);
+    run(&call, query, fields, Action::KeyDisabled, decide).await
 }
 
 pub(crate) async fn revoke(
@@ -33,21 +33,29 @@ pub(crate) async fn revoke(
     query: Query,
     fields: Fields,
 ) -> Result<Json<Confirmed>, Refusal> {
-    let (scope, id) = read(&call, query, fields).await?;
-    let reason = RevocationReason::Other;
-    let outcome = call.control.store().revoke_key(scope, id, reason, call.actor.attribution()).await;
-    let changed = outcome.map_err(Refusal::of_write)?.ok_or_else(Refusal::not_found)?;
-    let confirmation = narrowed(&call, changed.epoch, Some(id)).await?;
-    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.now.wall), confirmation }))
+    let (by, now) = (who(call.actor.attribution()), call.now.wall);
+    let decide = move |key: &Key| Ok(key::revoke(key, RevocationReason::Other, &by, now));
+    run(&call, query, fields, Action::KeyDeleted, decide).await
 }
 
-/// The key of the path, if it is one of the organization of the path, and a reason.
-async fn read(call: &Call<Operator>, query: Query, mut fields: Fields) -> Result<(TenantScope, KeyId), Refusal> {
+/// Acts on the key of the path, if it is one of the organization of the path; the reason stands in that organization's
+/// record.
+async fn run(
+    call: &Call<Operator>,
+    query: Query,
+    mut fields: Fields,
+    action: Action,
+    decide: impl Fn(&Key) -> Result<Option<Key>, Denied> + Send + 'static,
+) -> Result<Json<Confirmed>, Refusal> {
     query.finish()?;
     let scope = TenantScope(found(call).await?.id);
     let id: KeyId = call.id("key")?;
     call.control.store().find_key(scope, id).await?.ok_or_else(Refusal::not_found)?;
-    reason(&mut fields)?;
+    let note = Some(reason(&mut fields)?);
     fields.finish(&[])?;
-    Ok((scope, id))
+    let act = KeyAct { note, ..KeyAct::from(action) };
+    let outcome = call.control.store().change_key(scope, id, act, decide, call.actor.attribution()).await;
+    let changed = changed(outcome.map_err(Refusal::of_write)?)?;
+    let confirmation = narrowed(call, changed.epoch, Some(id)).await?;
+    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.now.wall), confirmation }))
 }

@@ -56,6 +56,10 @@ async fn run(
     next: OrganizationState,
 ) -> Result<Json<Moved>, Refusal> {
     query.finish()?;
+    if next == OrganizationState::Closed {
+        // For ever, so whoever found a browser open does not do it.
+        call.actor.require_fresh()?;
+    }
     let id = found(&call).await?.id;
     let reason = reason(&mut fields)?;
     fields.finish(&[])?;

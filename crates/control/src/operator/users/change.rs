@@ -26,6 +26,9 @@ pub(crate) async fn handler(
         .map(|text| UserState::from_name(&text).ok_or_else(|| Refusal::invalid("state", "'active' or 'disabled'")));
     let state = state.transpose()?;
     fields.finish(&["id", "email"])?;
+    if operator == Some(true) {
+        call.actor.require_fresh()?;
+    }
     let mut user = find(&call).await?;
     let changes = operator.map(UserChange::Operator).into_iter().chain(state.map(UserChange::State));
     for change in changes {
@@ -42,6 +45,7 @@ pub(crate) async fn make_owner(
     mut fields: Fields,
 ) -> Result<Json<UserObject>, Refusal> {
     query.finish()?;
+    call.actor.require_here("claviger users make-owner")?;
     let slug = fields.required_text("organization")?;
     fields.finish(&[])?;
     let user = find(&call).await?;

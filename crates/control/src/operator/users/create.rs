@@ -35,6 +35,6 @@ pub(crate) async fn handler(
     };
     let made = call.control.store().create_user(new, call.actor.attribution()).await.map_err(Refusal::of_write)?;
     let user = made.ok_or_else(|| Refusal::invalid("email", "an address that nobody has"))?;
-    let url = mail::reset_link(&call.control, &user, call.now).await?;
+    let url = mail::reset_link(&call.control, &user, call.actor.attribution(), call.now).await?;
     Ok(Json(UserObject { url: Some(url), ..UserObject::new(&user) }))
 }

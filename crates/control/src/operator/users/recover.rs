@@ -1,4 +1,5 @@
-//! Help people back in: a link to a new password, or to a first owner. The operator hands it over.
+//! Help people back in: a link to a new password, or to a first owner. The operator at the machine hands it over:
+//! whoever makes such a link could use it, so a session's operator makes none, and each is recorded.
 
 use super::{UserObject, find};
 use crate::authorize::Operator;
@@ -9,6 +10,7 @@ use crate::respond::Refusal;
 use crate::serve::{Call, Control};
 use axum::Json;
 use axum::extract::State;
+use claviger_domain::audit::Attribution;
 use claviger_domain::error::Code;
 use claviger_domain::limits;
 use claviger_domain::person::token::{Token, TokenKind};
@@ -27,8 +29,9 @@ pub(crate) struct SetUpLink {
 /// A link to a new password.
 pub(crate) async fn password(State(call): State<Call<Operator>>, query: Query) -> Result<Json<UserObject>, Refusal> {
     query.finish()?;
+    call.actor.require_here("claviger users reset-password")?;
     let user = find(&call).await?;
-    let url = mail::reset_link(&call.control, &user, call.now).await?;
+    let url = mail::reset_link(&call.control, &user, call.actor.attribution(), call.now).await?;
     Ok(Json(UserObject { url: Some(url), ..UserObject::new(&user) }))
 }
 
@@ -39,12 +42,14 @@ pub(crate) async fn set_up_link(
     OptionalFields(mut fields): OptionalFields,
 ) -> Result<Json<SetUpLink>, Refusal> {
     query.finish()?;
+    call.actor.require_here("claviger setup-link")?;
     let is_forced = fields.flag("force")?;
     fields.finish(&[])?;
-    link(&call.control, is_forced, call.now).await.map(Json)
+    link(&call.control, is_forced, Some(call.actor.attribution()), call.now).await.map(Json)
 }
 
-async fn link(control: &Control, is_forced: bool, now: Now) -> Result<SetUpLink, Refusal> {
+/// Nobody's = the one that a start prints where there is no owner yet: no act of anybody.
+async fn link(control: &Control, is_forced: bool, by: Option<&Attribution>, now: Now) -> Result<SetUpLink, Refusal> {
     let organizations = control.store().list_organizations().await?;
     let is_open = organizations.iter().any(|organization| organization.state == OrganizationState::SetUp);
     if !is_open && !is_forced {
@@ -61,13 +66,17 @@ async fn link(control: &Control, is_forced: bool, now: Now) -> Result<SetUpLink,
         expires_at,
         replaces: Replaces::OfKind,
     };
-    control.store().save_token(new).await.map_err(Refusal::of_write)?;
+    let saved = match by {
+        Some(by) => control.store().make_link(new, by).await,
+        None => control.store().save_token(new).await,
+    };
+    saved.map_err(Refusal::of_write)?;
     Ok(SetUpLink { object: "setup_link", url: mail::link(control, "setup", &code), expires_at: expires_at.seconds() })
 }
 
 impl Control {
     /// The set-up link that a start prints; `None` where an owner exists.
     pub async fn first_set_up_link(&self) -> Option<String> {
-        link(self, false, self.clock().now()).await.ok().map(|link| link.url)
+        link(self, false, None, self.clock().now()).await.ok().map(|link| link.url)
     }
 }
