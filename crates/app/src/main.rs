@@ -9,6 +9,7 @@ mod config;
 mod data_directory;
 mod doctor;
 mod first_run;
+mod https;
 mod import;
 mod instance;
 mod issuer_client;

@@ -48,7 +48,7 @@ mod wallet;
 #[cfg(test)]
 mod tests;
 
-pub use audit::{AuditSettings, CheckpointSink};
+pub use audit::{AuditSettings, CheckpointSink, Sent};
 pub use issuers::{Issuer, IssuerSettings, SignOn};
 pub use jobs::JobStatus;
 pub use leaks::{LeakSettings, ReporterKey};

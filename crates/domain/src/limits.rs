@@ -226,6 +226,8 @@ pub const ALARM_AGAIN: Duration = Duration::from_secs(600);
 pub const CHECKPOINT_PERIOD: Duration = Duration::from_secs(60);
 /// As many records are signed at once, however soon.
 pub const CHECKPOINT_RECORDS: u64 = 1000;
+/// How long a syslog or a webhook may take for what it is sent: the next sink waits, and signing does.
+pub const AUDIT_SINK_PATIENCE: Duration = Duration::from_secs(5);
 /// A sink that is behind for longer is an alarm.
 pub const CHECKPOINT_SINK_LATE: Duration = Duration::from_secs(300);
 /// Records in one page of an export: about three megabytes.

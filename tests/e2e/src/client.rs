@@ -1,5 +1,6 @@
 //! A plain HTTP client with kept-alive connections, for everything that is not about framing.
 
+use crate::evidence;
 use anyhow::{Context, Result};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request};
@@ -77,6 +78,10 @@ impl Client {
         let response = self.inner.request(self.request(method, path, headers, body)?).await?;
         let (head, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
+        if let Some(set) = head.headers.get("set-cookie").and_then(|value| value.to_str().ok()) {
+            evidence::note_cookie(set);
+        }
+        evidence::note_text(&body);
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
 
@@ -122,8 +127,10 @@ impl Client {
         let mut request =
             Request::builder().method(Method::from_bytes(method.as_bytes())?).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
+            evidence::note_text(value.as_bytes());
             request = request.header(*name, *value);
         }
+        evidence::note_body(body);
         request.body(Full::new(Bytes::copy_from_slice(body))).context("the request is malformed")
     }
 }

@@ -9,6 +9,7 @@ mod browser;
 mod calls;
 mod checker;
 mod client;
+pub mod evidence;
 pub mod issuer;
 mod mail_server;
 mod plan;

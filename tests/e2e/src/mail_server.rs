@@ -105,6 +105,7 @@ async fn serve(stream: TcpStream, letters: Arc<Mutex<Vec<Received>>>) -> Result<
                     }
                 }
             }
+            crate::evidence::note_text(text.replace("=3D", "=").as_bytes());
             letters.lock().await.push(Received { to: to.clone(), text: text.replace("=3D", "=") });
             b"250 kept\r\n"
         } else if upper.starts_with("QUIT") {

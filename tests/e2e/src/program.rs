@@ -49,6 +49,7 @@ impl Ran {
             let _ = stdin.write_all(input.as_bytes()).await;
         }
         let output = child.wait_with_output().await?;
+        crate::evidence::note_text(&output.stdout);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) })
     }

@@ -1,6 +1,7 @@
 //! One server with its data directory and its upstream, from set-up to the end, through kills and restarts.
 
 use crate::client::Client;
+use crate::evidence::{self, Folder};
 use crate::plan::{Engine, Plan};
 use crate::ports;
 use crate::program::{Program, Ran, binary};
@@ -9,7 +10,6 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
 use tokio::process::Command;
 
 /// The credential of the upstream; must never be seen by a client.
@@ -18,7 +18,7 @@ pub(crate) const PROVIDER_KEY: &str = "sk-upstream-7f3a9c51e0b24d68a1";
 /// Everything of one test.
 pub struct World {
     /// The directory that holds data, configuration and logs.
-    pub folder: TempDir,
+    pub folder: Folder,
     /// Where the API is, such as `http://127.0.0.1:20100`.
     pub url: String,
     /// Where `livez`, `readyz` and `metrics` are.
@@ -48,7 +48,7 @@ impl World {
     }
 
     pub(crate) async fn start(plan: Plan) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("claviger-e2e-").tempdir()?;
+        let folder = Folder::new(plan.bug.as_deref() == Some("secret_in_one_log_line"))?;
         let key_file = secret_file(folder.path(), "provider-key", PROVIDER_KEY)?;
         let upstream = Upstream::start(folder.path(), "upstream", &plan.dialect, &key_file, None).await?;
         let broken = if plan.has_broken_upstream {
@@ -286,6 +286,9 @@ fn secret_file(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
 fn base_command(folder: &Path, plan: &Plan) -> Result<Command> {
     let mut command = Command::new(binary(&plan.binary)?);
     command.current_dir(folder).env("NO_COLOR", "1");
+    if evidence::folder().is_some() {
+        command.env("CLAVIGER_TELEMETRY_LEVEL", "trace");
+    }
     if let Some(bug) = &plan.bug {
         command.env("CLAVIGER_BUG", bug);
     }
@@ -299,6 +302,7 @@ async fn command_line(folder: &Path, plan: &Plan, arguments: &[&str]) -> Result<
     let mut command = base_command(folder, plan)?;
     command.args(arguments).args(["--data", "data", "--config", "claviger.toml"]);
     let output = command.stdin(std::process::Stdio::null()).output().await?;
+    evidence::note_text(&output.stdout);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(

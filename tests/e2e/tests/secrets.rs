@@ -4,9 +4,9 @@
 //! What may hold a secret is named: the files that the operator gave or must keep (pepper, audit key, password, credential
 //! of the upstream), and the one answer that shows a new key.
 
+use claviger_canary::Needles;
 use claviger_e2e::{Client, Plan, Result, World, eventually};
 use serde_json::json;
-use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
@@ -14,70 +14,14 @@ use tokio::process::Command;
 const PROVIDER: &str = "sk-upstream-7f3a9c51e0b24d68a1";
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Characters of a slice that counts as a find.
-const SLICE: usize = 12;
-
-/// One secret under its name; of a key only what is secret in it: its id is public, its last six are checksum.
-struct Canary {
-    name: &'static str,
-    forms: Vec<Vec<u8>>,
-}
-
-fn canary(name: &'static str, secret: &str) -> Canary {
-    let bytes = secret.as_bytes();
-    let slices = |text: &[u8]| text.windows(SLICE).map(<[u8]>::to_vec).collect::<Vec<_>>();
-    let mut forms = slices(bytes);
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    forms.extend(hex.as_bytes().windows(2 * SLICE).step_by(2).map(<[u8]>::to_vec));
-    let url: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
-    forms.extend(url.as_bytes().windows(3 * SLICE).step_by(3).map(<[u8]>::to_vec));
-    // Base64 looks different at each of three offsets; the ends mix with what stands beside.
-    for offset in 0..3 {
-        let shifted: Vec<u8> = std::iter::repeat_n(0, offset).chain(bytes.iter().copied()).collect();
-        let text = base64(&shifted);
-        let inner = text.get(4..text.len().saturating_sub(4)).unwrap_or_default();
-        forms.extend(inner.windows(16).map(<[u8]>::to_vec));
-    }
-    Canary { name, forms }
-}
-
-fn base64(bytes: &[u8]) -> Vec<u8> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = Vec::new();
-    for group in bytes.chunks(3) {
-        let number = group.iter().enumerate().fold(0_u32, |sum, (at, byte)| sum | u32::from(*byte) << (16 - 8 * at));
-        for at in 0..=group.len() {
-            text.push(ALPHABET[(number >> (18 - 6 * at)) as usize & 63]);
-        }
-    }
-    text
-}
-
 /// The secret characters of a key of ours.
 fn secret_of(key: &str) -> &str {
     &key[key.len() - 49..key.len() - 6]
 }
 
 /// Every canary that stands in these bytes.
-fn hits(canaries: &[Canary], place: &str, bytes: &[u8]) -> Vec<String> {
-    let mut forms: HashMap<&[u8], &str> = HashMap::new();
-    // Most places are ruled out by two bytes.
-    let mut begins = vec![false; 1 << 16];
-    for canary in canaries {
-        for form in &canary.forms {
-            forms.insert(form, canary.name);
-            begins[usize::from(form[0]) << 8 | usize::from(form[1])] = true;
-        }
-    }
-    let lengths: BTreeSet<usize> = forms.keys().map(|form| form.len()).collect();
-    let mut found = BTreeSet::new();
-    for (at, pair) in bytes.windows(2).enumerate() {
-        if begins[usize::from(pair[0]) << 8 | usize::from(pair[1])] {
-            let here = lengths.iter().filter_map(|length| forms.get(bytes.get(at..at + length)?));
-            found.extend(here.map(|name| format!("{name} in {place}")));
-        }
-    }
-    found.into_iter().collect()
+fn hits(canaries: &Needles, place: &str, bytes: &[u8]) -> Vec<String> {
+    canaries.hits(bytes).into_iter().map(|name| format!("{name} in {place}")).collect()
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -114,20 +58,24 @@ async fn scanned(plan: Plan) -> Result<Vec<String>> {
     let column = "Hj3Kp8Vt".repeat(6);
     let pepper = std::fs::read_to_string(world.data().join("pepper"))?;
     let audit_key = std::fs::read_to_string(world.data().join("audit-key"))?;
-    let canaries = [
-        canary("live key", secret_of(&live)),
-        canary("test key", secret_of(&test)),
-        canary("revoked key", secret_of(&gone)),
-        canary("admin key", secret_of(&admin)),
-        canary("set-up admin key", secret_of(&world.admin_key)),
-        canary("mistyped key", &secret_of(&mistyped)[14..]),
-        canary("foreign key", &foreign[3..]),
-        canary("imported key", &column),
-        canary("provider credential", &PROVIDER[3..]),
-        canary("password", PASSWORD),
-        canary("pepper", pepper.trim().rsplit(' ').next().unwrap_or_default()),
-        canary("audit key", audit_key.trim()),
+    let secrets = [
+        ("live key", secret_of(&live)),
+        ("test key", secret_of(&test)),
+        ("revoked key", secret_of(&gone)),
+        ("admin key", secret_of(&admin)),
+        ("set-up admin key", secret_of(&world.admin_key)),
+        ("mistyped key", &secret_of(&mistyped)[14..]),
+        ("foreign key", &foreign[3..]),
+        ("imported key", &column),
+        ("provider credential", &PROVIDER[3..]),
+        ("password", PASSWORD),
+        ("pepper", pepper.trim().rsplit(' ').next().unwrap_or_default()),
+        ("audit key", audit_key.trim()),
     ];
+    let mut canaries = Needles::default();
+    for (name, secret) in secrets {
+        canaries.add(name, secret);
+    }
     let mut answers = Answers::new();
     for key in [&live, &test, &gone, &admin, &mistyped, &foreign] {
         present(&world, key, &live, *key == foreign, &mut answers).await?;
@@ -193,7 +141,7 @@ async fn read_back(world: &World, answers: &mut Answers) -> Result<()> {
 }
 
 /// What stands in the files of the world, but for those that must hold a secret.
-fn written(world: &World, canaries: &[Canary], round: &str) -> Result<Vec<String>> {
+fn written(world: &World, canaries: &Needles, round: &str) -> Result<Vec<String>> {
     let kept = ["pepper", "audit-key", "password", "provider-key"];
     let mut found = Vec::new();
     for file in files_below(world.folder.path()) {

@@ -6,12 +6,14 @@
 mod clients;
 mod debian;
 mod deny;
+mod evidence;
 mod long;
 mod postgres;
 mod tally;
 
 use crate::tidy;
 use crate::workspace::{self, Outcome};
+use evidence::Evidence;
 use postgres::Postgres;
 use std::process::Command;
 use std::time::Instant;
@@ -35,10 +37,13 @@ pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
         tally.gate("tidy", tidy::run);
     }
     match prepare(&wishes) {
-        Ok(postgres) => match tests(&wishes, &postgres, &mut tally) {
-            Ok(()) => {}
-            Err(message) => tally.failed("tests", &message),
-        },
+        Ok((postgres, evidence)) => {
+            if let Err(message) = tests(&wishes, &postgres, &evidence, &mut tally) {
+                tally.failed("tests", &message);
+            }
+            let is_whole = wishes.filter.is_empty();
+            tally.gate("no secret was left anywhere", || evidence.check(&postgres, is_whole));
+        }
         Err(message) => tally.failed("preparation", &message),
     }
     if wishes.filter.is_empty() {
@@ -57,14 +62,14 @@ fn check_lints() -> Outcome<()> {
     workspace::succeed(clippy.args(["--", "-D", "warnings"]))
 }
 
-fn prepare(wishes: &Wishes) -> Outcome<Postgres> {
+fn prepare(wishes: &Wishes) -> Outcome<(Postgres, Evidence)> {
     debian::install_missing()?;
     clients::install()?;
     if wishes.is_long {
         long::install()?;
     }
     build_binaries()?;
-    Postgres::start()
+    Ok((Postgres::start()?, Evidence::begin()?))
 }
 
 /// The binary with seeded bugs first, under another name; then the one that ships, where the tests look for it.
@@ -79,10 +84,17 @@ fn build_binaries() -> Outcome<()> {
         _ => {}
     }
     std::fs::copy(&built, &bugs).map_err(|error| format!("{}: {error}", bugs.display()))?;
-    workspace::succeed(workspace::cargo().args(["build", "--quiet", "--package", "claviger"]))
+    workspace::succeed(workspace::cargo().args([
+        "build",
+        "--quiet",
+        "--package",
+        "claviger",
+        "--package",
+        "claviger-canary",
+    ]))
 }
 
-fn tests(wishes: &Wishes, postgres: &Postgres, tally: &mut Tally) -> Outcome<()> {
+fn tests(wishes: &Wishes, postgres: &Postgres, evidence: &Evidence, tally: &mut Tally) -> Outcome<()> {
     let has_nextest = workspace::cargo().args(["nextest", "--version"]).output().is_ok_and(|out| out.status.success());
     let mut command = if has_nextest { nextest() } else { plain() };
     command.args(["--workspace"]);
@@ -92,7 +104,7 @@ fn tests(wishes: &Wishes, postgres: &Postgres, tally: &mut Tally) -> Outcome<()>
     if wishes.is_long {
         command.args(["--features", "claviger-e2e/long"]).env("CLAVIGER_TEST_LONG", "1");
     }
-    command.env("CLAVIGER_TEST_POSTGRES", postgres.url());
+    command.env("CLAVIGER_TEST_POSTGRES", postgres.url()).env("CLAVIGER_EVIDENCE", evidence.folder());
     if !has_nextest {
         command.arg("--no-fail-fast");
     }

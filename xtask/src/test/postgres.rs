@@ -66,6 +66,20 @@ impl Postgres {
         format!("postgres://claviger@127.0.0.1:{}", self.port)
     }
 
+    /// The folders that hold what the databases of the end-to-end tests have written, and the log of every write.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(super) fn written(&self) -> Outcome<Vec<PathBuf>> {
+        let sql = "SELECT oid FROM pg_database WHERE datname LIKE 'e2e%'";
+        let mut ask = program(self.programs.join("psql"));
+        ask.args(["-XAtq", "-d", &format!("{}/postgres", self.url()), "-c", "CHECKPOINT", "-c", sql]);
+        let data = self.folder.join("data");
+        let listed = workspace::output(&mut ask)?;
+        let databases = listed.lines().map(|oid| data.join("base").join(oid.trim()));
+        Ok(databases.chain([data.join("pg_wal")]).collect())
+    }
+
     fn wait_until_ready(&self) -> Outcome<()> {
         let begun = super::now();
         while begun.elapsed() < START {

@@ -14,7 +14,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Runs one gate.
-    pub(super) fn gate(&mut self, name: &str, check: fn() -> Outcome<()>) {
+    pub(super) fn gate(&mut self, name: &str, check: impl FnOnce() -> Outcome<()>) {
         let begun = super::now();
         match check() {
             Ok(()) => {

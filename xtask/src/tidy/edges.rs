@@ -48,7 +48,8 @@ const DOORS: &[Door] = &[
         ours: &["claviger-domain", "claviger-wire", "claviger-storage"],
         never: &["axum", "sqlx"],
     },
-    Door { package: "claviger-e2e", ours: &[], never: &["axum", "sqlx"] },
+    Door { package: "claviger-canary", ours: &[], never: PURE },
+    Door { package: "claviger-e2e", ours: &["claviger-canary"], never: &["axum", "sqlx"] },
     Door { package: "claviger-bench", ours: &[], never: &["axum", "sqlx"] },
     Door { package: "xtask", ours: &[], never: &["clap", "anyhow", "serde_json"] },
 ];

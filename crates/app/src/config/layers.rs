@@ -108,6 +108,7 @@ const SCALARS: &[(&str, &str, Kind)] = &[
     ("storage", "journal", Kind::Text),
     ("storage", "auto_migrate", Kind::Flag),
     ("storage", "audit_sinks", Kind::List),
+    ("storage", "audit_webhook_secret_file", Kind::Text),
     ("storage", "audit_strict", Kind::Flag),
     ("keys", "prefix", Kind::Text),
     ("keys", "also_accept", Kind::List),

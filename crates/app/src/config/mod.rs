@@ -13,6 +13,7 @@ mod quantity;
 mod reporters;
 mod resolve;
 mod secret_file;
+mod sinks;
 mod typed;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod tests;
 pub(crate) use layers::{Flags, Variables};
 pub(crate) use resolve::{Config, PlainHttp, ServeConfig};
 pub(crate) use secret_file::read_secret;
+pub(crate) use sinks::AuditSink;
 
 /// A configuration that cannot be used: where, and what is wrong there.
 #[derive(Debug, thiserror::Error)]

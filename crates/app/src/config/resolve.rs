@@ -5,6 +5,7 @@ use super::layers::{Flags, Layered};
 use super::nearest::suggestion;
 use super::prices::{self, Book};
 use super::quantity::duration;
+use super::sinks::AuditSink;
 use super::typed::{Document, Server};
 use super::{Invalid, read_secret};
 use claviger_control::{IssuerSettings, PeopleSettings, ReporterKey};
@@ -32,7 +33,7 @@ pub(crate) struct Config {
     /// Whether a canary takes along the keys beside it.
     pub(crate) canary_disables: bool,
     /// Further files that keep audit checkpoints.
-    pub(crate) audit_sinks: Vec<PathBuf>,
+    pub(crate) audit_sinks: Vec<AuditSink>,
     /// Whether changes are refused while one of them is late.
     pub(crate) is_audit_strict: bool,
     /// Prefixes of keys.
@@ -131,7 +132,7 @@ pub(super) fn config(layered: &Layered, _flags: &Flags) -> Result<Config, Invali
         pepper_file,
         github_keys: super::reporters::read(layered, &document.keys.github_keys_file)?,
         canary_disables: document.keys.canary_disables,
-        audit_sinks: audit_sinks(document, layered)?,
+        audit_sinks: super::sinks::read(layered)?,
         is_audit_strict: document.storage.audit_strict,
         prefixes,
         keys_max: document.keys.max_per_organization,
@@ -144,18 +145,6 @@ pub(super) fn config(layered: &Layered, _flags: &Flags) -> Result<Config, Invali
         log_json,
         log_level: level.clone(),
     })
-}
-
-/// Only files yet; what else is named is refused, not ignored.
-fn audit_sinks(document: &Document, layered: &Layered) -> Result<Vec<PathBuf>, Invalid> {
-    let file = |text: &String| match text.strip_prefix("file:") {
-        Some(path) if !path.is_empty() => Ok(layered.base().join(path)),
-        _ => Err(Invalid::at(
-            "storage.audit_sinks",
-            format_args!("`{text}` is not a sink such as file:/var/log/claviger-audit"),
-        )),
-    };
-    document.storage.audit_sinks.iter().map(file).collect()
 }
 
 /// Resolves everything that serving needs.

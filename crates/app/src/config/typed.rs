@@ -80,8 +80,11 @@ pub(super) struct Storage {
     pub(super) journal: String,
     /// Whether the schema is brought level at start; only `true` exists yet.
     pub(super) auto_migrate: bool,
-    /// Files besides the one in the data directory that keep signed audit checkpoints: `file:/path`.
+    /// Places besides the file in the data directory that get signed audit checkpoints: `file:/path`,
+    /// `syslog+tcp://host:601`, `syslog+udp://host:514`, `syslog+unix:/dev/log`, `https://host/path`.
     pub(super) audit_sinks: Vec<String>,
+    /// File with the secret that requests to `https://` sinks are signed with.
+    pub(super) audit_webhook_secret_file: String,
     /// Whether changes are refused while a sink has missed checkpoints for five minutes. Default false.
     pub(super) audit_strict: bool,
 }
@@ -95,6 +98,7 @@ impl Default for Storage {
             journal: "database".to_owned(),
             auto_migrate: true,
             audit_sinks: Vec::new(),
+            audit_webhook_secret_file: String::new(),
             audit_strict: false,
         }
     }

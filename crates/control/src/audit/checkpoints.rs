@@ -63,7 +63,8 @@ async fn send(control: &Control, now: Now) -> Result<(), storage::Error> {
         let outcome = match sink.last() {
             Ok(last) => {
                 let missing = control.store().list_checkpoints(last, BATCH).await?;
-                missing.iter().filter_map(checkpoint_line).try_for_each(|line| sink.append(&line))
+                let lines: Vec<String> = missing.iter().filter_map(checkpoint_line).collect();
+                if lines.is_empty() { Ok(()) } else { sink.append(&lines).await }
             }
             Err(error) => Err(error),
         };

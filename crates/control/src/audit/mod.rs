@@ -9,8 +9,13 @@ pub(crate) mod verify;
 
 use claviger_domain::denied::DeniedAttempts;
 use parking_lot::Mutex;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// What comes of sending.
+pub type Sent<'a> = Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>>;
 
 /// A place outside the database where checkpoints are kept. Only this finds records that were cut off at the end.
 pub trait CheckpointSink: Send + Sync + 'static {
@@ -23,11 +28,12 @@ pub trait CheckpointSink: Send + Sync + 'static {
     /// When it cannot be read.
     fn last(&self) -> std::io::Result<i64>;
 
-    /// Keeps one more line, durably when it returns.
+    /// Keeps further lines, in order, durably when it returns and bounded in time by itself. What was kept before a failure
+    /// counts in [`CheckpointSink::last`].
     ///
     /// # Errors
-    /// When it is not kept.
-    fn append(&self, line: &str) -> std::io::Result<()>;
+    /// When not all of them are kept.
+    fn append<'a>(&'a self, lines: &'a [String]) -> Sent<'a>;
 
     /// Everything it has, oldest first; empty if it can only be written to.
     ///

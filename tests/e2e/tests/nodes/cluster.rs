@@ -70,6 +70,9 @@ impl Node {
     pub(crate) fn start(&mut self) -> Result<()> {
         let mut command = Command::new(&self.binary);
         command.current_dir(&self.folder).env("NO_COLOR", "1");
+        if std::env::var_os("CLAVIGER_EVIDENCE").is_some() {
+            command.env("CLAVIGER_TELEMETRY_LEVEL", "trace");
+        }
         if let Some(bug) = &self.bug {
             command.env("CLAVIGER_BUG", bug);
         }

@@ -1,36 +1,39 @@
-//! Files outside the database that keep signed checkpoints, one a line, appended and synced.
-//!
-//! One lies in the data directory, which finds a database that was exchanged or cut; a careful operator adds one on another
-//! disk or a mount that can only be appended to. What a checkpoint says is not known here.
+//! A file outside the database that keeps signed checkpoints, one a line, appended and synced; it is its own cursor.
 
-use crate::config::Config;
-use claviger_control::{AuditSettings, CheckpointSink};
+use super::numbers;
+use claviger_control::{CheckpointSink, Sent};
 use claviger_domain::audit::read_checkpoint;
 use parking_lot::Mutex;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-/// The file in the data directory.
-const OWN: &str = "audit-checkpoints.jsonl";
 
 /// The last line is within this; a checkpoint has a thousand heads at most.
 const TAIL_BYTES: u64 = 1024 * 1024;
 
-/// The sinks that the configuration names, and the one in the data directory.
-pub(crate) fn settings(config: &Config) -> AuditSettings {
-    let own = std::iter::once(config.data.join(OWN));
-    let files = own.chain(config.audit_sinks.iter().cloned());
-    let sinks = files.map(|path| Arc::new(FileSink { path, last: Mutex::new(None) }) as Arc<dyn CheckpointSink>);
-    AuditSettings::new(sinks.collect(), config.is_audit_strict)
-}
-
-struct FileSink {
+pub(super) struct FileSink {
     path: PathBuf,
     /// The last number, once it was read.
     last: Mutex<Option<i64>>,
+}
+
+impl FileSink {
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self { path, last: Mutex::new(None) }
+    }
+
+    fn append(&self, line: &str) -> io::Result<()> {
+        let mut known = self.last.lock();
+        let mut options = OpenOptions::new();
+        let mut file = options.append(true).create(true).mode(0o600).open(&self.path)?;
+        // What is half written is unknown until it is read again.
+        *known = None;
+        file.write_all(format!("{line}\n").as_bytes())?;
+        file.sync_all()?;
+        *known = Some(numbers(line)?);
+        Ok(())
+    }
 }
 
 impl CheckpointSink for FileSink {
@@ -51,16 +54,8 @@ impl CheckpointSink for FileSink {
         Ok(last)
     }
 
-    fn append(&self, line: &str) -> io::Result<()> {
-        let mut known = self.last.lock();
-        let mut options = OpenOptions::new();
-        let mut file = options.append(true).create(true).mode(0o600).open(&self.path)?;
-        // What is half written is unknown until it is read again.
-        *known = None;
-        file.write_all(format!("{line}\n").as_bytes())?;
-        file.sync_all()?;
-        *known = read_checkpoint(line).and_then(|checkpoint| checkpoint.number());
-        Ok(())
+    fn append<'a>(&'a self, lines: &'a [String]) -> Sent<'a> {
+        Box::pin(async move { lines.iter().try_for_each(|line| Self::append(self, line)) })
     }
 
     fn lines(&self) -> io::Result<Vec<String>> {
@@ -105,40 +100,25 @@ fn read_from(file: &mut File, start: u64) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::checkpoints;
     use super::*;
-    use claviger_domain::audit::{AuditKey, Chain, Checkpoint, Head, checkpoint_line};
-    use claviger_domain::time::Timestamp;
-
-    fn lines(count: usize) -> Vec<String> {
-        let key = AuditKey::from([3; 32]);
-        let mut former: Option<Checkpoint> = None;
-        let mut lines = Vec::new();
-        for number in 0..count {
-            let sequence = i64::try_from(number).expect("small") + 1;
-            let heads = vec![Head { chain: Chain::Instance, sequence, hash: [9; 32] }];
-            let next = key.checkpoint(former.as_ref(), Timestamp(5), heads).expect("signed");
-            lines.push(checkpoint_line(&next).expect("a line"));
-            former = Some(next);
-        }
-        lines
-    }
 
     #[test]
     fn a_sink_knows_its_last_checkpoint_again_and_drops_half_a_line() {
         let folder = tempfile::TempDir::new().expect("a directory");
         let path = folder.path().join("sink");
-        let open = || FileSink { path: path.clone(), last: Mutex::new(None) };
+        let open = || FileSink::at(path.clone());
         assert_eq!(open().last().expect("readable"), 0);
-        let lines = lines(3);
+        let lines = checkpoints(3);
         for line in &lines[..2] {
-            open().append(line).expect("written");
+            FileSink::append(&open(), line).expect("written");
         }
         assert_eq!(open().last().expect("readable"), 2);
         let mut file = OpenOptions::new().append(true).open(&path).expect("there");
         file.write_all(&lines[2].as_bytes()[..40]).expect("written");
         let sink = open();
         assert_eq!(sink.last().expect("readable"), 2);
-        sink.append(&lines[2]).expect("written");
+        FileSink::append(&sink, &lines[2]).expect("written");
         assert_eq!((sink.last().expect("readable"), sink.lines().expect("readable")), (3, lines));
     }
 }
