@@ -303,6 +303,7 @@ handlers! {
             CreateKey => keys::create::handler;
             ListKeys => keys::list::handler;
             GetKey => keys::get::handler;
+            ListCallers => keys::callers::handler;
             RevokeKey => keys::revoke::handler;
             DisableKey => keys::disable::handler;
             EnableKey => keys::enable::handler;

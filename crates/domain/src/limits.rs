@@ -189,6 +189,8 @@ pub const REMEMBER_KEYS: Duration = Duration::from_secs(90 * 24 * 3600);
 pub const REMEMBER_SECRETS: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long after its making a secret that nobody used may be issued again.
 pub const REISSUE_WINDOW: Duration = Duration::from_secs(600);
+/// How often one secret may be issued again: each lost text is remembered for a month.
+pub const REISSUES: usize = 10;
 /// The longest overlap of a rotation.
 pub const OVERLAP_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The overlap of a rotation that names none.
@@ -240,6 +242,24 @@ pub const DENIED_NETWORKS: usize = 1024;
 pub const DENIED_LINES: u32 = 10;
 /// Characters of what a client calls itself: enough for name and version, no room for a novel.
 pub const CLIENT_CHARACTERS: usize = 40;
+/// Callers kept of a secret; the oldest go first.
+pub const CALLERS_PER_SECRET: u32 = 64;
+/// Callers that a node remembers between two batches: some 150 bytes each; more go unseen until the next batch.
+pub const CALLERS_IN_MEMORY: usize = 50_000;
+/// A younger key is still finding its users.
+pub const NEW_CALLER_KEY_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Whoever was not seen for so long is new again.
+pub const NEW_CALLER_UNSEEN: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a key shows that somebody new came.
+pub const NEW_CALLER_SHOWN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Of its requests of the last hour, one in so many refused by a limit is too many.
+pub const RATE_LIMITED_SHARE: u64 = 100;
+/// How often a node says again that a key is refused too often.
+pub const RATE_LIMITED_AGAIN: Duration = Duration::from_secs(60);
+/// How long the last such word holds: a flush late and a minute missed do no harm.
+pub const RATE_LIMITED_SHOWN: Duration = Duration::from_secs(180);
+/// Keys of which a node knows how often they were refused in the last hour: some 120 bytes each.
+pub const RATE_LIMITED_KEYS: usize = 20_000;
 
 // People (`keys.md` §7).
 

@@ -64,6 +64,8 @@ impl Authenticated {
     ) -> Result<Self, Box<(Refusal, Box<Matched>)>> {
         let found = find_caller(&matched, node, trace).and_then(|caller| {
             node.used(&caller, trace.arrived.wall);
+            let headers = &matched.received.head.headers;
+            trace.counted = node.callers.seen(&caller, trace.client_ip(), headers, trace.arrived.wall);
             let pass = enter(&matched, &caller, node, trace)?;
             Ok((caller, pass))
         });
@@ -81,7 +83,7 @@ fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Call
     let text = credential::choose(&presented(&head.headers))?;
     #[cfg(feature = "bugs")]
     crate::bugs::secret_in_a_log_line(text);
-    if node.settings.is_tls_required && !trace.client.ip().is_loopback() {
+    if is_in_the_clear(node, trace) {
         return Err(Code::TlsRequired.into());
     }
     let keys = &node.snapshot.keys;
@@ -123,6 +125,16 @@ fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Call
     check_class(caller.key.class, matched.found.row.authentication)?;
     limits::check_endpoint(&caller.key, matched.found.row.operation, trace)?;
     Ok(caller)
+}
+
+/// Whether a request came over plain HTTP from another machine, where keys are not accepted.
+fn is_in_the_clear(node: &Node, trace: &Trace) -> bool {
+    node.settings.is_tls_required && !trace.client.ip().is_loopback()
+}
+
+/// Whether a request to the management plane brings a key over plain HTTP from another machine.
+pub(crate) fn brings_key_in_the_clear(node: &Node, trace: &Trace, headers: &HeaderMap) -> bool {
+    is_in_the_clear(node, trace) && credential::choose(&presented(headers)).is_ok()
 }
 
 /// Notes what the owners of a key want to know.

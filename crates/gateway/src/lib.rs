@@ -22,6 +22,7 @@ mod authenticated;
 mod body;
 #[cfg(feature = "bugs")]
 pub mod bugs;
+mod callers;
 mod credit;
 mod dispatched;
 mod drain;

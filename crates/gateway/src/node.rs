@@ -2,6 +2,7 @@
 
 use crate::alarms::Alarms;
 use crate::authenticated::Caller;
+use crate::callers::Callers;
 use crate::drain::Drains;
 use crate::limits::Limiters;
 use crate::memory::BodyMemory;
@@ -96,6 +97,8 @@ pub(crate) struct Node {
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
     pub(crate) refusals: RefusalCounts,
+    /// Who uses which secret.
+    pub(crate) callers: Callers,
     /// Attempts that were denied somebody, for the security log.
     pub(crate) denied: Mutex<DeniedAttempts>,
     clock: Arc<dyn Clock>,
@@ -157,6 +160,7 @@ impl Gateway {
             tasks: Tasks::default(),
             metrics: Metrics::default(),
             refusals: RefusalCounts::default(),
+            callers: Callers::default(),
             denied: Mutex::default(),
             clock,
             random: Mutex::new(random),
@@ -410,6 +414,7 @@ impl Node {
                 tracing::warn!(%error, "last uses could not be written; they are tried again");
                 self.snapshot.keys.put_back(&used);
             }
+            self.write_callers().await;
             if is_last {
                 return;
             }

@@ -4,6 +4,7 @@
 //! model where it needs them.
 
 use crate::authenticated::Caller;
+use crate::callers::CallerCount;
 use crate::node::Node;
 use claviger_domain::address::ClientAddress;
 use claviger_domain::endpoint::{ErrorShape, Operation};
@@ -11,6 +12,7 @@ use claviger_domain::error::Code;
 use claviger_domain::id::{IdText, RequestId};
 use claviger_domain::time::Now;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// One request, as far as it has come.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Trace {
     /// How errors are told there.
     pub(crate) error_shape: ErrorShape,
     pub(crate) caller: Option<Caller>,
+    /// Where it is counted, as one of those who use the key.
+    pub(crate) counted: Option<Arc<CallerCount>>,
     pub(crate) model: String,
     /// The alias that was sent in its place.
     pub(crate) alias: Option<String>,
@@ -47,6 +51,7 @@ impl Trace {
             operation: None,
             error_shape: ErrorShape::OpenAi,
             caller: None,
+            counted: None,
             model: String::new(),
             alias: None,
             is_stream: false,
@@ -57,7 +62,7 @@ impl Trace {
 
     /// What is needed to answer when the trace itself has gone with the exchange.
     pub(crate) fn spare(&self) -> Self {
-        Self { client_request_id: None, caller: None, model: String::new(), alias: None, ..*self }
+        Self { client_request_id: None, caller: None, counted: None, model: String::new(), alias: None, ..*self }
     }
 
     /// The client's address, or the peer's where the client is not known.
@@ -83,6 +88,9 @@ impl Trace {
     /// Counts and logs the end of the request: one line, with its id, and nothing of its content.
     pub(crate) fn ended(&self, node: &Node, status: u16, code: Option<Code>) {
         node.metrics.request_ended(self.operation, code);
+        if let Some(counted) = &self.counted {
+            counted.ended(&self.model, status, code);
+        }
         if !node.settings.has_access_log {
             return;
         }

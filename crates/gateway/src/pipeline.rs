@@ -5,7 +5,7 @@
 //! match.
 
 use crate::admitted::Admitted;
-use crate::authenticated::Authenticated;
+use crate::authenticated::{Authenticated, brings_key_in_the_clear};
 use crate::body::PacedBody;
 use crate::dispatched::Dispatched;
 use crate::flow::Flow;
@@ -71,6 +71,9 @@ where
         Ok(Destination::Options(allow)) => left(walk.whole(no_content(&allow), &trace)),
         Ok(Destination::Root) => left(walk.whole(Response::new(Flow::whole(Bytes::new())), &trace)),
         Ok(Destination::Row(matched)) if matched.is_inference() => left(Box::pin(walk.inference(matched, trace)).await),
+        Ok(Destination::Row(matched)) if brings_key_in_the_clear(&node, &trace, &matched.received.head.headers) => {
+            left(Box::pin(walk.refuse_unread((Code::TlsRequired.into(), matched.received), trace)).await)
+        }
         Ok(Destination::Row(matched)) => Box::pin(walk.manage(matched, trace, management)).await.map(Either::Right),
     };
     if is_last {

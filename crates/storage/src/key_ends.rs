@@ -6,7 +6,7 @@ use crate::door::{Tx, both};
 use crate::epochs::publish;
 use crate::error::Error;
 use crate::key_row::by_text;
-use crate::keys::change;
+use crate::keys::{change, mark_revoked};
 use crate::statements::statements;
 use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::id::{AgentId, EnvironmentId, KeyId, TrustId};
@@ -78,7 +78,9 @@ pub(crate) async fn revoke(
         });
         let changes = [change("state", None, Some(format!("revoked ({reason}, with {object})")))];
         record(tx, scope.0, by, Action::KeyDeleted, &id, &changes).await?;
-        epoch = Some(publish(tx, scope.0, &Change::Key(key), by.at).await?);
+        let published = publish(tx, scope.0, &Change::Key(key), by.at).await?;
+        mark_revoked(tx, &organization, &id, published).await?;
+        epoch = Some(published);
     }
     Ok(epoch)
 }

@@ -3,6 +3,7 @@
 use crate::cells::{Cells, corrupt, known};
 use crate::error::Error;
 use crate::key_policy;
+use crate::keys::number_of;
 use claviger_domain::audit::Attribution;
 use claviger_domain::key::{
     AtDeadline, Class, EndReason, Key, Recipe, RevocationReason, StateChange, StoredSecret, StoredState,
@@ -16,7 +17,7 @@ macro_rules! key_columns {
     () => {
         "SELECT k.id, k.org_id, k.environment_id, k.class, k.is_test, k.is_canary, k.name, k.source_tag, k.owner, \
          k.created_by, k.role, k.state, k.state_at, k.state_by, k.state_reason, k.expires_at, k.policy, k.stored_in, \
-         k.exposed_at, k.rotation_due_since, k.created_at, k.last_used_at, k.version, s.id AS secret_id, s.number, \
+         k.exposed_at, k.rotation_due_since, k.new_caller_at, k.rate_limited_at, k.created_at, k.last_used_at, k.version, s.id AS secret_id, s.number, \
          s.digest, s.pepper_version, s.recipe, s.redacted, s.created_at AS secret_created_at, \
          s.created_by AS secret_created_by, s.reissue_until, s.ends_at, s.quiet_hours, s.at_deadline, s.ended_at, \
          s.end_reason, s.first_used_at, s.last_used_at AS secret_last_used_at "
@@ -126,6 +127,8 @@ fn key<R: Cells>(row: &R, secret: StoredSecret) -> Result<Key, Error> {
         stored_in: row.text_or_none("stored_in")?,
         exposed_at: row.int_or_none("exposed_at")?.map(Timestamp),
         rotation_due_since: row.int_or_none("rotation_due_since")?.map(Timestamp),
+        new_caller_at: row.int_or_none("new_caller_at")?.map(Timestamp),
+        rate_limited_at: row.int_or_none("rate_limited_at")?.map(Timestamp),
         created_at: Timestamp(row.int("created_at")?),
         last_used_at: row.int_or_none("last_used_at")?.map(Timestamp),
         version: row.int("version")?,
@@ -141,7 +144,7 @@ fn secret<R: Cells>(row: &R) -> Result<StoredSecret, Error> {
     let time = |column| Ok::<_, Error>(row.int_or_none(column)?.map(Timestamp));
     Ok(StoredSecret {
         id: row.parsed("secret_id")?,
-        number: small("secret.number", row.int("number")?)?,
+        number: small("secret.number", number_of(row.int("number")?))?,
         digest: Digest::from_bytes(digest),
         pepper_version: small("secret.pepper_version", row.int("pepper_version")?)?,
         recipe: known(Recipe::from_name(&recipe), "secret.recipe", &recipe)?,

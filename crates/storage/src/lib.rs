@@ -81,8 +81,8 @@ pub use foreign::{ForeignSource, ForeignTable, read_foreign};
 pub use identities::{Arrival, Home, Identity};
 pub use invites::{AcceptOutcome, Joining, NewInvite};
 pub use keys::{
-    Alarm, ChangeKeyOutcome, Changed, CreateKeyOutcome, ExchangeOutcome, ImportOutcome, ImportedKey, KeyAct, KeyFilter,
-    LeakDone, PresentedToken, SecretUse, Sighting, Trail,
+    Alarm, CallerUse, ChangeKeyOutcome, Changed, CreateKeyOutcome, ExchangeOutcome, ImportOutcome, ImportedKey, KeyAct,
+    KeyFilter, LeakDone, PresentedToken, SecretUse, Sighting, Trail,
 };
 pub use leases::{LeaseGrant, OpenLease};
 pub use ledger::{Grant, InDoubt, Wallet};

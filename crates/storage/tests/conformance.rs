@@ -6,10 +6,14 @@
 
 #[path = "conformance/audit.rs"]
 mod audit;
+#[path = "conformance/callers.rs"]
+mod callers;
 #[path = "conformance/charges.rs"]
 mod charges;
 #[path = "conformance/durability.rs"]
 mod durability;
+#[path = "conformance/ends.rs"]
+mod ends;
 #[path = "conformance/engine.rs"]
 mod engine;
 #[path = "conformance/identities.rs"]

@@ -54,6 +54,7 @@ jobs! {
     checkpoints,
     confirmations,
     denied,
+    ends,
     forgetting,
     notices,
     sessions,

@@ -1,6 +1,7 @@
 //! Keys: one file per operation, and the object that all of them show.
 
 pub(crate) mod admin;
+pub(crate) mod callers;
 pub(crate) mod create;
 pub(crate) mod disable;
 pub(crate) mod enable;

@@ -5,6 +5,7 @@
 use claviger_domain::key::{
     Class, EndReason, Key, Limits, Owner, Policy, Restrictions, StateChange, StoredSecret, is_safe_to_end,
 };
+use claviger_domain::limits;
 use claviger_domain::right::Role;
 use claviger_domain::time::Timestamp;
 use claviger_storage::KeyOwner;
@@ -254,14 +255,17 @@ pub(super) fn flags(key: &Key, now: Timestamp) -> Vec<&'static str> {
     let is_expiring =
         key.expires_at.is_some_and(|at| at > now && at.seconds().saturating_sub(now.seconds()) <= 14 * DAY);
     let is_inference = key.class == Class::Inference;
+    let is_within = |at: Option<Timestamp>, shown| at.is_some_and(|at| now < at.plus(shown));
     let is_exposed = key.exposed_at.is_some_and(|at| key.live_secrets(now).any(|secret| secret.created_at <= at));
     [
+        ("rate_limited", is_within(key.rate_limited_at, limits::RATE_LIMITED_SHOWN)),
         ("exposed", is_exposed),
         ("rotation_due", key.rotation_due_since.is_some()),
         ("rotating", key.live_secrets(now).nth(1).is_some()),
         ("expiring", is_expiring),
         ("idle", key.last_used_at.is_some_and(|at| age(at) >= 90 * DAY)),
         ("never_used", key.last_used_at.is_none() && age(key.created_at) > DAY),
+        ("new_caller", is_within(key.new_caller_at, limits::NEW_CALLER_SHOWN)),
         ("old", key.newest().map_or(0, |secret| age(secret.created_at)) >= 365 * DAY),
         ("no_expiry", key.expires_at.is_none()),
         ("no_budget", is_inference && !key.is_test),

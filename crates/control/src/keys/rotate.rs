@@ -76,7 +76,8 @@ pub(crate) async fn reissue(
     let (minted, text) = fresh_text(&call.control, &key)?;
     let by = who(call.actor.attribution());
     let now = call.now.wall;
-    let decide = move |key: &Key| key::reissue(key, text.clone(), &by, now);
+    let lost = call.control.draw(|random| SecretId::generate(now, random));
+    let decide = move |key: &Key| key::reissue(key, text.clone(), lost, &by, now);
     finish(&call, key.id, KeyAct { once, ..KeyAct::from(Action::KeyReissued) }, decide, &minted).await
 }
 

@@ -10,6 +10,7 @@ macro_rules! operations {
         Operation::CreateKey
             | Operation::ListKeys
             | Operation::GetKey
+            | Operation::ListCallers
             | Operation::RevokeKey
             | Operation::DisableKey
             | Operation::EnableKey
@@ -67,6 +68,21 @@ const SECRET: Object = object(
         must("first_used_at", TIME_OR_NULL),
         must("last_used_at", TIME_OR_NULL),
         must("safe_to_end", Shape::Flag),
+    ],
+);
+
+const CALLER: Object = object(
+    "KeyCaller",
+    &[
+        must("object", Shape::Is("api_key.caller")),
+        must("secret_id", Shape::Text),
+        must("network", Shape::Text),
+        must("client", Shape::Text),
+        must("first_seen", Shape::Time),
+        must("last_seen", Shape::Time),
+        must("requests", Shape::Whole),
+        must("last_model", TEXT_OR_NULL),
+        must("last_status", COUNT_OR_NULL),
     ],
 );
 
@@ -221,6 +237,9 @@ const LIST: &[Field] = &[
 pub(super) fn describe(operation: Operation, method: Method) -> Description {
     match (operation, method) {
         (Operation::ListKeys, _) => Description::of("List keys.", Reply::List(&KEY)).asking(LIST),
+        (Operation::ListCallers, _) => {
+            Description::of("List who uses a key: networks and clients, of each secret.", Reply::List(&CALLER))
+        }
         (Operation::CreateKey, _) => {
             Description::of("Create a key; its text is in this reply only.", Reply::One(&CREATED)).taking(&CREATE)
         }

@@ -213,3 +213,38 @@ async fn lists_are_narrowed_by_use_age_expiry_and_owner() {
     let found = world.operator("GET", &format!("{KEYS}?q={last}"), &Value::Null).await.body;
     assert_eq!(found["data"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn who_uses_a_key_is_listed_by_secret_and_shown_as_a_flag() {
+    let world = World::fresh().await;
+    let key = made(&world, &json!({ "name": "ci" })).await;
+    let read = world.operator("GET", &at(&key, ""), &Value::Null).await.body;
+    let listed = world.operator("GET", &at(&key, "/callers"), &Value::Null).await;
+    assert_eq!((listed.status, &listed.body["data"]), (200, &json!([])));
+    world.clock.step(Duration::from_secs(24 * 3600));
+    let now = world.clock.now().wall;
+    let used = claviger_storage::CallerUse {
+        key: text(&key["id"]).parse().unwrap(),
+        secret: text(&read["secrets"][0]["id"]).parse().unwrap(),
+        network: "192.0.2.0/24".to_owned(),
+        client: "OpenAI/Python".to_owned(),
+        requests: 7,
+        at: now,
+        last_model: Some("acme/chat".to_owned()),
+        last_status: Some(200),
+    };
+    world.store.store.add_callers(vec![used]).await.unwrap();
+    world.store.store.stamp_rate_limited(vec![text(&key["id"]).parse().unwrap()], now).await.unwrap();
+    let callers = world.operator("GET", &at(&key, "/callers"), &Value::Null).await.body;
+    let caller = &callers["data"][0];
+    assert_eq!(caller["secret_id"], read["secrets"][0]["id"]);
+    assert_eq!((&caller["network"], &caller["client"]), (&json!("192.0.2.0/24"), &json!("OpenAI/Python")));
+    assert_eq!((&caller["requests"], &caller["last_status"]), (&json!(7), &json!(200)));
+    let flags = async || world.operator("GET", &at(&key, ""), &Value::Null).await.body["flags"].to_string();
+    let shown = flags().await;
+    assert!(shown.contains("new_caller") && shown.contains("rate_limited"), "{shown}");
+    world.clock.step(Duration::from_secs(8 * 24 * 3600));
+    let shown = flags().await;
+    assert!(!shown.contains("new_caller") && !shown.contains("rate_limited"), "{shown}");
+    assert_eq!(world.operator("GET", &format!("{KEYS}/key_000000000000/callers"), &Value::Null).await.status, 404);
+}

@@ -169,6 +169,8 @@ operations! {
     ListKeys = "keys.list";
     /// Read one key.
     GetKey = "keys.get";
+    /// Who uses a key.
+    ListCallers = "keys.callers";
     /// Revoke a key.
     RevokeKey = "keys.revoke";
     /// Disable a key, reversibly.

@@ -121,11 +121,12 @@ pub fn rotate(
 }
 
 /// Gives the newest secret another text, because the first was lost on its way: it was never used, and is ten minutes old
-/// at most. It keeps id and number; the lost text is as if it had never been.
+/// at most. It keeps id and number; the lost text ends as a secret of its own, `lost`, behind the others: whoever finds and
+/// tries it is told that it was replaced, and the owners hear of it.
 ///
 /// # Errors
-/// Used, too old, or the key is not active.
-pub fn reissue(key: &Key, text: NewText, by: &str, now: Timestamp) -> Result<Key, Unwilling> {
+/// Used, too old or issued again too often, or the key is not active.
+pub fn reissue(key: &Key, text: NewText, lost: SecretId, by: &str, now: Timestamp) -> Result<Key, Unwilling> {
     require_active(key, now)?;
     let mut next = key.clone();
     let newest = next.secrets.first_mut().ok_or(Unwilling::UnknownSecret)?;
@@ -135,10 +136,18 @@ pub fn reissue(key: &Key, text: NewText, by: &str, now: Timestamp) -> Result<Key
     if newest.reissue_until.is_none_or(|until| now >= until) {
         return Err(Unwilling::WindowOver);
     }
+    if key.secrets.iter().filter(|secret| secret.is_lost() && secret.number == newest.number).count()
+        >= limits::REISSUES
+    {
+        return Err(Unwilling::WindowOver);
+    }
+    let (ended_at, end_reason) = (Some(now), Some(EndReason::Reissued));
+    let lost = StoredSecret { id: lost, ended_at, end_reason, reissue_until: None, ..newest.clone() };
     let NewText { digest, pepper_version, redacted } = text;
     (newest.digest, newest.pepper_version, newest.redacted) = (digest, pepper_version, redacted);
     newest.recipe = super::record::Recipe::Native;
     newest.created_by = by.to_owned();
+    next.secrets.push(lost);
     Ok(next)
 }
 

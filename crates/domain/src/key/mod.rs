@@ -1,9 +1,11 @@
 //! A key: its text, its state, its policy. Who asks is not known here.
 
+mod caller;
 mod compromise;
 mod edit;
 pub mod leak;
 mod life;
+mod load;
 mod name;
 mod policy;
 mod record;
@@ -11,11 +13,13 @@ mod state;
 mod text;
 mod verify;
 
+pub use caller::{Network, SeenCaller, client_of, is_new as is_new_caller};
 pub use edit::{Edit, EditedRestrictions, Set};
 pub use life::{
     LIVE_SECRETS, NewText, Rotation, Unwilling, disable, enable, end_secret, extend_secret, is_safe_to_end, reissue,
     revoke, rotate, tend,
 };
+pub use load::HourLoad;
 pub use name::{Name, SourceTag, StoredIn};
 pub use policy::{Class, InvalidPattern, Limits, ModelPattern, Owner, Policy, Reach, Restrictions};
 pub use record::{AtDeadline, EndReason, Key, NewKey, Recipe, StateChange, StoredSecret};

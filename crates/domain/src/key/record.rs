@@ -47,6 +47,10 @@ pub struct Key {
     pub exposed_at: Option<Timestamp>,
     /// Since when it should be rotated, because somebody who has seen it left.
     pub rotation_due_since: Option<Timestamp>,
+    /// When it was last used from where it had not been before.
+    pub new_caller_at: Option<Timestamp>,
+    /// When its limits were last found to refuse too much of what it asks.
+    pub rate_limited_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last used; at most 15 s late.
@@ -167,6 +171,11 @@ impl StoredSecret {
         self.ended_at.or_else(|| self.ends_at.filter(|at| now >= *at))
     }
 
+    /// Whether its text was lost on its way and another one was issued under its number.
+    pub fn is_lost(&self) -> bool {
+        self.end_reason == Some(EndReason::Reissued)
+    }
+
     /// Whether it admits at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.ended(now).is_none()
@@ -267,6 +276,8 @@ impl NewKey {
             stored_in: self.stored_in.as_ref().map(|place| place.as_str().to_owned()),
             exposed_at: None,
             rotation_due_since: None,
+            new_caller_at: None,
+            rate_limited_at: None,
             created_at: at,
             last_used_at: None,
             version: 1,

@@ -72,27 +72,26 @@ impl Shard {
         Some((self.entry(number)?, is_own))
     }
 
+    /// No branch here depends on whether the id is found: a wrong guess of the processor costs more the later it is seen.
     fn number_of(&self, hash: u64, id: KeyId) -> (u64, bool) {
         let mut at = self.line_of(hash);
-        let mut other = 0;
+        let mut last = 0;
         for _ in &self.lines {
             let Some(line) = self.lines.get(at) else { break };
             let Seen { number, is_same, has_room } = line.look(hash >> 32);
-            other = if other == 0 { number } else { other };
-            let is_own = self.entry(number).is_some_and(|entry| entry.id == id) & is_same;
-            // One way out for those who find and those who do not.
-            if is_own | (has_room & !is_same) {
-                return (if is_own { number } else { other }, is_own);
-            }
-            if is_same && let Some(number) = self.number_among_same(line, hash, id) {
+            let is_id = std::hint::black_box(self.entry(number).is_some_and(|entry| entry.id == id));
+            if is_same & !is_id
+                && let Some(number) = self.number_among_same(line, hash, id)
+            {
                 return (number, true);
             }
-            if has_room {
-                break;
+            if has_room | (is_same & is_id) {
+                return (number, is_same & is_id);
             }
+            last = number;
             at = self.next(at);
         }
-        (other, false)
+        (last, false)
     }
 
     /// Several ids of one line may have the same bits, though hardly ever.

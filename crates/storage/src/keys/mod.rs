@@ -4,8 +4,10 @@
 //! difference, its audit record and its event in the same transaction. Locks are taken in one order: organization, key,
 //! audit head, epoch.
 
+mod callers;
 mod create;
 mod difference;
+mod ends;
 mod exchange;
 mod forget;
 mod import;
@@ -15,6 +17,7 @@ mod possession;
 mod uses;
 mod write;
 
+pub use callers::CallerUse;
 pub use create::CreateKeyOutcome;
 pub(crate) use create::create;
 pub use exchange::{ExchangeOutcome, PresentedToken};
@@ -24,6 +27,7 @@ pub use list::KeyFilter;
 pub(crate) use list::built;
 pub use possession::Trail;
 pub use uses::SecretUse;
+pub(crate) use write::number_of;
 
 use crate::audit::record;
 use crate::cells::Cells;
@@ -37,7 +41,7 @@ use crate::store::Store;
 use crate::tenancy;
 use claviger_domain::audit::{Action, Attribution, FieldChange};
 use claviger_domain::id::KeyId;
-use claviger_domain::key::{self, Key, KeyState, RevocationReason, Unwilling};
+use claviger_domain::key::{self, Key, KeyState, RevocationReason, StoredState, Unwilling};
 use claviger_domain::limits;
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::tenancy::{Organization, TenantScope};
@@ -57,11 +61,15 @@ statements! {
         ELSE CAST($2 AS BIGINT) END) ORDER BY k.id, s.number DESC");
     COUNT_EXPIRED = "SELECT CAST(COUNT(*) AS BIGINT) AS expired FROM api_key WHERE org_id = $1 AND expires_at <= $2 \
         AND expires_at IS NOT NULL AND state <> 'revoked' AND trust_id IS NULL";
+    FIND_REVOKED_EPOCH = "SELECT revoked_epoch FROM api_key WHERE org_id = $1 AND id = $2";
+    MARK_REVOKED = "UPDATE api_key SET revoked_epoch = $3 WHERE org_id = $1 AND id = $2";
     LOCK_KEY = "UPDATE api_key SET version = version + 1 WHERE org_id = $1 AND id = $2";
     UNLOCK_UNCHANGED = "UPDATE api_key SET version = version - 1 WHERE org_id = $1 AND id = $2";
 }
 
+pub(crate) use callers::STATEMENTS as CALLERS;
 pub(crate) use create::STATEMENTS as CREATION;
+pub(crate) use ends::STATEMENTS as ENDS;
 pub(crate) use exchange::STATEMENTS as EXCHANGES;
 pub(crate) use forget::STATEMENTS as FORGETTING;
 pub(crate) use import::STATEMENTS as IMPORTS;
@@ -265,6 +273,9 @@ pub(crate) async fn apply<E>(
     changes.extend(act.note.as_ref().map(|note| change("note", None, Some(note.clone()))));
     record(tx, scope.0, by, act.action, &text, &changes).await?;
     let epoch = publish(tx, scope.0, &Change::Key(id), by.at).await?;
+    if former.state != next.state && matches!(next.state, StoredState::Revoked { .. }) {
+        mark_revoked(tx, &organization, &text, epoch).await?;
+    }
     let key = Key { version: former.version.saturating_add(1), ..next };
     Ok(Some(ChangeKeyOutcome::Changed(Changed { key, epoch, is_new: true })))
 }
@@ -288,7 +299,7 @@ async fn decided<E>(
     let next = match decide(former) {
         Err(refused) => return Ok(Err(ChangeKeyOutcome::Refused(refused))),
         Ok(None) => {
-            let (key, epoch) = (former.clone(), current_epoch(tx).await?);
+            let (key, epoch) = (former.clone(), epoch_of(tx, former).await?);
             return Ok(Err(ChangeKeyOutcome::Changed(Changed { key, epoch, is_new: false })));
         }
         Ok(Some(next)) => next,
@@ -333,6 +344,27 @@ pub(crate) async fn each(
         }
         Ok(())
     })
+}
+
+/// The epoch of a revocation is kept, for whoever repeats it.
+pub(crate) async fn mark_revoked(tx: &mut Tx<'_>, organization: &str, key: &str, epoch: Epoch) -> Result<(), Error> {
+    both!(tx, c => { sqlx::query(MARK_REVOKED).bind(organization).bind(key).bind(epoch.0).execute(c).await?; });
+    Ok(())
+}
+
+/// The epoch under which a key has become what it is: of a revoked one that of its revocation, else the current one.
+async fn epoch_of(tx: &mut Tx<'_>, key: &Key) -> Result<Epoch, Error> {
+    if let StoredState::Revoked { .. } = key.state {
+        let (organization, id) = (key.organization.to_string(), key.id.to_string());
+        let known = both!(tx, c => {
+            let row = sqlx::query(FIND_REVOKED_EPOCH).bind(&organization).bind(&id).fetch_one(c).await?;
+            row.int_or_none("revoked_epoch")?
+        });
+        if let Some(epoch) = known {
+            return Ok(Epoch(epoch));
+        }
+    }
+    current_epoch(tx).await
 }
 
 fn places<R: Cells>(row: &R) -> Result<create::Places, Error> {

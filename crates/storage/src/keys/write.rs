@@ -1,5 +1,8 @@
 //! Writing a key and its secrets: a new one whole, a changed one by its difference.
 //!
+//! A key's secrets have numbers of their own, but a text that was lost and issued again has that of the secret it was: it is
+//! stored under a number below zero, from which its own follows, so it also comes behind all others.
+//!
 //! Last uses are not written here: they move without the key's lock, and only forwards.
 
 use crate::door::{Tx, both};
@@ -93,7 +96,7 @@ async fn insert_secret(tx: &mut Tx<'_>, key: &Key, secret: &StoredSecret) -> Res
             .bind(key.organization.to_string())
             .bind(secret.id.to_string())
             .bind(key.id.to_string())
-            .bind(i64::from(secret.number))
+            .bind(stored_number(key, secret))
             .bind(secret.digest.as_bytes().as_slice())
             .bind(i64::from(secret.pepper_version))
             .bind(secret.recipe.name())
@@ -104,7 +107,29 @@ async fn insert_secret(tx: &mut Tx<'_>, key: &Key, secret: &StoredSecret) -> Res
             .execute(c)
             .await?;
     });
+    if secret.ended_at.is_some() {
+        update_secret(tx, secret).await?;
+    }
     Ok(())
+}
+
+/// Lost texts of one number: far more than [`claviger_domain::limits::REISSUES`].
+const LOST: i64 = 1_000_000;
+
+/// The number that a row has.
+fn stored_number(key: &Key, secret: &StoredSecret) -> i64 {
+    let number = i64::from(secret.number);
+    if !secret.is_lost() {
+        return number;
+    }
+    let of_same = key.secrets.iter().filter(|other| other.is_lost() && other.number == secret.number);
+    let place = of_same.take_while(|other| other.id != secret.id).count();
+    number.saturating_mul(LOST).saturating_add(i64::try_from(place).unwrap_or(0)).saturating_neg()
+}
+
+/// The number that a secret has.
+pub(crate) const fn number_of(stored: i64) -> i64 {
+    if stored < 0 { stored.saturating_neg().saturating_div(LOST) } else { stored }
 }
 
 async fn update_secret(tx: &mut Tx<'_>, secret: &StoredSecret) -> Result<(), Error> {

@@ -20,6 +20,7 @@ on_both_engines! {
     an_edit_of_another_version_changes_nothing,
     an_expired_key_comes_back_only_within_the_limit,
     a_text_made_elsewhere_belongs_to_one_key,
+    a_lost_text_ends_behind_the_others_under_its_number,
 }
 
 fn done<E: std::fmt::Debug>(outcome: Option<ChangeKeyOutcome<E>>) -> Changed {
@@ -183,4 +184,35 @@ async fn a_text_made_elsewhere_belongs_to_one_key(engine: Engine) {
         CreateKeyOutcome::Created { key, .. } if key.secrets[0].recipe == Recipe::Sha256
     ));
     assert!(matches!(store.create_key(world.scope, second, &by()).await.unwrap(), CreateKeyOutcome::IdTaken));
+}
+
+async fn a_lost_text_ends_behind_the_others_under_its_number(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let mut new = world.new_key("k");
+    new.secret.reissue_until = Some(START.plus(Duration::from_secs(600)));
+    let (id, first) = (new.id, new.secret.id);
+    world.store().create_key(world.scope, new, &by()).await.unwrap();
+    let reissued = |number: u8| {
+        move |key: &Key| {
+            let digest = Digest::from_bytes([number; 32]);
+            let text = NewText { digest, pepper_version: 1, redacted: format!("clv_…{number:04}") };
+            key::reissue(key, text, SecretId::from_u128(u128::from(number)), "operator", START).map(Some)
+        }
+    };
+    for number in [3, 4] {
+        let act = world.store().change_key(world.scope, id, Action::KeyReissued, reissued(number), &by()).await;
+        done(act.unwrap());
+    }
+    let act = world.store().change_key(world.scope, id, Action::KeyRotated, rotation(5), &by()).await;
+    done(act.unwrap());
+    let stored = world.store().find_key(world.scope, id).await.unwrap().unwrap();
+    let told: Vec<_> = stored.secrets.iter().map(|secret| (secret.id, secret.number, secret.is_lost())).collect();
+    let lost = [3, 4].map(SecretId::from_u128);
+    let rotated = SecretId::from_u128(5);
+    assert_eq!(told, [(rotated, 2, false), (first, 1, false), (lost[0], 1, true), (lost[1], 1, true)]);
+    assert!(stored.secrets[1].digest.matches(&Digest::from_bytes([4; 32])), "the last one issued");
+    assert!(
+        stored.secrets[3].digest.matches(&Digest::from_bytes([3; 32])) && stored.secrets[3].ended_at == Some(START)
+    );
+    assert_eq!(stored.secrets.iter().filter(|secret| secret.is_live(START)).count(), 2);
 }

@@ -145,13 +145,15 @@ async fn a_foreign_organization_sees_no_key_and_ends_none(engine: Engine) {
 
 async fn revoked_is_final_and_only_compromised_acts_again(engine: Engine) {
     let mut world = World::new(engine).await;
-    let key = world.key("k").await;
+    let (key, other) = (world.key("k").await, world.key("other").await);
     let store = world.store();
     let revoke = |reason| store.revoke_key(world.scope, key.id, reason, &BY);
     let first = revoke(RevocationReason::Unused).await.unwrap().unwrap();
     assert!(first.is_new);
     assert_eq!(first.key.version, 2);
     assert_eq!(first.key.state, StoredState::Revoked { at: START, reason: RevocationReason::Unused });
+    // What happened meanwhile is not what confirms it.
+    store.disable_key(world.scope, other.id, &BY).await.unwrap();
     let again = revoke(RevocationReason::Other).await.unwrap().unwrap();
     assert!(!again.is_new && again.epoch == first.epoch && again.key.version == 2);
     let worse = revoke(RevocationReason::Compromised).await.unwrap().unwrap();

@@ -14,6 +14,11 @@ pub(crate) enum KeysCommand {
         /// Id or name
         key: String,
     },
+    /// Show who uses a key: networks and clients, of each of its texts
+    Callers {
+        /// Id or name
+        key: String,
+    },
     /// Change what a key is called, whom it belongs to, what it may do
     Edit(EditOptions),
     /// Give a key a new text; older ones work on for the overlap

@@ -68,7 +68,8 @@ fn narrow(keys: &mut Vec<Value>, options: &ListOptions, now: i64) -> Result<(), 
 
 /// The text that new callers have.
 fn newest(key: &Value) -> Option<&Value> {
-    key["secrets"].as_array()?.iter().max_by_key(|secret| secret["number"].as_u64())
+    let secrets = key["secrets"].as_array()?.iter();
+    secrets.filter(|secret| secret["end_reason"] != json!("reissued")).max_by_key(|secret| secret["number"].as_u64())
 }
 
 fn flags(key: &Value) -> Vec<&str> {

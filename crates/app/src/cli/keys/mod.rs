@@ -1,6 +1,7 @@
 //! `claviger keys …`: one file per command or two; here is what they share, and how a key is found by its name.
 
 pub(super) mod arguments;
+mod callers;
 pub(super) mod check;
 mod create;
 mod edit;
@@ -43,6 +44,7 @@ pub(super) async fn run(
         KeysCommand::Create(options) => create::run(transport, output, &options).await,
         KeysCommand::List(options) => list::list(transport, output, &options).await,
         KeysCommand::Get { key } => list::get(transport, output, &key).await,
+        KeysCommand::Callers { key } => callers::run(transport, output, &key).await,
         KeysCommand::Edit(options) => edit::run(transport, output, &options).await,
         KeysCommand::Rotate(options) => rotate::rotate(transport, output, &options).await,
         KeysCommand::Reissue(options) => rotate::reissue(transport, output, &options).await,

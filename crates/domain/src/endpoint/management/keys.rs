@@ -11,6 +11,13 @@ pub(super) const ROWS: &[Row] = &[
     management(Operation::ListKeys, Method::Get, "/v1/organization/api_keys", Permission::KeysRead),
     management(Operation::CreateKey, Method::Post, "/v1/organization/api_keys", Permission::KeysCreate),
     management(Operation::GetKey, Method::Get, "/v1/organization/api_keys/{key}", Permission::KeysRead),
+    management(Operation::ListCallers, Method::Get, "/v1/organization/api_keys/{key}/callers", Permission::KeysRead),
+    management(
+        Operation::ListCallers,
+        Method::Get,
+        "/v1/organization/projects/{project}/api_keys/{key}/callers",
+        Permission::KeysRead,
+    ),
     management(Operation::RevokeKey, Method::Delete, "/v1/organization/api_keys/{key}", Permission::KeysRevoke),
     management(Operation::RevokeKey, Method::Post, "/v1/organization/api_keys/{key}/revoke", Permission::KeysRevoke),
     management(Operation::DisableKey, Method::Post, "/v1/organization/api_keys/{key}/disable", Permission::KeysUpdate),

@@ -33,6 +33,8 @@ fn key() -> Key {
         stored_in: None,
         exposed_at: None,
         rotation_due_since: Some(T),
+        new_caller_at: None,
+        rate_limited_at: None,
         created_at: T,
         last_used_at: None,
         version: 1,
@@ -86,15 +88,21 @@ fn only_an_active_key_is_rotated() {
 #[test]
 fn a_lost_value_is_issued_again_within_ten_minutes_and_before_its_first_use() {
     let last = T.plus(limits::REISSUE_WINDOW).minus(Duration::from_micros(1));
-    let next = reissue(&key(), text(9), "operator", last).unwrap();
-    let [secret] = &next.secrets[..] else { panic!() };
+    let lost = SecretId::from_u128(77);
+    let next = reissue(&key(), text(9), lost, "operator", last).unwrap();
+    let [secret, former] = &next.secrets[..] else { panic!() };
+    assert_eq!((former.id, former.number, former.ended_at), (lost, 1, Some(last)));
+    assert!(former.is_lost() && former.digest.matches(&key().secrets[0].digest) && !former.is_live(last));
     assert_eq!((secret.id, secret.number), (SecretId::from_u128(1), 1));
     assert!(secret.digest.matches(&Digest::from_bytes([9; 32])));
-    let late = reissue(&key(), text(9), "operator", T.plus(limits::REISSUE_WINDOW));
+    let late = reissue(&key(), text(9), lost, "operator", T.plus(limits::REISSUE_WINDOW));
     assert_eq!(late.unwrap_err(), Unwilling::WindowOver);
     let mut used = key();
     used.secrets[0].first_used_at = Some(T);
-    assert_eq!(reissue(&used, text(9), "operator", T).unwrap_err(), Unwilling::SecretUsed);
+    assert_eq!(reissue(&used, text(9), lost, "operator", T).unwrap_err(), Unwilling::SecretUsed);
+    let again = |key: &Key| reissue(key, text(9), lost, "operator", T);
+    let often = (0..limits::REISSUES).fold(key(), |key, _| again(&key).unwrap());
+    assert_eq!(again(&often).unwrap_err(), Unwilling::WindowOver);
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! Who uses a key: counted, bounded, told when new; and keys whose limits refuse too much.
+
+use crate::on_both_engines;
+use crate::world::World;
+use claviger_domain::id::{KeyId, SecretId};
+use claviger_domain::key::Key;
+use claviger_domain::limits;
+use claviger_domain::time::Timestamp;
+use claviger_storage::{CallerUse, Engine};
+use claviger_testkit::clock::START;
+use std::time::Duration;
+
+on_both_engines! {
+    callers_add_up_and_only_go_forward,
+    a_secret_keeps_its_latest_64_callers,
+    a_new_caller_of_a_grown_key_flags_it_and_is_told_once,
+    keys_that_are_refused_too_much_are_marked,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn used(key: &Key, client: &str, at: Timestamp) -> CallerUse {
+    CallerUse {
+        key: key.id,
+        secret: key.secrets[0].id,
+        network: "192.0.2.0/24".to_owned(),
+        client: client.to_owned(),
+        requests: 3,
+        at,
+        last_model: Some("acme/chat".to_owned()),
+        last_status: Some(200),
+    }
+}
+
+async fn callers_add_up_and_only_go_forward(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let (key, neighbour) = (world.key("k").await, world.neighbour("umbrella").await);
+    let before = *world.store().committed().borrow();
+    let store = world.store();
+    let later = START.plus(DAY);
+    let earlier = CallerUse { last_model: None, last_status: None, ..used(&key, "curl/8", START) };
+    store.add_callers(vec![used(&key, "curl/8", later), earlier, used(&key, "", START)]).await.unwrap();
+    store.add_callers(vec![]).await.unwrap();
+    let callers = store.list_callers(world.scope, key.id).await.unwrap();
+    let told: Vec<_> = callers.iter().map(|caller| (caller.client.as_str(), caller.requests)).collect();
+    assert_eq!(told, [("curl/8", 6), ("", 3)], "the latest first");
+    let curl = &callers[0];
+    assert_eq!((curl.secret, curl.network.as_str()), (key.secrets[0].id, "192.0.2.0/24"));
+    assert_eq!((curl.first_seen, curl.last_seen), (later, later));
+    assert_eq!((curl.last_model.as_deref(), curl.last_status), (Some("acme/chat"), Some(200)));
+    assert!(store.list_callers(neighbour, key.id).await.unwrap().is_empty(), "of another organization");
+    assert_eq!(*store.committed().borrow(), before, "a use is no change of rights");
+    // A secret that is not there has no callers, and takes none of the others along.
+    let unknown = CallerUse { secret: SecretId::from_u128(1), key: KeyId::ZEROS, ..used(&key, "x", START) };
+    store.add_callers(vec![unknown, used(&key, "y", START)]).await.unwrap();
+    assert_eq!(store.list_callers(world.scope, key.id).await.unwrap().len(), 3);
+}
+
+async fn a_secret_keeps_its_latest_64_callers(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let key = world.key("k").await;
+    let uses = (0..70_i64).map(|n| used(&key, &format!("client/{n}"), Timestamp(START.0 + n))).collect();
+    world.store().add_callers(uses).await.unwrap();
+    let callers = world.store().list_callers(world.scope, key.id).await.unwrap();
+    assert_eq!(callers.len(), usize::try_from(limits::CALLERS_PER_SECRET).unwrap());
+    let ends = [callers.first(), callers.last()].map(|caller| caller.unwrap().client.clone());
+    assert_eq!(ends, ["client/69", "client/6"]);
+}
+
+async fn a_new_caller_of_a_grown_key_flags_it_and_is_told_once(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let key = world.key("k").await;
+    let flagged = async || world.store().find_key(world.scope, key.id).await.unwrap().unwrap().new_caller_at;
+    let notices = || world.tamper("SELECT kind, detail FROM notice ORDER BY at").unwrap();
+    world.store().add_callers(vec![used(&key, "curl/8", START)]).await.unwrap();
+    assert_eq!(flagged().await, None, "a young key meets its users");
+    let grown = START.plus(DAY);
+    world.store().add_callers(vec![used(&key, "curl/8", grown)]).await.unwrap();
+    assert_eq!(flagged().await, None, "an old friend");
+    world.store().add_callers(vec![used(&key, "evil/1", grown)]).await.unwrap();
+    assert_eq!(flagged().await, Some(grown));
+    let told = notices();
+    assert!(told.contains("key.new_caller") && told.contains("evil/1") && told.contains("192.0.2.0/24"), "{told}");
+    world.store().add_callers(vec![used(&key, "evil/1", grown.plus(DAY))]).await.unwrap();
+    assert_eq!((flagged().await, notices()), (Some(grown), told.clone()), "once");
+    // After a month of silence it is new again.
+    let month = grown.plus(DAY * 31);
+    world.store().add_callers(vec![used(&key, "curl/8", month)]).await.unwrap();
+    assert_eq!(flagged().await, Some(month));
+    assert_ne!(notices(), told);
+}
+
+async fn keys_that_are_refused_too_much_are_marked(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let key = world.key("k").await;
+    world.store().stamp_rate_limited(vec![key.id, KeyId::ZEROS], START).await.unwrap();
+    let stored = world.store().find_key(world.scope, key.id).await.unwrap().unwrap();
+    assert_eq!((stored.rate_limited_at, stored.version), (Some(START), 1));
+}
