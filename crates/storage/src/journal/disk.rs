@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Zeros are written ahead in steps of this.
-const AHEAD: u64 = 1024 * 1024;
+const AHEAD: u64 = 512 * 1024;
 
 /// What is written past the page cache begins and ends at multiples of this, in the file and in memory: the largest
 /// block of the devices in use.
@@ -59,6 +59,8 @@ struct Segment {
     gathered: Gathered,
     /// Whether something was handed over since the last sync.
     is_unsynced: bool,
+    /// What direct writes are made from; kept, since memory that is taken anew costs a fault a page.
+    memory: Vec<u8>,
 }
 
 /// What is to be written next, behind what its first block has already.
@@ -141,7 +143,7 @@ impl Segment {
         let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or_default();
         // Refused where the file system has no such writes; ordinary ones do the same, only slower.
         let direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok();
-        Ok(Self { file, direct, length, gathered: Gathered::default(), is_unsynced: false })
+        Ok(Self { file, direct, length, gathered: Gathered::default(), is_unsynced: false, memory: Vec::new() })
     }
 
     fn gather(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
@@ -183,7 +185,7 @@ impl Segment {
         }
         let Gathered { begin, bytes, written } = &self.gathered;
         let length = bytes.len().next_multiple_of(BLOCK);
-        let is_synced = if is_written(&mut self.direct, bytes, length, *begin, durability)? {
+        let is_synced = if is_written(&mut self.direct, &mut self.memory, (bytes, length), *begin, durability)? {
             durability == Durability::Now
         } else {
             let new = bytes.get(*written..).unwrap_or_default();
@@ -204,7 +206,9 @@ impl Segment {
         }
         let ahead = end.saturating_add(AHEAD).min(limit).max(end);
         let length = usize::try_from(ahead.saturating_sub(end)).unwrap_or(0);
-        if behind_block(length) > 0 || !is_written(&mut self.direct, &[], length, end, Durability::Later)? {
+        if behind_block(length) > 0
+            || !is_written(&mut self.direct, &mut self.memory, (&[], length), end, Durability::Later)?
+        {
             self.file.write_all_at(&vec![0; length], end)?;
         }
         self.length = ahead;
@@ -234,13 +238,13 @@ enum Durability {
 /// Writes directly, if the file system lets us; the first no is its last.
 fn is_written(
     direct: &mut Option<File>,
-    bytes: &[u8],
-    length: usize,
+    memory: &mut Vec<u8>,
+    what: (&[u8], usize),
     at: u64,
     durability: Durability,
 ) -> io::Result<bool> {
     let Some(file) = direct else { return Ok(false) };
-    match write_direct(file, bytes, length, at, durability) {
+    match write_direct(file, memory, what, at, durability) {
         Ok(()) => Ok(true),
         // Nothing was written: it wants other bounds than these, or has no such writes.
         Err(Errno::INVAL | Errno::OPNOTSUPP) => {
@@ -251,13 +255,22 @@ fn is_written(
     }
 }
 
-/// Writes bytes from a block on, filled up with zeros to `length`, whole blocks: nothing that counts lies behind them.
-fn write_direct(file: &File, bytes: &[u8], length: usize, at: u64, durability: Durability) -> Result<(), Errno> {
-    let mut memory = vec![0_u8; length.saturating_add(BLOCK)];
+/// Writes bytes from a block on, filled up with zeros to a length of whole blocks: nothing that counts lies behind them.
+fn write_direct(
+    file: &File,
+    memory: &mut Vec<u8>,
+    (bytes, length): (&[u8], usize),
+    at: u64,
+    durability: Durability,
+) -> Result<(), Errno> {
+    if memory.len() < length.saturating_add(BLOCK) {
+        memory.resize(length.saturating_add(BLOCK), 0);
+    }
     let skipped = memory.as_ptr().align_offset(BLOCK);
     let memory = memory.get_mut(skipped..skipped.saturating_add(length)).unwrap_or_default();
-    if let Some(place) = memory.get_mut(..bytes.len()) {
+    if let Some((place, rest)) = memory.split_at_mut_checked(bytes.len()) {
         place.copy_from_slice(bytes);
+        rest.fill(0);
     }
     let flags = match durability {
         Durability::Now => ReadWriteFlags::DSYNC,

@@ -106,9 +106,14 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Frame<'_>> {
     })
 }
 
-/// Whether a frame that begins here could have a number above `number`, without reading it whole.
-pub(crate) fn may_follow(bytes: &[u8], number: u64) -> bool {
-    u32_at(bytes, 0).is_some_and(|size| size > 0) && u64_at(bytes, 8).is_some_and(|found| found > number)
+/// Whether a frame that begins here could have been written when a frame above `number` was synced, without reading it
+/// whole: what lies inside of frames looks like one of megabytes every few bytes, and each would be summed up.
+pub(crate) fn may_prove(bytes: &[u8], number: u64) -> bool {
+    let (Some(size), Some(found), Some(synced)) = (u32_at(bytes, 0), u64_at(bytes, 8), u64_at(bytes, 16)) else {
+        return false;
+    };
+    // No ring holds as many frames as the difference may be.
+    size > 0 && synced > number && synced < found && found.saturating_sub(number) <= u64::from(u32::MAX)
 }
 
 /// A segment's head as bytes.

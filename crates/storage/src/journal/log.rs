@@ -272,7 +272,7 @@ fn look_for_proof(
     for (_, bytes) in segments {
         let mut rest = bytes.get(SEGMENT_HEAD..).unwrap_or_default();
         while !rest.is_empty() {
-            if frame::may_follow(rest, walk.last)
+            if frame::may_prove(rest, walk.last)
                 && frame::read(rest).is_some_and(|found: Frame<'_>| found.synced > walk.last)
             {
                 return Err(walk.damaged(disk, what));
