@@ -134,6 +134,12 @@ impl Member {
         }
     }
 
+    /// Refuses an environment outside the caller's reach as one that nobody has.
+    pub(crate) fn require_seen(&self, environment: &str) -> Result<(), Refusal> {
+        let is_elsewhere = self.seen_from().is_some_and(|own| own.to_string() != environment);
+        if is_elsewhere { Err(Refusal::not_found()) } else { Ok(()) }
+    }
+
     /// What the caller may do, to be compared with what they make.
     pub(crate) const fn rights(&self) -> &Rights {
         &self.rights

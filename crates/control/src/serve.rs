@@ -478,6 +478,9 @@ impl Unauthorized {
     {
         let actor = authorize::member(&self.control, self.caller, self.matched.row, request.headers()).await?;
         let Self { control, matched, now, is_async, .. } = self;
+        if let Some(environment) = matched.captured("project") {
+            actor.require_seen(environment)?;
+        }
         Ok(handler.call(request, Call { control, matched, actor, now, is_async }).await)
     }
 

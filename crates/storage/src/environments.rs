@@ -37,7 +37,11 @@ statements! {
         WHERE org_id = $1 AND id = $2";
 }
 
-const ARCHIVED: keyset::List = keyset::of("environment", environment_columns!(), "AND (archived_at IS NULL OR $5)");
+const ARCHIVED: keyset::List = keyset::of(
+    "environment",
+    environment_columns!(),
+    "AND (archived_at IS NULL OR $5) AND (CAST($6 AS TEXT) IS NULL OR id = CAST($6 AS TEXT))",
+);
 
 /// How an act on an object with a version ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,10 +85,12 @@ impl Store {
     pub async fn page_environments(
         &self,
         scope: TenantScope,
+        only: Option<EnvironmentId>,
         has_archived: bool,
         page: &PageRequest,
     ) -> Result<Option<Page<Environment>>, Error> {
-        walked!(self, ARCHIVED, Some(scope.0.to_string()), page, environment, has_archived)
+        let only = only.map(|id| id.to_string());
+        walked!(self, ARCHIVED, Some(scope.0.to_string()), page, environment, has_archived, only)
     }
 
     /// One environment.

@@ -99,7 +99,7 @@ assert.equal((await permissions.delete(project.id)).deleted, true);
 
 // People.
 const invite = await organization.invites.create({ email: 'reader@acme.example', role: 'reader' });
-assert.deepEqual([invite.status, invite.role], ['pending', 'viewer']);
+assert.deepEqual([invite.status, invite.role], ['pending', 'reader']);
 assert.deepEqual(await ids(organization.invites.list()), [invite.id]);
 assert.equal((await organization.invites.delete(invite.id)).deleted, true);
 const [owner] = await all(organization.users.list({ limit: 1 }));

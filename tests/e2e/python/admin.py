@@ -100,7 +100,7 @@ assert permissions.retrieve(project.id).to_dict()["model_ids"] == []
 
 # People.
 invite = plain.invites.create(email="reader@acme.example", role="reader")
-assert (invite.status, invite.role) == ("pending", "viewer"), invite
+assert (invite.status, invite.role) == ("pending", "reader"), invite
 assert plain.invites.retrieve(invite.id).email == "reader@acme.example"
 assert ids(plain.invites.list()) == [invite.id]
 assert strict.invites.delete(invite.id).deleted

@@ -28,7 +28,8 @@ pub struct Issuer {
 
 struct Known {
     url: String,
-    key: EcdsaKeyPair,
+    /// The keys it has signed with, the newest last; it shows that one alone.
+    keys: Mutex<Vec<EcdsaKeyPair>>,
     /// What it says about whoever signs in next.
     person: Mutex<Value>,
     /// Code → what was asked for it.
@@ -43,8 +44,8 @@ impl Issuer {
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).context("no key")?;
-        let known = Arc::new(Known { url: url.clone(), key, person: Mutex::default(), codes: Mutex::default() });
+        let keys = Mutex::new(vec![new_key()?]);
+        let known = Arc::new(Known { url: url.clone(), keys, person: Mutex::default(), codes: Mutex::default() });
         let served = known.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -58,12 +59,35 @@ impl Issuer {
     pub async fn says(&self, person: Value) {
         *self.known.person.lock().await = person;
     }
+
+    /// Signs with another key from now on, and shows it in place of the former.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub async fn rotate(&self) -> Result<()> {
+        self.known.keys.lock().await.push(new_key()?);
+        Ok(())
+    }
+
+    /// A token of these claims, of this issuer and good for five minutes unless they say otherwise.
+    pub async fn token(&self, claims: &Value) -> String {
+        self.known.token(claims, 1).await
+    }
+
+    /// The same, by the key before the last.
+    pub async fn token_by_former(&self, claims: &Value) -> String {
+        self.known.token(claims, 2).await
+    }
 }
 
 impl Drop for Issuer {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+fn new_key() -> Result<EcdsaKeyPair> {
+    EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).context("no key")
 }
 
 async fn serve(mut stream: TcpStream, known: Arc<Known>) -> Result<()> {
@@ -128,10 +152,14 @@ impl Known {
                 "jwks_uri": format!("{}/keys", self.url),
             })),
             "/keys" => {
-                let point = self.key.public_key().as_ref();
+                let keys = self.keys.lock().await;
                 let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-                let key = json!({ "kty": "EC", "crv": "P-256", "kid": "k1", "x": part(&point[1..33]), "y": part(&point[33..]) });
-                done(json!({ "keys": [key] }))
+                let shown = keys.last().map(|key| {
+                    let point = key.public_key().as_ref();
+                    let (x, y) = (part(&point[1..33]), part(&point[33..]));
+                    json!({ "kty": "EC", "crv": "P-256", "kid": format!("k{}", keys.len()), "x": x, "y": y })
+                });
+                done(json!({ "keys": shown.as_slice() }))
             }
             "/authorize" => self.authorize(parameters(query)).await,
             "/token" => match self.exchange(head, parameters(body)).await {
@@ -174,9 +202,22 @@ impl Known {
         for (name, value) in self.person.lock().await.as_object()? {
             claims[name] = value.clone();
         }
+        Some(self.token(&claims, 1).await)
+    }
+
+    /// A token signed with one of the keys, counted from the last.
+    async fn token(&self, claims: &Value, from_last: usize) -> String {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut whole = json!({ "iss": self.url, "iat": now, "exp": now + 300 });
+        for (name, value) in claims.as_object().into_iter().flatten() {
+            whole[name] = value.clone();
+        }
+        let keys = self.keys.lock().await;
+        let number = keys.len() + 1 - from_last;
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", part(&json!({ "alg": "ES256", "kid": "k1" })), part(&claims));
-        let signature = self.key.sign(&SystemRandom::new(), message.as_bytes()).ok()?;
-        Some(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
+        let message = format!("{}.{}", part(&json!({ "alg": "ES256", "kid": format!("k{number}") })), part(&whole));
+        let signed = keys[number - 1].sign(&SystemRandom::new(), message.as_bytes());
+        let signature = signed.map(|signature| URL_SAFE_NO_PAD.encode(signature.as_ref())).unwrap_or_default();
+        format!("{message}.{signature}")
     }
 }

@@ -27,6 +27,7 @@ const RULES: &[(&str, Rule)] = &[
     ("every storage act is in the conformance suite", promises::storage_suite),
     ("every public error has its entry in docs/errors.md", promises::error_pages),
     ("every seeded bug has its test in docs/seeded-bugs.md", promises::seeded_bugs),
+    ("every seed check names its tests", promises::seed_checks),
     ("every ban of clippy.toml fires", bans::check),
 ];
 

@@ -5,6 +5,7 @@ use crate::rust_text::RustText;
 use crate::workspace::{self, Outcome};
 
 const ERRORS_PAGE: &str = "docs/errors.md";
+const CHECKS_PAGE: &str = "tests/e2e/README.md";
 
 const BUGS_PAGE: &str = "docs/seeded-bugs.md";
 
@@ -105,9 +106,62 @@ fn bug_row(line: &str) -> Option<[&str; 2]> {
     Some([bug.trim_matches('`'), test.strip_prefix('`')?.split('`').next()?])
 }
 
+/// Users were promised numbered things; one table says which tests hold which promise, and it names none that is not there.
+pub(super) fn seed_checks() -> Outcome<Vec<Fault>> {
+    let mut tests = Vec::new();
+    for path in workspace::files("tests/e2e/tests", ".rs")? {
+        let code = RustText::read(&workspace::read(&path)?).code;
+        tests.extend(code.match_indices("async fn s").filter_map(|(at, _)| {
+            let name: String =
+                code[at + 9..].chars().take_while(|symbol| symbol.is_alphanumeric() || *symbol == '_').collect();
+            (!checks_of(&name).is_empty()).then_some(name)
+        }));
+    }
+    let page = workspace::read(CHECKS_PAGE)?;
+    let rows: Vec<(&str, Vec<&str>)> = page.lines().filter_map(check_row).collect();
+    let mut faults = Vec::new();
+    for (check, named) in &rows {
+        if named.is_empty() {
+            faults.push(format!("{CHECKS_PAGE}: {check} names no test"));
+        }
+        for name in named {
+            if !tests.iter().any(|test| test == name) {
+                faults.push(format!("{CHECKS_PAGE}: {check} names `{name}`, which is no test"));
+            } else if !checks_of(name).iter().any(|own| own == check) {
+                faults.push(format!("{CHECKS_PAGE}: `{name}` does not say that it is of {check}"));
+            }
+        }
+    }
+    if tests.is_empty() || rows.is_empty() {
+        faults.push(format!("{CHECKS_PAGE}: no seed check could be read"));
+    }
+    Ok(faults)
+}
+
+/// `s0_6_s1_4_a_key_…` → S0-6, S1-4.
+fn checks_of(test: &str) -> Vec<String> {
+    let parts: Vec<&str> = test.split('_').collect();
+    let mut checks = Vec::new();
+    for pair in parts.chunks(2) {
+        let [seed, number] = pair else { break };
+        let document =
+            seed.strip_prefix('s').filter(|digit| digit.len() == 1 && digit.bytes().all(|byte| byte.is_ascii_digit()));
+        let (Some(document), true) = (document, number.bytes().all(|byte| byte.is_ascii_digit())) else { break };
+        checks.push(format!("S{document}-{number}"));
+    }
+    checks
+}
+
+/// `| S0-4 | promise | `test` (file) · … |`
+fn check_row(line: &str) -> Option<(&str, Vec<&str>)> {
+    let mut cells = line.split('|').map(str::trim).skip(1);
+    let check = cells.next().filter(|cell| cell.starts_with('S') && cell.contains('-'))?;
+    Some((check, cells.nth(1)?.split('`').skip(1).step_by(2).collect()))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{bug_row, bug_switch, catalogue_code};
+    use super::{bug_row, bug_switch, catalogue_code, check_row, checks_of};
 
     #[test]
     fn switches_and_rows_of_seeded_bugs_are_told_from_other_lines() {
@@ -128,5 +182,13 @@ mod tests {
         );
         assert_eq!(catalogue_code(r#"    Rejected = "", 400, "x", Caller, Retry::Unsaid, "No.";"#), None);
         assert_eq!(catalogue_code(r#"    let text = "a", 4"#), None);
+    }
+
+    #[test]
+    fn checks_are_read_from_names_and_rows() {
+        assert_eq!(checks_of("s0_6_s1_14_a_key_of_s3_2"), ["S0-6", "S1-14"]);
+        assert_eq!(checks_of("sdks_0_1"), Vec::<String>::new());
+        assert_eq!(check_row("| S0-4 | a name | `s0_4_a` (b.rs) · `c` |"), Some(("S0-4", vec!["s0_4_a", "c"])));
+        assert_eq!(check_row("| check | promise | tests |"), None);
     }
 }

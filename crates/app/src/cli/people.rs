@@ -90,14 +90,14 @@ pub(super) async fn members(
             let columns = [words("ID"), words("EMAIL"), words("ROLE"), words("ADDED")];
             output.rows(&rows, &columns, |row| {
                 let of = |name| text(row, name).to_owned();
-                vec![of("id"), of("email"), of("role"), time(&row["added_at"])]
+                vec![of("id"), of("email"), our_role(row).to_owned(), time(&row["added_at"])]
             });
         }
         MembersCommand::Invite { email, role } => {
             let body = json!({ "email": email, "role": role });
             let invite = transport.post("/v1/organization/invites", &body).await?.body;
             if !output.json(&invite) {
-                say(format_args!("Invited {} as {}", text(&invite, "email"), text(&invite, "role")));
+                say(format_args!("Invited {} as {}", text(&invite, "email"), our_role(&invite)));
                 if let Some(url) = invite["url"].as_str() {
                     say(format_args!("Link (once)  {url}"));
                 }
@@ -125,6 +125,15 @@ pub(super) async fn members(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A role in the words of the command line; the Administration API has OpenAI's.
+fn our_role(row: &Value) -> &str {
+    match text(row, "role") {
+        "member" => "developer",
+        "reader" => "viewer",
+        other => other,
+    }
 }
 
 async fn all_members(transport: &Transport) -> Result<Vec<Value>, Failure> {

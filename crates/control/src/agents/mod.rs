@@ -12,6 +12,7 @@ pub(crate) mod update;
 
 use crate::authorize::Member;
 use crate::body::Fields;
+use crate::members;
 use crate::respond::Refusal;
 use crate::serve::Call;
 use claviger_domain::id::{AgentId, EnvironmentId};
@@ -52,26 +53,22 @@ impl AgentObject {
 /// Members of the object that a body must not set.
 const READ_ONLY: &[&str] = &["id", "object", "environment_id", "created_at", "ended_at", "version"];
 
-/// OpenAI's words: a developer is a member, a viewer a reader.
+/// OpenAI's words, and one for an agent whose keys manage nothing.
 const fn word(role: Option<Role>) -> &'static str {
     match role {
         None => "none",
-        Some(Role::Developer) => "member",
-        Some(Role::Viewer) => "reader",
-        Some(role) => role.name(),
+        Some(role) => members::word(role),
     }
 }
 
 /// The role of a body: absent, none, or one that the caller may give. Its name in either vocabulary.
 fn role(fields: &mut Fields, actor: &Member) -> Result<Option<Option<Role>>, Refusal> {
     let Some(text) = fields.text("role")? else { return Ok(None) };
-    let role = match text.as_str() {
-        "none" => return Ok(Some(None)),
-        "member" => Role::Developer,
-        "reader" => Role::Viewer,
-        other => Role::from_name(other)
-            .ok_or_else(|| Refusal::invalid("role", "owner, admin, member, billing, reader or none"))?,
-    };
+    if text == "none" {
+        return Ok(Some(None));
+    }
+    let wrong = || Refusal::invalid("role", "owner, admin, member, billing, reader or none");
+    let role = members::named(&text).ok_or_else(wrong)?;
     actor.require_within(&Rights { standing: Rights::of_member(role).standing, ..actor.rights().clone() })?;
     Ok(Some(Some(role)))
 }

@@ -18,7 +18,8 @@ pub(crate) async fn handler(
 ) -> Result<Json<List<EnvironmentObject>>, Refusal> {
     query.finish()?;
     let page = ask.page(&call.actor)?;
-    let found = call.control.store().page_environments(call.actor.scope(), false, &page).await?;
+    let found =
+        call.control.store().page_environments(call.actor.scope(), call.actor.seen_from(), false, &page).await?;
     let found = found.ok_or(Code::InvalidCursor)?;
     Ok(Json(List::of(found, |row| row.id.to_string(), EnvironmentObject::new)))
 }

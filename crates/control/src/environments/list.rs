@@ -17,7 +17,8 @@ pub(crate) async fn handler(
     let page = query.page()?;
     let has_archived = query.flag("include_archived")?;
     query.finish()?;
-    let found = call.control.store().page_environments(call.actor.scope(), has_archived, &page).await?;
+    let found =
+        call.control.store().page_environments(call.actor.scope(), call.actor.seen_from(), has_archived, &page).await?;
     let found = found.ok_or(Code::InvalidCursor)?;
     Ok(Json(List::of(found, |row| row.id.to_string(), EnvironmentObject::new)))
 }

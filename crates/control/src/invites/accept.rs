@@ -6,6 +6,7 @@
 use crate::auth::{self, Tries, sign_in};
 use crate::authorize::Visitor;
 use crate::body::Fields;
+use crate::members;
 use crate::password;
 use crate::query::Query;
 use crate::respond::Refusal;
@@ -65,7 +66,7 @@ fn read(mut fields: Fields) -> Result<Typed, Refusal> {
     let token = Token::parse(&fields.required_text("token")?).ok_or(Code::InviteWithdrawn)?;
     let role = match fields.text("role")? {
         None => None,
-        Some(text) => Some(Role::from_name(&text).ok_or(Code::InviteMismatch)?),
+        Some(text) => Some(members::named(&text).ok_or(Code::InviteMismatch)?),
     };
     let password = fields.text("password")?.map(Secret::new);
     let name = fields.text("name")?.map(|text| Name::parse(&text)).transpose();

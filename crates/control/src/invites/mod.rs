@@ -41,7 +41,7 @@ impl InviteObject {
             object: "organization.invite",
             id: invite.id.to_string(),
             email: invite.email.to_string(),
-            role: invite.role.name(),
+            role: crate::members::word(invite.role),
             status: invite.status(now).name(),
             created_at: invite.created_at.seconds(),
             expires_at: invite.expires_at.seconds(),

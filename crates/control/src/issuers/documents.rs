@@ -2,7 +2,7 @@
 //! kept for an hour.
 //!
 //! One question at a time goes to an issuer, however many ask. A token that names a key we do not know makes us look
-//! again, at most every 30 seconds: an issuer rotates its keys before it signs with the new one, and whoever invents names
+//! again, at most every 30 seconds, the first answer apart: an issuer rotates its keys before it signs with the new one, and whoever invents names
 //! of keys shall not make us flood it. When an issuer is silent, what it said in the last hour still counts.
 
 use super::Issuer;
@@ -25,7 +25,7 @@ pub(crate) struct Documents(parking_lot::Mutex<HashMap<String, Arc<Mutex<Known>>
 #[derive(Debug, Default)]
 struct Known {
     said: Option<Said>,
-    /// When it was last asked, whatever came of it.
+    /// When it was last asked in doubt or in vain.
     asked_at: Option<Monotonic>,
 }
 
@@ -112,8 +112,11 @@ impl Known {
             None if was_asked => return Err(Disbelief::unavailable(issuer, "it was asked a moment ago")),
             _ => {}
         }
-        self.asked_at = Some(now.monotonic);
-        match fetch(issuer, ask, now).await {
+        let fetched = fetch(issuer, ask, now).await;
+        if must_ask || fetched.is_err() {
+            self.asked_at = Some(now.monotonic);
+        }
+        match fetched {
             Ok(said) => Ok(self.said.insert(said).clone()),
             Err(why) => {
                 tracing::warn!(issuer = issuer.issuer, why, "an issuer of tokens could not be asked: {why}");

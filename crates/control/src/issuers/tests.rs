@@ -235,10 +235,12 @@ async fn what_is_wrong_about_a_token_is_never_believed() {
 
 #[tokio::test]
 async fn a_new_key_of_an_issuer_is_found_and_an_invented_one_makes_no_flood() {
-    let (old, new) = (TestKey::es256(), TestKey::es256());
+    let (old, next, new) = (TestKey::es256(), TestKey::es256(), TestKey::es256());
     let issuer = TestIssuer::new(&[old.jwk("old")]);
     let world = World::fresh_with(|settings| settings.issuers = issuer.settings()).await;
     assert_eq!(outcome(&world, &old.token("old", &claims(&world))).await, Ok(()));
+    issuer.show(&[old.jwk("old"), next.jwk("next")]);
+    assert_eq!(outcome(&world, &next.token("next", &claims(&world))).await, Ok(()), "doubted for the first time");
     issuer.show(&[old.jwk("old"), new.jwk("new")]);
     let untrusted = Err(Disbelief::Untrusted(Untrusted::Signature));
     assert_eq!(outcome(&world, &new.token("new", &claims(&world))).await, untrusted, "asked a moment ago");

@@ -32,6 +32,12 @@ pub(crate) async fn handler(
     if let Some(environment) = fixed_environment(&call).await? {
         filter.environment = Some(environment);
     }
+    if let Some(own) = call.actor.seen_from() {
+        if filter.environment.is_some_and(|asked| asked != own) {
+            return Err(Refusal::not_found());
+        }
+        filter.environment = Some(own);
+    }
     let (store, scope) = (call.control.store(), call.actor.scope());
     let found = store.list_keys(scope, &filter, &page).await?.ok_or(Code::InvalidCursor)?;
     let owners = store.describe_owners(scope, found.data.iter().filter_map(|key| key.owner)).await?;

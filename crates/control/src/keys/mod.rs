@@ -54,7 +54,7 @@ async fn find(call: &Call<Member>) -> Result<Key, Refusal> {
     let id: KeyId = call.id("key")?;
     let environment = fixed_environment(call).await?;
     let key = call.control.store().find_key(call.actor.scope(), id).await?.ok_or_else(Refusal::not_found)?;
-    if environment.is_some_and(|environment| environment != key.environment) {
+    if environment.or(call.actor.seen_from()).is_some_and(|environment| environment != key.environment) {
         return Err(Refusal::not_found());
     }
     // Last, so that a refusal never tells about a key of another organization (`keys.md` §2.3).

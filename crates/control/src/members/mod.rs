@@ -47,7 +47,7 @@ impl MemberObject {
             id: member.user.id.to_string(),
             name: member.user.name.clone(),
             email: member.user.email.to_string(),
-            role: member.membership.role.name(),
+            role: word(member.membership.role),
             added_at: member.membership.created_at.seconds(),
             state: member.user.state.name(),
             email_verified: member.user.email_verified_at.is_some(),
@@ -63,16 +63,30 @@ async fn find(call: &Call<Caller>) -> Result<Member, Refusal> {
     call.control.store().find_member(call.actor.scope(), id).await?.ok_or_else(Refusal::not_found)
 }
 
+/// What a refused role is told.
+pub(crate) const ROLE_NAMES: &str = "owner, admin, developer, billing or viewer";
+
+/// A role in the words of OpenAI's Administration API: a developer is a member, a viewer a reader.
+pub(crate) const fn word(role: Role) -> &'static str {
+    match role {
+        Role::Developer => "member",
+        Role::Viewer => "reader",
+        other => other.name(),
+    }
+}
+
+/// The role of this name, ours or OpenAI's.
+pub(crate) fn named(text: &str) -> Option<Role> {
+    match text {
+        "reader" => Some(Role::Viewer),
+        "member" => Some(Role::Developer),
+        other => Role::from_name(other),
+    }
+}
+
 /// Takes a role by its name here, or by OpenAI's.
 pub(crate) fn role(fields: &mut Fields) -> Result<Role, Refusal> {
-    let text = fields.required_text("role")?;
-    match text.as_str() {
-        "reader" => Ok(Role::Viewer),
-        "member" => Ok(Role::Developer),
-        other => {
-            Role::from_name(other).ok_or_else(|| Refusal::invalid("role", "owner, admin, developer, billing or viewer"))
-        }
-    }
+    named(&fields.required_text("role")?).ok_or_else(|| Refusal::invalid("role", ROLE_NAMES))
 }
 
 /// Refuses to give, change or take a role that may more than the caller; owners and admins need a fresh sign-in besides.

@@ -57,6 +57,8 @@ const ASK_MEMBERS: &[Field] = &[
 ];
 
 const ROLE: Shape = Shape::Word(&["owner", "admin", "developer", "billing", "viewer"]);
+/// The same in OpenAI's words.
+const ADMINISTRATION_ROLE: Shape = Shape::Word(&["owner", "admin", "member", "billing", "reader"]);
 
 pub(super) const DONE: Object = object("Done", &[must("object", Shape::Text), must("status", Shape::Text)]);
 
@@ -156,7 +158,7 @@ const MEMBER_FIELDS: &[Field] = &[
     must("id", Shape::Text),
     must("name", Shape::Text),
     must("email", Shape::Text),
-    must("role", ROLE),
+    must("role", ADMINISTRATION_ROLE),
     must("added_at", Shape::Time),
     must("state", Shape::Text),
     must("email_verified", Shape::Flag),
@@ -233,7 +235,7 @@ const INVITE: Object = object(
         must("object", Shape::Is("organization.invite")),
         must("id", Shape::Text),
         must("email", Shape::Text),
-        must("role", ROLE),
+        must("role", ADMINISTRATION_ROLE),
         must("status", Shape::Word(&["pending", "accepted", "expired", "withdrawn"])),
         must("created_at", Shape::Time),
         must("expires_at", Shape::Time),

@@ -3,6 +3,7 @@
 
 use super::people::{Browser, PASSWORD};
 use super::{World, text};
+use claviger_storage::Engine;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -118,10 +119,20 @@ impl Leaver {
 
 #[tokio::test]
 async fn p13_what_takes_rights_away_takes_them_at_the_next_request() {
-    let (world, _) = World::set_up().await;
+    takes_rights_away(Engine::Sqlite, REPEATS).await;
+}
+
+/// The store answers the question who may, so each event once more on the other engine; several nodes are in `tests/e2e`.
+#[tokio::test]
+async fn p13_holds_on_postgres_too() {
+    takes_rights_away(Engine::Postgres, 2).await;
+}
+
+async fn takes_rights_away(engine: Engine, repeats: usize) {
+    let (world, _) = World::set_up_on(engine).await;
     let policy = json!({ "creators": "admins" });
     assert_eq!(world.operator("POST", "/v1/organization/policy", &policy).await.status, 200);
-    for (number, event) in Event::ALL.into_iter().cycle().take(Event::ALL.len() * REPEATS).enumerate() {
+    for (number, event) in Event::ALL.into_iter().cycle().take(Event::ALL.len() * repeats).enumerate() {
         let mut leaver = Leaver::arrive(&world, number).await;
         leaver.meet(&world, event).await;
         let left = event.left();

@@ -76,8 +76,13 @@ impl World {
 
     /// The same, with settings that the operator changed.
     pub(crate) async fn fresh_with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::fresh_on(Engine::Sqlite, change).await
+    }
+
+    /// The same, on this engine.
+    async fn fresh_on(engine: Engine, change: impl FnOnce(&mut Settings)) -> Self {
         let clock = Arc::new(SteppedClock::new());
-        let store = TestStore::new(Engine::Sqlite).await;
+        let store = TestStore::new(engine).await;
         let mut settings = Settings {
             prefixes: Prefixes::new("clv_", &[]).expect("the default prefix is lawful"),
             peppers: vec![Pepper::new(1, [1; 32]), Pepper::new(2, [2; 32])],
@@ -108,7 +113,16 @@ impl World {
 
     /// The same, with settings that the operator changed.
     pub(crate) async fn set_up_with(change: impl FnOnce(&mut Settings)) -> (Self, String) {
-        let world = Self::fresh_with(change).await;
+        Self::fresh_with(change).await.named().await
+    }
+
+    /// A fresh instance on this engine that was set up, and its admin key.
+    async fn set_up_on(engine: Engine) -> (Self, String) {
+        Self::fresh_on(engine, |_| ()).await.named().await
+    }
+
+    async fn named(self) -> (Self, String) {
+        let world = self;
         let answer = world.operator("POST", "/api/operator/setup", &world_setup()).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         let key = answer.body["admin_key"]["value"].as_str().expect("set-up shows the admin key").to_owned();

@@ -312,7 +312,7 @@ async fn members_are_changed_up_to_ones_own_role_and_an_owner_stays() {
     let malformed = owner.send(&world, "DELETE", &of("nonsense"), &Value::Null).await;
     assert_eq!((unknown.refusal(), &unknown.bytes), ((404, "not_found"), &malformed.bytes));
     let done = admin.post(&world, &of(&viewer_id), json!({ "role": "member" })).await;
-    assert_eq!((done.status, text(&done.body["role"])), (200, "developer"), "{}", done.body);
+    assert_eq!((done.status, text(&done.body["role"])), (200, "member"), "{}", done.body);
     assert_eq!(viewer.get(&world, "/api/me").await.refusal(), (401, "session_required"), "a role ends sessions");
     let gone = admin.send(&world, "DELETE", &of(&viewer_id), &Value::Null).await;
     assert_eq!((gone.status, text(&gone.body["object"])), (200, "organization.user.deleted"), "{}", gone.body);

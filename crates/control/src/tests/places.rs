@@ -60,6 +60,60 @@ async fn s3_2_a_key_asks_for_the_lists_of_its_own_organization_only() {
 }
 
 #[tokio::test]
+async fn what_reaches_one_environment_sees_nothing_of_the_others() {
+    let (world, admin) = World::set_up().await;
+    assert_eq!(world.with(&admin, "POST", POLICY, &json!({ "creators": "admins" })).await.status, 200);
+    let here = world.with(&admin, "GET", "/v1/organization", &Value::Null).await;
+    let here = text(&here.body["default_environment_id"]).to_owned();
+    let there = world.with(&admin, "POST", PROJECTS, &json!({ "name": "staging" })).await;
+    let there = text(&there.body["id"]).to_owned();
+    let key = async |environment: &str, name: &str| {
+        let (path, body) = (format!("{PROJECTS}/{environment}/api_keys"), json!({ "name": name }));
+        let made = world.with(&admin, "POST", &path, &body).await;
+        text(&made.body["id"]).to_owned()
+    };
+    let (own, foreign) = (key(&here, "own").await, key(&there, "foreign").await);
+    let body = json!({ "name": "near", "class": "admin", "role": "admin", "policy": { "reach": "environment" } });
+    let near = world.with(&admin, "POST", KEYS, &body).await;
+    assert_eq!(near.status, 200, "{}", near.body);
+    let near = text(&near.body["value"]).to_owned();
+    let ids = async |path: &str| -> Vec<String> {
+        let list = world.with(&near, "GET", path, &Value::Null).await;
+        assert_eq!(list.status, 200, "{path}: {}", list.body);
+        list.body["data"].as_array().into_iter().flatten().map(|row| text(&row["id"]).to_owned()).collect()
+    };
+    let keys = ids(KEYS).await;
+    assert!(keys.contains(&own) && !keys.contains(&foreign), "{keys:?}");
+    assert_eq!(ids(PROJECTS).await, [here.clone()]);
+    assert_eq!(ids(&format!("{PROJECTS}?include_archived=true")).await, [here.clone()]);
+    let asked = world.with(&near, "POST", "/api/environments/list", &json!({ "orgSlug": "acme" })).await;
+    assert_eq!(asked.body["data"].as_array().map(Vec::len), Some(1), "{}", asked.body);
+    let nowhere = "env_0000000000000000000000";
+    for (method, tail) in [
+        ("GET", ""),
+        ("POST", ""),
+        ("POST", "/archive"),
+        ("GET", "/api_keys"),
+        ("GET", "/service_accounts"),
+        ("GET", "/rate_limits"),
+        ("GET", "/model_permissions"),
+    ] {
+        let act = async |id: &str| {
+            let body = if tail.is_empty() { json!({ "name": "x" }) } else { Value::Null };
+            world.with(&near, method, &format!("{PROJECTS}/{id}{tail}"), &body).await
+        };
+        let (hidden, unknown) = (act(&there).await, act(nowhere).await);
+        assert_eq!(hidden.refusal(), (404, "not_found"), "{method} {tail}");
+        assert_eq!(hidden.bytes, unknown.bytes, "{method} {tail}");
+    }
+    for path in [format!("{KEYS}/{foreign}"), format!("{KEYS}?environment_id={there}")] {
+        assert_eq!(world.with(&near, "GET", &path, &Value::Null).await.refusal(), (404, "not_found"), "{path}");
+    }
+    assert_eq!(world.with(&near, "POST", &format!("{KEYS}/{foreign}/rotate"), &json!({})).await.status, 404);
+    assert_eq!(world.with(&near, "GET", &format!("{KEYS}/{own}"), &Value::Null).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_policy_says_first_what_it_will_stop() {
     let (world, admin) = World::set_up().await;
     let key = world.key("old").await;

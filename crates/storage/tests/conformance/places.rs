@@ -99,7 +99,7 @@ async fn environments_page_without_gap_or_overlap(engine: Engine) {
     let mut after = None;
     loop {
         let page = PageRequest { limit: 3, after: after.take(), before: None, order: Order::Ascending };
-        let page = store.page_environments(scope, false, &page).await.unwrap().unwrap();
+        let page = store.page_environments(scope, None, false, &page).await.unwrap().unwrap();
         seen.extend(page.data.iter().map(|row| row.id));
         if !page.has_more {
             break;
@@ -110,10 +110,12 @@ async fn environments_page_without_gap_or_overlap(engine: Engine) {
     assert_eq!(seen, expected);
     expected.reverse();
     let page = PageRequest { limit: 100, ..PageRequest::default() };
-    let all = store.page_environments(scope, false, &page).await.unwrap().unwrap();
+    let all = store.page_environments(scope, None, false, &page).await.unwrap().unwrap();
     assert_eq!(all.data.iter().map(|row| row.id).collect::<Vec<_>>(), expected);
+    let one = store.page_environments(scope, Some(expected[2]), false, &page).await.unwrap().unwrap();
+    assert_eq!(one.data.iter().map(|row| row.id).collect::<Vec<_>>(), [expected[2]]);
     let unknown = PageRequest { after: Some("env_zzz".to_owned()), ..PageRequest::default() };
-    assert_eq!(store.page_environments(scope, true, &unknown).await.unwrap(), None);
+    assert_eq!(store.page_environments(scope, None, true, &unknown).await.unwrap(), None);
 }
 
 async fn registries_belong_to_one_organization(engine: Engine) {

@@ -6,6 +6,7 @@ mod bugs;
 mod cluster;
 mod dead;
 mod fork;
+mod leaving;
 mod rates;
 mod wire;
 
