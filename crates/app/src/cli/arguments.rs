@@ -45,6 +45,9 @@ pub(super) struct Global {
     /// Print for a program, in this format; beside --json FIELDS only these fields
     #[arg(id = "output", short = 'o', long = "output", global = true, value_enum)]
     pub(super) format: Option<super::output::Format>,
+    /// Print what this expression of jq makes of the JSON; texts bare
+    #[arg(long, global = true, value_name = "EXPRESSION", conflicts_with = "output")]
+    pub(super) jq: Option<String>,
     /// Print tab-separated values
     #[arg(long, global = true)]
     pub(super) plain: bool,
@@ -54,6 +57,9 @@ pub(super) struct Global {
     /// Do not ask
     #[arg(short, long, global = true)]
     pub(super) yes: bool,
+    /// Print the first change that would be asked for, and change nothing
+    #[arg(long, global = true)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// Nothing was done, as was asked.
+    Unsent = 0,
     /// Failed for a reason that no other code names.
     Failed = 1,
     /// Wrong use or configuration.
@@ -106,6 +108,9 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind == Kind::Unsent {
+            return f.write_str(&self.what);
+        }
         write!(f, "error: {}", self.what)?;
         let details: Vec<&str> = [self.code.as_deref(), self.request.as_deref()].into_iter().flatten().collect();
         if !details.is_empty() {

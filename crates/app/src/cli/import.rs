@@ -23,9 +23,9 @@ pub(super) struct ImportOptions {
     system: System,
     /// A SQLite file, a postgres:// URL, a JSON or CSV export
     source: String,
-    /// Say what would happen, change nothing
-    #[arg(long)]
-    dry_run: bool,
+    /// `--dry-run`: the server says what would happen.
+    #[arg(skip)]
+    pub(super) dry_run: bool,
     /// Go on behind the rows of an import that was broken off
     #[arg(long)]
     resume: bool,

@@ -66,6 +66,9 @@ pub(crate) fn run() -> ExitCode {
 
 fn dispatch(cli: Cli, variables: &Variables) -> Result<ExitCode, Failure> {
     let Cli { global, command } = cli;
+    if global.dry_run && matches!(command, Command::Serve(_) | Command::Simulate(_)) {
+        return Err(Failure::new(Kind::Usage, "this command asks for no change, so it has no dry run"));
+    }
     match command {
         Command::Serve(options) => {
             let flags = global.flags_for(&options);
@@ -116,18 +119,24 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
     // For set-up alone the flag is the name that the organization shall have, not one to look for.
     let setup_name = if matches!(command, Command::Setup(_)) { global.organization.take() } else { None };
     let output = Output::new(&global);
+    output.check()?;
+    // Where nothing is done, nobody need be asked.
+    global.yes |= global.dry_run;
     match command {
+        Command::Login | Command::Logout if global.dry_run => {
+            return Err(Failure::new(Kind::Usage, "signing in and out has no dry run"));
+        }
         Command::Login => return login::login(&global, variables, &output).await,
         Command::Logout => return login::logout(&global, variables).await,
         Command::Whoami => return login::whoami(&global, variables, &output).await,
         _ => {}
     }
     let may_make = matches!(command, Command::Setup(_));
-    let transport = Transport::choose(&global, variables, may_make).await?;
+    let mut transport = Transport::choose(&global, variables, may_make).await?;
     let done = match command {
         Command::Setup(options) => setup::run(&transport, &output, &options, setup_name.as_deref()).await,
         Command::SetupLink { force } => people::setup_link(&transport, &output, force).await,
-        Command::Organizations(command) => places::organizations(&transport, &output, command).await,
+        Command::Organizations(command) => places::organizations(&transport, &output, variables, command).await,
         Command::Environments(command) => places::environments(&transport, &output, &global, command).await,
         Command::Agents(command) => places::agents(&transport, &output, &global, command).await,
         Command::Users(command) => people::users(&transport, &output, &global, command).await,
@@ -145,7 +154,11 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
         Command::Requests(arguments::RequestsCommand::Get { request }) => {
             requests::get(&transport, &output, &request).await
         }
-        Command::Import(options) => import::run(&transport, &output, &options).await,
+        Command::Import(mut options) => {
+            options.dry_run = global.dry_run;
+            transport.send_changes();
+            import::run(&transport, &output, &options).await
+        }
         Command::Audit(command) => audit::run(&transport, &output, &command).await,
         Command::Nodes(command) => nodes::run(&transport, &output, global.yes, &command).await,
         Command::Lease(command) => nodes::leases(&transport, &output, &command).await,

@@ -3,8 +3,10 @@
 use super::arguments::Global;
 use super::keys::{confirm, find_environment, pages};
 use super::output::{Output, printable, say, text, time, words};
+use super::profiles::Profiles;
 use super::transport::{Transport, target};
 use super::{Failure, Kind};
+use crate::config::Variables;
 use crate::percent::encoded;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -20,6 +22,12 @@ pub(super) enum OrganizationsCommand {
     List,
     /// The organization, and what it asks of its keys
     Get,
+    /// Mean this one on this data directory from now on
+    Use {
+        /// Its slug or id
+        #[arg(value_name = "ORGANIZATION")]
+        slug: String,
+    },
     /// Make an organization
     Create {
         /// Its name
@@ -175,6 +183,7 @@ pub(super) struct Place {
 pub(super) async fn organizations(
     transport: &Transport,
     output: &Output,
+    variables: &Variables,
     command: OrganizationsCommand,
 ) -> Result<ExitCode, Failure> {
     let (path, body) = match command {
@@ -190,6 +199,19 @@ pub(super) async fn organizations(
         OrganizationsCommand::Get => {
             let found = transport.get(ORGANIZATION).await?.body;
             show(output, &found, &["id", "slug", "name", "state", "reporting_zone", "default_environment_id"]);
+            return Ok(ExitCode::SUCCESS);
+        }
+        OrganizationsCommand::Use { slug } => {
+            let found = transport.get_in(&slug, ORGANIZATION).await;
+            let found = found.map_err(|failure| {
+                let wanted = format!("There is no organization `{}` for you here.", printable(&slug));
+                failure.looking_for(wanted, "claviger organizations list, or claviger login for another key")
+            })?;
+            // A key belongs to one organization: there is nothing to remember.
+            if let Some(place) = transport.place() {
+                Profiles::of(variables)?.use_organization(place, text(&found.body, "slug"))?;
+            }
+            tell(output, "Using", &found.body);
             return Ok(ExitCode::SUCCESS);
         }
         OrganizationsCommand::Create { name, slug, max_keys } => {

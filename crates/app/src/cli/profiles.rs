@@ -3,6 +3,7 @@
 //! ```text
 //! $XDG_CONFIG_HOME/claviger/profiles/<name>.toml   url, organization, email, key_id, expires_at
 //! $XDG_CONFIG_HOME/claviger/profiles/<name>.key    the key's text, 0600
+//! $XDG_CONFIG_HOME/claviger/organizations.toml     data directory → the organization that is meant there
 //! ```
 //! Written by the program alone, so that it never edits a file that people write. A profile without its key, or whose key
 //! file others can read, is refused like any secret file.
@@ -11,6 +12,7 @@ use super::{Failure, Kind};
 use crate::config::{Variables, read_secret};
 use claviger_domain::secret::Secret;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -87,6 +89,31 @@ impl Profiles {
         replace(&key_file, &format!("{}\n", key.expose()))?;
         replace(&file, &text)?;
         Ok(key_file)
+    }
+
+    /// The organization that is meant in a data directory with several, if somebody has said so.
+    pub(super) fn used_organization(&self, place: &Path) -> Option<String> {
+        let text = fs::read_to_string(self.organizations()).ok()?;
+        let used: BTreeMap<String, String> = toml::from_str(&text).ok()?;
+        used.get(place.to_str()?).cloned()
+    }
+
+    /// Means this organization in a data directory from now on.
+    pub(super) fn use_organization(&self, place: &Path, organization: &str) -> Result<(), Failure> {
+        let file = self.organizations();
+        let mut used: BTreeMap<String, String> = match fs::read_to_string(&file) {
+            Ok(text) => toml::from_str(&text).map_err(|error| failed(&file, &error))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(failed(&file, &error)),
+        };
+        used.insert(place.display().to_string(), organization.to_owned());
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
+        made.map_err(|error| failed(&self.0, &error))?;
+        replace(&file, &toml::to_string(&used).map_err(|error| failed(&file, &error))?)
+    }
+
+    fn organizations(&self) -> PathBuf {
+        self.0.with_file_name("organizations.toml")
     }
 
     /// Forgets a profile and its key.

@@ -139,11 +139,12 @@ async fn drive_places() {
         Transport::choose(&global, &Variables::default(), true).await.unwrap_or_else(|error| panic!("{error}"));
     let body = json!({ "organization": "Acme", "email": "li@acme.io", "password": "correct horse battery" });
     assert!(transport.post("/api/operator/setup", &body).await.is_ok());
+    let none = &Variables::default();
     let run = async |line: &str| {
         let cli = parse(line);
         let output = Output::new(&cli.global);
         match cli.command {
-            arguments::Command::Organizations(command) => places::organizations(&transport, &output, command).await,
+            arguments::Command::Organizations(it) => places::organizations(&transport, &output, none, it).await,
             arguments::Command::Environments(command) => {
                 places::environments(&transport, &output, &cli.global, command).await
             }

@@ -29,10 +29,17 @@ use std::time::Duration;
 const STARTING_PROBES: usize = 20;
 const STARTING_PROBE: Duration = Duration::from_millis(100);
 
+/// Names the organization that a request is about.
+const ORGANIZATION: &str = "x-claviger-organization";
+
 /// A way to the endpoints.
 pub(super) struct Transport {
     way: Way,
     organization: Option<String>,
+    /// The data directory, where one is acted on.
+    place: Option<PathBuf>,
+    /// Changes are printed and not sent.
+    is_dry: bool,
 }
 
 enum Way {
@@ -49,13 +56,19 @@ pub(super) struct Reply {
 impl Transport {
     /// A key for a server elsewhere.
     pub(super) fn with_key(url: &str, key: Secret<String>) -> Result<Self, Failure> {
-        Ok(Self { way: Way::Tcp { url: connection::checked_url(url)?, key }, organization: None })
+        Ok(Self {
+            way: Way::Tcp { url: connection::checked_url(url)?, key },
+            organization: None,
+            place: None,
+            is_dry: false,
+        })
     }
 
     /// `--url` and `--profile` decide for TCP; else a server on the data directory is asked; else the store is opened, under its lock.
     /// A directory is made only where `may_make` and it was named: a set-up in the wrong place would make a second instance
     /// that no server knows.
     pub(super) async fn choose(global: &Global, variables: &Variables, may_make: bool) -> Result<Self, Failure> {
+        let is_dry = global.dry_run;
         let organization = global.organization.clone();
         if let Some(url) = &global.url {
             let url = connection::checked_url(url)?;
@@ -66,19 +79,21 @@ impl Transport {
                     Failure::new(Kind::Usage, what).next(format!("claviger login --url {url}"))
                 })?,
             };
-            return Ok(Self { way: Way::Tcp { url, key }, organization });
+            return Ok(Self { way: Way::Tcp { url, key }, organization, place: None, is_dry });
         }
         if let Some(name) = &global.profile {
             let found = Profiles::of(variables)?.find(name)?;
             let (profile, key) = found.ok_or_else(|| super::login::nobody(name))?;
-            return Ok(Self { way: Way::Tcp { url: connection::checked_url(&profile.url)?, key }, organization });
+            let way = Way::Tcp { url: connection::checked_url(&profile.url)?, key };
+            return Ok(Self { way, organization, place: None, is_dry });
         }
         let config = config::load(&global.flags(), variables)?;
         let directory = match DataDirectory::find(&config.data)? {
             Some(directory) => directory,
             None if may_make && !config.has_default_data() => DataDirectory::open_or_make(&config.data)?,
             None if !may_make && let Some((profile, key)) = signed_in(global, variables)? => {
-                return Ok(Self { way: Way::Tcp { url: connection::checked_url(&profile.url)?, key }, organization });
+                let way = Way::Tcp { url: connection::checked_url(&profile.url)?, key };
+                return Ok(Self { way, organization, place: None, is_dry });
             }
             None => {
                 let what = format!("there is no data directory {}", config.data.display());
@@ -86,15 +101,19 @@ impl Transport {
                 return Err(Failure::new(Kind::NotFound, what).next(next));
             }
         };
+        let place = std::fs::canonicalize(&config.data).ok();
+        // A set-up makes the first organization: there is none to mean.
+        let used = || Profiles::of(variables).ok()?.used_organization(place.as_deref()?);
+        let organization = organization.or_else(|| if may_make { None } else { used() });
         let socket = directory.socket();
         if connection::is_served(&socket).await {
-            return Ok(Self { way: Way::Socket(socket), organization });
+            return Ok(Self { way: Way::Socket(socket), organization, place, is_dry });
         }
         let instance = match Instance::open(&config, &directory).await {
             Ok(instance) => instance,
             // A server that is just starting holds the lock before it opens its socket.
             Err(error) if is_locked(&error) && is_starting(&socket).await => {
-                return Ok(Self { way: Way::Socket(socket), organization });
+                return Ok(Self { way: Way::Socket(socket), organization, place, is_dry });
             }
             Err(error) => return Err(error.into()),
         };
@@ -110,7 +129,17 @@ impl Transport {
         };
         let control = instance.control(&config, rights, url);
         let way = Way::InProcess { control, table: EndpointTable::new(), clock: instance.clock, store: instance.store };
-        Ok(Self { way, organization })
+        Ok(Self { way, organization, place, is_dry })
+    }
+
+    /// Sends changes also in a dry run: the server itself is told that it is one.
+    pub(super) fn send_changes(&mut self) {
+        self.is_dry = false;
+    }
+
+    /// The data directory, where one is acted on.
+    pub(super) fn place(&self) -> Option<&Path> {
+        self.place.as_deref()
     }
 
     /// Ends what the target names.
@@ -121,6 +150,11 @@ impl Transport {
     /// Reads.
     pub(super) async fn get(&self, target: &str) -> Result<Reply, Failure> {
         self.send(Method::GET, target, &[], None).await
+    }
+
+    /// Reads of this organization, whichever is meant else.
+    pub(super) async fn get_in(&self, organization: &str, target: &str) -> Result<Reply, Failure> {
+        self.send(Method::GET, target, &[(ORGANIZATION, organization)], None).await
     }
 
     /// Acts.
@@ -170,12 +204,16 @@ impl Transport {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Bytes, Failure> {
+        if self.is_dry && changes(&method, target) {
+            return Err(unsent(&method, target, body));
+        }
         let mut request = Request::builder().method(method).uri(target).header(header::HOST, "claviger");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        if let Some(organization) = &self.organization {
-            request = request.header("x-claviger-organization", organization);
+        let is_named = headers.iter().any(|(name, _)| *name == ORGANIZATION);
+        if let Some(organization) = self.organization.as_ref().filter(|_| !is_named) {
+            request = request.header(ORGANIZATION, organization);
         }
         let bytes = match body {
             None => Bytes::new(),
@@ -198,6 +236,28 @@ impl Transport {
         }
         Ok(body)
     }
+}
+
+/// What is asked by POST and changes nothing.
+const READS: [&str; 4] = [
+    "/v1/keys/verify",
+    "/v1/organization/api_keys/lookup",
+    "/api/operator/ledger/verify",
+    "/api/operator/audit/verify",
+];
+
+fn changes(method: &Method, target: &str) -> bool {
+    *method != Method::GET && !READS.contains(&target.split('?').next().unwrap_or_default())
+}
+
+/// Prints a request instead of sending it; passwords are not repeated.
+fn unsent(method: &Method, target: &str, body: Option<&Value>) -> Failure {
+    let mut body = body.cloned().unwrap_or_default();
+    if let Some(password) = body.get_mut("password") {
+        *password = Value::from("…");
+    }
+    super::say(serde_json::json!({ "method": method.as_str(), "path": target, "body": body }));
+    Failure::new(Kind::Unsent, "A dry run: nothing was sent.")
 }
 
 /// The profile of whoever names neither a profile nor a directory, if they are signed in.

@@ -84,8 +84,8 @@ async fn what_reaches_one_environment_sees_nothing_of_the_others() {
     };
     let keys = ids(KEYS).await;
     assert!(keys.contains(&own) && !keys.contains(&foreign), "{keys:?}");
-    assert_eq!(ids(PROJECTS).await, [here.clone()]);
-    assert_eq!(ids(&format!("{PROJECTS}?include_archived=true")).await, [here.clone()]);
+    assert_eq!(ids(PROJECTS).await, std::slice::from_ref(&here));
+    assert_eq!(ids(&format!("{PROJECTS}?include_archived=true")).await, std::slice::from_ref(&here));
     let asked = world.with(&near, "POST", "/api/environments/list", &json!({ "orgSlug": "acme" })).await;
     assert_eq!(asked.body["data"].as_array().map(Vec::len), Some(1), "{}", asked.body);
     let nowhere = "env_0000000000000000000000";

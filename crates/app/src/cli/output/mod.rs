@@ -1,11 +1,13 @@
 //! What is printed: tables for people, TSV or JSON for programs, ids alone. Data on standard output, words on standard
 //! error.
 
+mod filter;
 mod format;
 
 pub(crate) use format::Format;
 
 use super::arguments::Global;
+use super::{Failure, Kind};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 use std::fmt::Display;
@@ -36,6 +38,8 @@ fn write(out: &mut impl Write, line: &impl Display) -> io::Result<()> {
 /// How this command prints.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
+    /// An expression of jq over what a program reads.
+    filter: Option<String>,
     /// For a program: how, and which members; no names mean all of them.
     structured: Option<(Format, Vec<String>)>,
     is_plain: bool,
@@ -66,8 +70,9 @@ impl Output {
     pub(super) fn new(global: &Global) -> Self {
         let fields = |text: &String| text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         Self {
+            filter: global.jq.clone(),
             structured: match (global.format, &global.json) {
-                (None, None) => None,
+                (None, None) if global.jq.is_none() => None,
                 (format, names) => {
                     Some((format.unwrap_or(Format::Json), names.as_ref().map(fields).unwrap_or_default()))
                 }
@@ -78,6 +83,12 @@ impl Output {
         }
     }
 
+    /// Refuses an expression that nothing can be made with, before anything is done.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let checked = self.filter.as_deref().map_or(Ok(()), filter::check);
+        checked.map_err(|why| Failure::new(Kind::Usage, format!("--jq: {why}")))
+    }
+
     /// Whether a program reads.
     pub(super) fn is_json(&self) -> bool {
         self.structured.is_some()
@@ -86,7 +97,16 @@ impl Output {
     /// Prints a value as JSON, or in the format that was asked for, with only the fields asked for; whether it did.
     pub(super) fn json(&self, value: &Value) -> bool {
         let Some((format, fields)) = &self.structured else { return false };
-        if let Some(text) = format.text(&selected(value, fields), fields) {
+        if let Some(code) = &self.filter {
+            match filter::apply(code, &selected(value, fields)) {
+                Ok(lines) => lines.iter().for_each(say),
+                Err(why) => {
+                    // What was to be done is done; only what it says cannot be told so.
+                    note(format_args!("error: --jq: {why}"));
+                    std::process::exit(Kind::Failed as i32);
+                }
+            }
+        } else if let Some(text) = format.text(&selected(value, fields), fields) {
             say(text);
         }
         true
