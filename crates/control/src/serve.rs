@@ -449,6 +449,7 @@ handlers! {
     elsewhere {
         ChatCompletions;
         Completions;
+        Responses;
         Messages;
         CountMessageTokens;
         Embeddings;

@@ -10,6 +10,7 @@ use crate::media::speech::SpeechAsk;
 use crate::openai::chat::ChatAsk;
 use crate::openai::completions::CompletionsAsk;
 use crate::openai::embeddings::EmbeddingsAsk;
+use crate::openai::responses::ResponsesAsk;
 use crate::rerank::RerankAsk;
 use crate::sse::Frame;
 use bytes::Bytes;
@@ -145,6 +146,7 @@ pub fn parse(operation: Operation, query: Option<&str>, body: Bytes) -> Result<B
     match operation {
         Operation::ChatCompletions => Ok(Box::new(ChatAsk::parse(body)?)),
         Operation::Completions => Ok(Box::new(CompletionsAsk::parse(body)?)),
+        Operation::Responses => Ok(Box::new(ResponsesAsk::parse(body)?)),
         Operation::Messages => Ok(Box::new(MessagesAsk::parse(query, body)?)),
         Operation::CountMessageTokens => Ok(Box::new(CountAsk::parse(query, body)?)),
         Operation::Embeddings => Ok(Box::new(EmbeddingsAsk::parse(body)?)),

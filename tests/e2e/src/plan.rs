@@ -95,6 +95,16 @@ const MODELS: &[Model] = &[
     Model { line: "endpoints = [\"rerank\"]", ..model("paid/rank", "sim-rerank", &[("search_unit", "0.002")]) },
     Model { line: "endpoints = [\"rerank\"]", ..model("paid/rank-tokens", "sim-rerank", &[("input_token", "1")]) },
     Model { line: "endpoints = [\"completions\"]", ..model("paid/text", "echo", PAID) },
+    model("paid/json", "sim-json", PAID),
+    Model {
+        line: "endpoints = [\"chat.completions\", \"responses\"]",
+        ..model("paid/broken", "sim-error-midstream", PAID)
+    },
+    Model { line: "endpoints = [\"responses\"]", ..model("paid/gpt", "gpt", PAID) },
+    Model { line: "endpoints = [\"responses\"]", ..model("paid/gpt-tools", "sim-tools", PAID) },
+    Model { line: "endpoints = [\"messages\"]", ..model("paid/claude", "claude", PAID) },
+    Model { line: "endpoints = [\"messages\"]", ..model("paid/claude-tools", "sim-tools", PAID) },
+    Model { line: "endpoints = [\"messages\"]", ..model("paid/claude-stream", "sim-stream", PAID) },
     model("paid/request", "echo", &[("request", "0.0000001")]),
     Model { line: "free = true", ..model("free/echo", "echo", &[]) },
     Model { line: "free = true", ..model("free/stream", "sim-stream", &[]) },

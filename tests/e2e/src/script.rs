@@ -36,7 +36,8 @@ pub fn python(venv: &str, name: &str) -> Result<Script> {
 /// When they have not been installed.
 pub fn node(name: &str) -> Result<Script> {
     let folder = workspace_root().join("tests/e2e/node");
-    ensure!(folder.join("node_modules/openai").exists(), "openai for Node is missing: `cargo xtask test` installs it");
+    let stamp = folder.join("node_modules/.installed-lock.json");
+    ensure!(stamp.exists(), "the packages for Node are missing: `cargo xtask test` installs them");
     Script::new(Path::new("node"), folder.join(name))
 }
 

@@ -4,7 +4,7 @@ use crate::workspace::{self, Outcome, program, root, succeed, target};
 use std::path::Path;
 
 /// One list of pinned packages a venv; the tests name the venv by the list.
-const PYTHON: &[&str] = &["openai-3", "openai-2", "openai-1", "cohere"];
+const PYTHON: &[&str] = &["openai-3", "openai-2", "openai-1", "cohere", "anthropic-2", "anthropic-0", "langchain"];
 
 /// Installs every client whose list has changed since it was installed.
 pub(super) fn install() -> Outcome<()> {

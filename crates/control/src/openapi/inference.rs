@@ -41,6 +41,31 @@ const TEXT: Object = Object {
     is_open: true,
 };
 
+const RESPONSES: Object = Object {
+    name: "ResponsesRequest",
+    fields: &[
+        must("model", Shape::Text),
+        must("input", Shape::Any),
+        may("stream", Shape::Flag),
+        may("instructions", Shape::Text),
+        may("max_output_tokens", Shape::Whole),
+    ],
+    is_open: true,
+};
+
+const RESPONSE: Object = Object {
+    name: "Response",
+    fields: &[
+        must("id", Shape::Text),
+        must("object", Shape::Is("response")),
+        must("model", Shape::Text),
+        must("status", Shape::Text),
+        must("output", Shape::Many(&Shape::Any)),
+        may("usage", Shape::Any),
+    ],
+    is_open: true,
+};
+
 const MESSAGES: Object = Object {
     name: "MessagesRequest",
     fields: &[
@@ -188,6 +213,10 @@ pub(super) fn describe(operation: Operation) -> Description {
         Operation::Completions => {
             Description::of("Continue texts; with `stream` as server-sent events.", Reply::One(&COMPLETION))
                 .taking(&TEXT)
+        }
+        Operation::Responses => {
+            let summary = "Answer items of a conversation; with `stream` as typed server-sent events.";
+            Description::of(summary, Reply::One(&RESPONSE)).taking(&RESPONSES)
         }
         Operation::Messages => {
             let summary = "Answer a conversation in Anthropic's dialect; with `stream` as server-sent events.";

@@ -91,7 +91,7 @@ macro_rules! areas {
 
 areas! {
     inference {
-        ChatCompletions Completions Messages CountMessageTokens Embeddings Rerank
+        ChatCompletions Completions Responses Messages CountMessageTokens Embeddings Rerank
         GenerateImages Speak ListModels GetModel GetCredits
     }
     limits {

@@ -29,6 +29,7 @@ const fn own(operation: Operation, path: &'static str) -> Row {
 pub(super) const ROWS: &[Row] = &[
     inference(Operation::ChatCompletions, Method::Post, "chat/completions", limits::JSON_BODY_BYTES),
     inference(Operation::Completions, Method::Post, "completions", limits::JSON_BODY_BYTES),
+    inference(Operation::Responses, Method::Post, "responses", limits::JSON_BODY_BYTES),
     anthropic(Operation::Messages, "messages"),
     anthropic(Operation::CountMessageTokens, "messages/count_tokens"),
     inference(Operation::Embeddings, Method::Post, "embeddings", limits::JSON_BODY_BYTES),

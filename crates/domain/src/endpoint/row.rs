@@ -97,6 +97,7 @@ impl Operation {
         Some(match self {
             Self::ChatCompletions => EndpointName::ChatCompletions,
             Self::Completions => EndpointName::Completions,
+            Self::Responses => EndpointName::Responses,
             Self::Messages | Self::CountMessageTokens => EndpointName::Messages,
             Self::Embeddings => EndpointName::Embeddings,
             Self::Rerank => EndpointName::Rerank,
@@ -114,6 +115,7 @@ impl Operation {
             self,
             Self::ChatCompletions
                 | Self::Completions
+                | Self::Responses
                 | Self::Messages
                 | Self::CountMessageTokens
                 | Self::Embeddings
@@ -129,6 +131,8 @@ operations! {
     ChatCompletions = "chat.completions";
     /// `POST completions`.
     Completions = "completions";
+    /// `POST responses`.
+    Responses = "responses";
     /// `POST messages`.
     Messages = "messages";
     /// `POST messages/count_tokens`.

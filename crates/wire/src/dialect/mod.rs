@@ -66,6 +66,7 @@ pub(crate) enum RerankForm {
 const EVERYTHING: &[EndpointName] = &[
     EndpointName::ChatCompletions,
     EndpointName::Completions,
+    EndpointName::Responses,
     EndpointName::Messages,
     EndpointName::Embeddings,
     EndpointName::Rerank,
@@ -87,6 +88,7 @@ const SELF_HOSTED: Habits = Habits {
     serves: &[
         EndpointName::ChatCompletions,
         EndpointName::Completions,
+        EndpointName::Responses,
         EndpointName::Messages,
         EndpointName::Embeddings,
         EndpointName::Rerank,

@@ -10,6 +10,7 @@ pub(super) const HABITS: Habits = Habits {
     serves: &[
         EndpointName::ChatCompletions,
         EndpointName::Completions,
+        EndpointName::Responses,
         EndpointName::Messages,
         EndpointName::Embeddings,
     ],

@@ -16,6 +16,7 @@ pub(super) const HABITS: Habits = Habits {
     serves: &[
         EndpointName::ChatCompletions,
         EndpointName::Completions,
+        EndpointName::Responses,
         EndpointName::Embeddings,
         EndpointName::Images,
         EndpointName::AudioSpeech,

@@ -7,3 +7,4 @@ pub mod completions;
 pub mod embeddings;
 mod inputs;
 pub mod models;
+pub mod responses;

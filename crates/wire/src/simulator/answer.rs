@@ -152,6 +152,12 @@ fn with_tools(ask: &Ask<'_>) -> Result<Answer, Fault> {
 }
 
 fn json_text(ask: &Ask<'_>) -> Result<String, Fault> {
+    if let Some(text) = ask.format.map(RawValue::get) {
+        let text: Value = serde_json::from_str(text).map_err(|error| Fault::invalid_body(&error))?;
+        if let Some(schema) = text.pointer("/format/schema") {
+            return Ok(schema::instance(schema));
+        }
+    }
     let format: Value = match ask.response_format.map(RawValue::get) {
         Some(format) => serde_json::from_str(format).map_err(|error| Fault::invalid_body(&error))?,
         None => Value::Null,

@@ -21,6 +21,15 @@ pub(super) struct Ask<'a> {
     /// Of messages: a text or a list of blocks.
     #[serde(borrow, default)]
     system: Option<&'a RawValue>,
+    /// Of responses: a text or a list of items.
+    #[serde(borrow, default)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    instructions: Option<Text<'a>>,
+    #[serde(default)]
+    max_output_tokens: Option<u64>,
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
     /// Of completions.
     #[serde(default)]
     pub(super) prompt: Option<Prompt>,
@@ -40,8 +49,42 @@ pub(super) struct Ask<'a> {
     pub(super) tool_choice: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) response_format: Option<&'a RawValue>,
+    /// The format as responses has it.
+    #[serde(skip)]
+    pub(super) format: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) sim: Option<&'a RawValue>,
+}
+
+/// What is asked of `responses`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Input<'a> {
+    Text(String),
+    Items(#[serde(borrow)] Vec<Item<'a>>),
+}
+
+/// One item of it: a message, or what a tool said.
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(default)]
+    role: Option<String>,
+    #[serde(borrow, default)]
+    content: Option<Content<'a>>,
+    #[serde(borrow, default)]
+    output: Option<Content<'a>>,
+}
+
+impl<'a> Item<'a> {
+    /// As a message; calls and reasoning of earlier answers are none.
+    fn message(self) -> Option<Message<'a>> {
+        let (role, content) = match (self.role, self.content, self.output) {
+            (Some(role), Some(content), _) => (role, content),
+            (_, _, Some(output)) => ("tool".to_owned(), output),
+            _ => return None,
+        };
+        Some(Message { role: Text(Cow::Owned(role)), content })
+    }
 }
 
 /// What is to be continued; token ids are their decimal text, joined by commas.
@@ -115,6 +158,26 @@ impl<'a> Ask<'a> {
         let (Some(system), Some(messages)) = (self.system.take(), &mut self.messages) else { return Ok(()) };
         let content = serde_json::from_str(system.get()).map_err(|error| Fault::invalid_body(&error))?;
         messages.insert(0, Message { role: Text(Cow::Borrowed("system")), content });
+        Ok(())
+    }
+
+    /// Takes instructions and input for messages, and the limit and the format for chat's.
+    ///
+    /// # Errors
+    /// There is no input, or it is neither a text nor a list of items.
+    pub(super) fn take_input(&mut self) -> Result<(), Fault> {
+        let message = |role: &'static str, content| Message { role: Text(Cow::Borrowed(role)), content };
+        let input = self.input.ok_or_else(|| Fault::missing("input"))?;
+        let input: Input<'a> = serde_json::from_str(input.get()).map_err(|error| Fault::invalid_body(&error))?;
+        let instructions =
+            self.instructions.take().map(|text| message("system", Content { text: text.0, ..Content::default() }));
+        let said: Vec<Message<'a>> = match input {
+            Input::Text(text) => vec![message("user", Content { text: Cow::Owned(text), ..Content::default() })],
+            Input::Items(items) => items.into_iter().filter_map(Item::message).collect(),
+        };
+        self.messages = Some(instructions.into_iter().chain(said).collect());
+        self.max_tokens = self.max_tokens.or(self.max_output_tokens);
+        self.format = self.text.take();
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod mode;
 mod models;
 mod plan;
 mod rerank;
+mod responses;
 mod schema;
 mod script;
 mod shape;
@@ -47,6 +48,8 @@ pub enum SimEndpoint<'a> {
     Chat,
     /// `POST completions`.
     Completions,
+    /// `POST responses`.
+    Responses,
     /// `POST messages`.
     Messages,
     /// `POST messages/count_tokens`.
@@ -71,6 +74,7 @@ impl SimEndpoint<'static> {
         match path {
             "chat/completions" => Some(Self::Chat),
             "completions" => Some(Self::Completions),
+            "responses" => Some(Self::Responses),
             "messages" => Some(Self::Messages),
             "messages/count_tokens" => Some(Self::CountTokens),
             "embeddings" => Some(Self::Embeddings),
@@ -141,7 +145,7 @@ pub fn refuse_path(shape: Shape, method: &str, path: &str) -> Script {
 
 fn answer_to(call: &SimCall<'_>) -> Result<Script, Fault> {
     match call.endpoint {
-        SimEndpoint::Chat | SimEndpoint::Completions | SimEndpoint::Messages => chat(call),
+        SimEndpoint::Chat | SimEndpoint::Completions | SimEndpoint::Responses | SimEndpoint::Messages => chat(call),
         SimEndpoint::CountTokens => messages::count(call),
         SimEndpoint::Embeddings => embed::script(call),
         SimEndpoint::Rerank => rerank::script(call),
@@ -170,8 +174,10 @@ fn chat(call: &SimCall<'_>) -> Result<Script, Fault> {
     }
     let mut ask = ask::Ask::read(call.body)?;
     let prompts = if call.endpoint == SimEndpoint::Completions { ask.take_prompts()? } else { 1 };
-    if call.endpoint == SimEndpoint::Messages {
-        ask.take_system()?;
+    match call.endpoint {
+        SimEndpoint::Messages => ask.take_system()?,
+        SimEndpoint::Responses => ask.take_input()?,
+        _ => {}
     }
     let knobs = knobs::Knobs::read(ask.sim, call.standalone.is_some())?;
     let mode = call.standalone.and_then(|standalone| standalone.mode).or(knobs.mode.as_ref());
@@ -183,6 +189,7 @@ fn chat(call: &SimCall<'_>) -> Result<Script, Fault> {
     let plan = plan::Plan::make(call, (&ask, prompts), &knobs, mode)?;
     let script = match call.endpoint {
         SimEndpoint::Messages => messages::script(plan),
+        SimEndpoint::Responses => responses::script(plan),
         _ if plan.stream.is_some() => chunks::script(plan),
         _ => whole::script(&plan),
     };

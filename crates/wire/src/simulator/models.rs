@@ -35,13 +35,16 @@ pub fn serves(model: &str) -> &'static [EndpointName] {
         "sim-error-429" | "sim-error-500" | "sim-error-timeout" => &[
             EndpointName::ChatCompletions,
             EndpointName::Completions,
+            EndpointName::Responses,
             EndpointName::Messages,
             EndpointName::Embeddings,
             EndpointName::Rerank,
             EndpointName::Images,
             EndpointName::AudioSpeech,
         ],
-        _ => &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Messages],
+        _ => {
+            &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Responses, EndpointName::Messages]
+        }
     }
 }
 

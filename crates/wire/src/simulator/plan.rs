@@ -109,6 +109,7 @@ impl Plan {
                 match call.endpoint {
                     SimEndpoint::Completions => "cmpl-",
                     SimEndpoint::Messages | SimEndpoint::CountTokens => "msg_",
+                    SimEndpoint::Responses => "resp_",
                     _ => "chatcmpl-",
                 },
                 call.request_id.strip_prefix("req_").unwrap_or(call.request_id)

@@ -342,6 +342,7 @@ fn the_answer_depends_on_the_request_alone() {
 
 mod messages;
 mod modes;
+mod responses;
 mod shapes;
 
 #[test]

@@ -36,6 +36,9 @@ pub(super) enum UsageForm {
 /// Negative input, output above any bound, details above their totals.
 const ABSURD: &[u8] = br#"{"prompt_tokens":-5,"completion_tokens":900000000000,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":1000000},"completion_tokens_details":{"reasoning_tokens":9000000000000}}"#;
 
+/// The same in the words of responses.
+const ABSURD_RESPONSE: &[u8] = br#"{"input_tokens":-5,"input_tokens_details":{"cached_tokens":1000000},"output_tokens":900000000000,"output_tokens_details":{"reasoning_tokens":9000000000000},"total_tokens":7}"#;
+
 /// The same in Anthropic's words.
 const ABSURD_MESSAGE: &[u8] = br#"{"input_tokens":-5,"cache_creation_input_tokens":7,"cache_creation":{"ephemeral_1h_input_tokens":9000000000000},"cache_read_input_tokens":0.5,"output_tokens":900000000000}"#;
 
@@ -113,6 +116,21 @@ impl Counts {
             }
             Shape::Ollama | Shape::Anthropic | Shape::Tei => {}
         }
+    }
+
+    /// Writes the usage object in the words of responses.
+    pub(super) fn push_response(&self, out: &mut Vec<u8>, form: &UsageForm) {
+        match form {
+            UsageForm::Absurd(Some(value)) => return drop(serde_json::to_writer(&mut *out, value)),
+            UsageForm::Absurd(None) => return out.extend_from_slice(ABSURD_RESPONSE),
+            _ => {}
+        }
+        push_number(out, b"{\"input_tokens\":", self.prompt);
+        push_number(out, b",\"input_tokens_details\":{\"cached_tokens\":", self.cached.unwrap_or(0));
+        push_number(out, b"},\"output_tokens\":", self.completion);
+        push_number(out, b",\"output_tokens_details\":{\"reasoning_tokens\":", self.reasoning);
+        push_number(out, b"},\"total_tokens\":", self.prompt.saturating_add(self.completion));
+        out.push(b'}');
     }
 
     /// llama.cpp's `timings`: one millisecond a token, so that they depend on the request alone.
