@@ -225,6 +225,7 @@ fn gateway_settings(config: &ServeConfig, instance: &Instance) -> claviger_gatew
         self_service_rpm: config.self_service_rpm,
         validity_lease: config.validity_lease,
         drain: config.drain,
+        routes: config.routes,
     }
 }
 

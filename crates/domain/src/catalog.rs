@@ -89,7 +89,7 @@ pub struct Provider {
     pub base_url: String,
     /// Sent as `Authorization: Bearer`; none for open servers.
     pub credential: Option<Secret<String>>,
-    /// Requests in flight at once; 0 = no limit of its own.
+    /// Requests in flight at once on one node; 0 = no limit of its own.
     pub concurrency_max: u32,
     /// Its four time limits.
     pub timeouts: Timeouts,
@@ -97,8 +97,21 @@ pub struct Provider {
     pub drain: Duration,
 }
 
+impl Timeouts {
+    /// The shorter of each.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self {
+            connect: self.connect.min(other.connect),
+            first_byte: self.first_byte.min(other.first_byte),
+            idle: self.idle.min(other.idle),
+            total: self.total.min(other.total),
+        }
+    }
+}
+
 /// One place that can serve a model.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Target {
     /// The provider.
     pub provider: Arc<Provider>,
@@ -106,6 +119,8 @@ pub struct Target {
     pub upstream_model: String,
     /// Share within its tier; 0 = drained.
     pub weight: u32,
+    /// The provider's time limits, lowered where the route says so (W57).
+    pub timeouts: Timeouts,
 }
 
 /// A public model id and the route that serves it.
@@ -118,7 +133,9 @@ pub struct Model {
     /// Who offers it; shown by the models endpoint.
     pub owned_by: String,
     /// Tiers in order; within one, targets are drawn by weight.
-    pub tiers: Vec<Vec<Target>>,
+    pub tiers: Vec<Vec<Arc<Target>>>,
+    /// Whether a caller's requests stay with one target of a tier, by its key and `prompt_cache_key` (W52).
+    pub has_affinity: bool,
     /// Endpoints it serves.
     pub endpoints: Vec<EndpointName>,
     /// Context length in tokens, input and output together; unknown = `None`.

@@ -89,6 +89,30 @@ pub const LAST_ATTEMPT: Duration = Duration::from_secs(60);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long headers of a stream wait for the first upstream event (W29, W58).
 pub const COMMIT_HEADERS: Duration = Duration::from_secs(30);
+/// The most attempts that an operator may allow a request (W54).
+pub const ATTEMPTS_MAX: usize = 5;
+/// Failures in a row that open a target's circuit (W55).
+pub const FAILURES_TO_OPEN: u32 = 5;
+/// What the share of failures is judged over (W55).
+pub const HEALTH_WINDOW: Duration = Duration::from_secs(30);
+/// Outcomes within it below which no share is judged (W55).
+pub const OUTCOMES_TO_JUDGE: u32 = 20;
+/// How long a circuit is open at first; doubled with every probe that fails (W55).
+pub const CIRCUIT_OPEN: Duration = Duration::from_secs(5);
+/// The longest it is open; a target that refuses our credential is at once (W53, W55).
+pub const CIRCUIT_OPEN_MAX: Duration = Duration::from_secs(60);
+/// Probes in a row that close it (W55).
+pub const PROBES_TO_CLOSE: u8 = 3;
+/// A probe that has said nothing for so long holds up no other: the usual time until a first byte of a large model.
+pub const PROBE_MAX: Duration = Duration::from_secs(60);
+/// The shortest and the longest that a throttled target is left alone (W53).
+pub const COOL_MIN: Duration = Duration::from_secs(1);
+/// As above.
+pub const COOL_MAX: Duration = Duration::from_secs(60);
+/// What a provider's repeats are counted over (W54).
+pub const REPEAT_WINDOW: Duration = Duration::from_secs(10);
+/// Repeats within it that need no requests beside them (W54).
+pub const REPEATS_FREE: u32 = 10;
 /// Dead clients' answers read at once, a node.
 pub const DRAINS: usize = 256;
 /// The longest a request of a stopping node may go on.

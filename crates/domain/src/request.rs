@@ -50,11 +50,39 @@ words! {
     }
 }
 
+words! {
+    /// What one try came to.
+    AttemptOutcome {
+        /// It answered; how the answer ended is the request's outcome.
+        Answered = "answered";
+        /// It refused the request itself.
+        Rejected = "rejected";
+        /// It refuses our credential, or knows neither address nor model.
+        Misconfigured = "misconfigured";
+        /// It has too much to do.
+        Busy = "busy";
+        /// It failed and said so.
+        Failed = "failed";
+        /// No connection.
+        Unreachable = "unreachable";
+        /// An idle connection turned out to be dead.
+        Dropped = "dropped";
+        /// What came was cut or unreadable.
+        Broken = "broken";
+        /// It took too long.
+        TimedOut = "timed_out";
+    }
+}
+
 /// One try at a target.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The provider's name.
     pub provider: String,
+    /// The model's name there; `None` in records of former releases.
+    pub upstream_model: Option<String>,
+    /// What it came to; `None` in records of former releases.
+    pub outcome: Option<AttemptOutcome>,
     /// The upstream's status; 0 when it could not be reached.
     pub status: u16,
     /// From dispatch to its head or failure, in milliseconds.

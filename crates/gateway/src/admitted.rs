@@ -154,6 +154,11 @@ impl Admitted {
         true
     }
 
+    /// Whether the output limit is another than at the admission.
+    pub(crate) const fn is_halved(&self) -> bool {
+        self.halvings > 0
+    }
+
     /// What is held; nothing for free models.
     pub(crate) fn held(&self) -> Nano {
         self.hold.as_ref().map_or(Nano::ZERO, WalletHold::amount)

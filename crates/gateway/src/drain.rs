@@ -114,7 +114,7 @@ async fn read_on(open: &mut Open) -> Option<Verdict> {
     alarm
         .guard(deadline, async {
             if open.head_status.is_none() {
-                match open.head(&target).await {
+                match open.head().await {
                     Ok(head) if head.status.is_success() => {}
                     Ok(head) if head.status.is_client_error() => return ended(open, Event::UpstreamRejected),
                     _ => return ended(open, Event::UpstreamFailed),

@@ -6,13 +6,13 @@
 
 use crate::admitted::Admitted;
 use crate::alarm::{Alarm, instant_in, instant_now};
+use crate::health::Watched;
 use crate::node::Node;
 use crate::observe::Trace;
 use crate::upstream::{Conversation, Fault};
 use bytes::Bytes;
 use claviger_domain::catalog::Target;
 use claviger_domain::error::{Code, PublicError};
-use claviger_domain::limits;
 use claviger_domain::meter::Side;
 use claviger_domain::money::Nano;
 use claviger_domain::request::Attempt;
@@ -39,7 +39,9 @@ pub(crate) struct Open {
     pub(crate) trace: Box<Trace>,
     pub(crate) admitted: Box<Admitted>,
     pub(crate) settlement: Settlement,
-    pub(crate) target: Option<Target>,
+    pub(crate) target: Option<Arc<Target>>,
+    /// What its answer will say of the target.
+    pub(crate) watch: Option<Watched>,
     pub(crate) conversation: Option<Conversation>,
     /// The status of the upstream's head, once it is known.
     pub(crate) head_status: Option<StatusCode>,
@@ -58,7 +60,7 @@ pub(crate) struct Open {
     /// When the client was sent something last.
     spoken_at: Instant,
     /// How long it may be silent now: until its first byte, then between two.
-    silence_max: Duration,
+    pub(crate) silence_max: Duration,
 }
 
 /// What happened next in a stream.
@@ -112,6 +114,7 @@ impl Exchange {
             admitted,
             settlement,
             target: None,
+            watch: None,
             conversation: None,
             head_status: None,
             head_tokens: None,
@@ -156,16 +159,16 @@ impl Open {
     }
 
     /// A new try: the state of a former one is forgotten, its attempt stays listed.
-    pub(crate) fn begin(&mut self, target: Target, conversation: Conversation, now: Instant) {
+    pub(crate) fn begin(&mut self, target: Arc<Target>, conversation: Conversation, now: Instant) {
         self.node.metrics.upstream_calls.fetch_add(1, Ordering::Relaxed);
         self.stream = self.admitted.ask.stream(target.provider.dialect);
         self.reader = SseReader::new();
-        self.total_deadline = now.checked_add(target.provider.timeouts.total).unwrap_or(now);
+        self.total_deadline = now.checked_add(target.timeouts.total).unwrap_or(now);
         self.heard_at = now;
         self.head_status = None;
         self.head_tokens = None;
         self.settlement = self.settlement.restarted();
-        self.silence_max = target.provider.timeouts.first_byte;
+        self.silence_max = target.timeouts.first_byte;
         self.target = Some(target);
         self.conversation = Some(conversation);
     }
@@ -173,6 +176,7 @@ impl Open {
     /// A try is over and another may follow: nothing of it runs any more, and nothing it brought is charged.
     pub(crate) fn forget_attempt(&mut self) {
         self.conversation = None;
+        self.watch = None;
         self.head_status = None;
         self.head_tokens = None;
         self.settlement = self.settlement.restarted();
@@ -209,13 +213,15 @@ impl Open {
                 None => {}
             }
             // An upstream may speak without saying anything to the client: pings, or what is stripped.
-            if keeps_alive && self.heard_at.saturating_duration_since(self.spoken_at) >= limits::KEEP_ALIVE {
+            if keeps_alive
+                && self.heard_at.saturating_duration_since(self.spoken_at) >= self.node.settings.routes.keep_alive
+            {
                 self.spoken_at = instant_now();
                 return Next::Silence;
             }
             match self.read(keeps_alive).await {
                 Read::Piece(bytes) => self.reader.push(bytes),
-                Read::Silence if self.spoken_at.elapsed() >= limits::KEEP_ALIVE => {
+                Read::Silence if self.spoken_at.elapsed() >= self.node.settings.routes.keep_alive => {
                     self.spoken_at = instant_now();
                     return Next::Silence;
                 }
@@ -250,6 +256,7 @@ impl Open {
             return Some(self.upstream_ended());
         }
         if effect == Effect::CutAtHold {
+            self.note_success();
             // The event that went beyond the hold is not paid for, so it is not delivered.
             return Some(Next::HoldReached);
         }
@@ -267,8 +274,7 @@ impl Open {
         match self.alarm.guard(hard.min(soft), conversation.piece()).await {
             Some(Ok(Some(bytes))) => {
                 self.heard_at = instant_now();
-                self.silence_max =
-                    self.target.as_ref().map_or(self.silence_max, |target| target.provider.timeouts.idle);
+                self.silence_max = self.target.as_ref().map_or(self.silence_max, |target| target.timeouts.idle);
                 Read::Piece(bytes)
             }
             Some(Ok(None)) => {
@@ -312,7 +318,19 @@ impl Open {
         self.over(Event::Revoked, Some(PublicError::new(Code::KeyRevoked)))
     }
 
+    /// The target answered as it should.
+    pub(crate) fn note_success(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.succeeded(self.node.monotonic());
+        }
+    }
+
     fn over(&mut self, event: Event, error: Option<PublicError>) -> Next {
+        match (event, &mut self.watch) {
+            (Event::UpstreamEnded, Some(watch)) if error.is_none() => watch.succeeded(self.node.monotonic()),
+            (Event::UpstreamEnded | Event::UpstreamFailed, Some(watch)) => watch.failed(&self.node),
+            _ => {}
+        }
         match self.settlement.step(event) {
             Effect::Ended(verdict) => Next::Ended(Box::new(End { verdict, error })),
             _ => Next::Silence,
@@ -345,6 +363,6 @@ pub(crate) enum Read {
 const fn in_stream(fault: Fault) -> Code {
     match fault {
         Fault::TimedOut => Code::UpstreamTimeout,
-        Fault::Full | Fault::Unreachable | Fault::Dropped | Fault::Broken => Code::StreamTruncated,
+        Fault::Unreachable | Fault::Dropped | Fault::Broken => Code::StreamTruncated,
     }
 }

@@ -98,6 +98,24 @@ impl Metrics {
         for (name, value) in counters {
             let _ = writeln!(text, "# TYPE {name} counter\n{name} {value}");
         }
+        provider_metrics(&mut text, node);
         text
+    }
+}
+
+/// What this node knows of its providers: names of configuration, no text of a user.
+fn provider_metrics(text: &mut String, node: &Node) {
+    let readings = node.health.reading(node.monotonic());
+    text.push_str("# TYPE claviger_provider_requests_total counter\n");
+    for reading in &readings {
+        for (outcome, count) in [("answered", reading.answered), ("failed", reading.failed)] {
+            let name = &reading.name;
+            let _ =
+                writeln!(text, "claviger_provider_requests_total{{provider=\"{name}\",outcome=\"{outcome}\"}} {count}");
+        }
+    }
+    text.push_str("# TYPE claviger_provider_open gauge\n");
+    for reading in &readings {
+        let _ = writeln!(text, "claviger_provider_open{{provider=\"{}\"}} {}", reading.name, u8::from(reading.is_open));
     }
 }

@@ -4,6 +4,7 @@ use crate::alarms::Alarms;
 use crate::authenticated::Caller;
 use crate::callers::Callers;
 use crate::drain::Drains;
+use crate::health::Health;
 use crate::limits::Limiters;
 use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
@@ -32,6 +33,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+
+/// How requests are put to targets.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteSettings {
+    /// Attempts over all targets of one request, 1 to 5.
+    pub attempts: usize,
+    /// Silence of a committed stream before a comment is sent.
+    pub keep_alive: Duration,
+    /// How long the headers of a stream wait for the first upstream event.
+    pub commit_headers: Duration,
+}
+
+impl Default for RouteSettings {
+    fn default() -> Self {
+        Self { attempts: limits::ATTEMPTS, keep_alive: limits::KEEP_ALIVE, commit_headers: limits::COMMIT_HEADERS }
+    }
+}
 
 /// What the operator decides about the data plane.
 #[derive(Clone, Debug)]
@@ -64,6 +82,8 @@ pub struct Settings {
     pub validity_lease: Duration,
     /// How long running answers may go on when the node stops.
     pub drain: Duration,
+    /// How requests are put to targets.
+    pub routes: RouteSettings,
 }
 
 /// Why the data plane did not start.
@@ -91,6 +111,7 @@ pub(crate) struct Node {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) wallets: Arc<Wallets>,
     pub(crate) upstreams: Upstreams,
+    pub(crate) health: Health,
     pub(crate) drains: Drains,
     pub(crate) memory: BodyMemory,
     pub(crate) running: Running,
@@ -154,6 +175,7 @@ impl Gateway {
             snapshot,
             wallets,
             upstreams: Upstreams::new(),
+            health: Health::default(),
             drains,
             memory: BodyMemory::new(),
             running: Running::new(),
@@ -193,6 +215,7 @@ impl Gateway {
 
     /// Puts another catalog in force; requests keep the one they were admitted under.
     pub fn swap_catalog(&self, catalog: Arc<Catalog>) {
+        self.0.health.keep(&catalog);
         self.0.catalog.store(catalog);
         self.0.upstreams.forget();
     }
@@ -348,12 +371,12 @@ impl Node {
         self.charges.answer_here(async { drop(stopped.wait_for(|stop| *stop).await) }).await;
     }
 
-    /// Closes connections to upstreams that nobody asks for, until the node stops.
     /// Turns true when the node stops.
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
         self.stop.subscribe()
     }
 
+    /// Closes connections to upstreams that nobody asks for, until the node stops.
     async fn sweep_upstreams(self: Arc<Self>) {
         let mut stopped = self.stop.subscribe();
         while tokio::time::timeout(limits::IDLE_UPSTREAM_SWEEP, stopped.wait_for(|stop| *stop)).await.is_err() {

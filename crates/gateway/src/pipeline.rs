@@ -141,15 +141,20 @@ impl Walk<'_> {
             Err(Unparsed { refusal, unread }) => return self.refuse(refusal, trace, unread).await,
         };
         let admitted = Admitted::hold(parsed, self.node, &mut trace).await;
-        let planned = admitted.and_then(|admitted| Planned::order(admitted, self.node));
+        let planned = admitted.and_then(|admitted| Planned::order(admitted, self.node, trace.arrived.monotonic));
         let planned = match planned {
             Ok(planned) => planned,
             Err(refusal) => return self.refuse(refusal, trace, None).await,
         };
         let spare = trace.spare();
-        let dispatched = Dispatched::ask(planned, self.node, trace).await;
-        match Relayed::reply(dispatched, self.node, &self.connection.phase).await {
+        let asked = Dispatched::ask(planned, self.node, trace).await;
+        match Relayed::reply(asked, self.node, &self.connection.phase).await {
             Ok(Relayed::Stream(reply)) => reply,
+            Ok(Relayed::Pending(mut reply)) => {
+                let (id, elapsed) = (&spare.request_id_text, spare.elapsed_ms(self.node));
+                respond::common_headers(reply.headers_mut(), spare.error_shape, id, elapsed);
+                reply
+            }
             Ok(Relayed::Whole(reply, trace)) => self.whole(reply, &trace),
             Ok(Relayed::Refused(refusal, trace)) => self.told(&refusal, &trace),
             Err(_) => self.told(&Code::InternalError.into(), &spare),

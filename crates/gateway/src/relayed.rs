@@ -3,7 +3,8 @@
 //! A whole JSON answer is settled before its status leaves, so that it goes out in one write and lost durability is an
 //! honest 503 instead of a torn answer. A stream ends with usage and `[DONE]`, or with an error event (W12, W35).
 
-use crate::dispatched::{Dispatched, Failure, Fate, Sample};
+use crate::alarm::{Alarm, instant_in};
+use crate::dispatched::{Asked, Asking, Dispatched, Failure, Fate, Sample};
 use crate::exchange::{End, Exchange, Next, Open, Read};
 use crate::flow::{Cut, Flow, Out};
 use crate::node::Node;
@@ -12,14 +13,16 @@ use crate::respond::{self, Refusal};
 use crate::settled::{LedgerLost, Settled};
 use crate::socket::Phase;
 use bytes::Bytes;
+use claviger_domain::catalog::Dialect;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::Usage;
 use claviger_domain::request::Outcome;
 use claviger_domain::settlement::{Effect, Event, Verdict};
 use claviger_wire::inference::Reply;
-use http::{HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
@@ -27,6 +30,8 @@ const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 pub(crate) enum Relayed {
     /// A stream: it will log its own end.
     Stream(Response<Flow>),
+    /// A stream that begins before anybody has answered; its common headers are still to be written.
+    Pending(Response<Flow>),
     /// A whole answer.
     Whole(Response<Flow>, Box<Trace>),
     /// A refusal in our words.
@@ -38,22 +43,24 @@ impl Relayed {
     ///
     /// # Errors
     /// Never in practice: an exchange that is not open any more was taken by the drain, and nobody waits for a reply.
-    pub(crate) async fn reply(from: Dispatched, node: &Arc<Node>, phase: &Arc<Phase>) -> Result<Self, Cut> {
-        match from {
-            Dispatched::Stream(exchange, first) => stream(exchange, first, node, phase),
-            Dispatched::Whole(exchange, reply) => whole(exchange, reply, phase).await,
-            Dispatched::Binary(exchange, sample) => binary(exchange, sample, node, phase),
+    pub(crate) async fn reply(from: Asked, node: &Arc<Node>, phase: &Arc<Phase>) -> Result<Self, Cut> {
+        let Asked { dispatched, extra } = from;
+        match dispatched {
+            Dispatched::Stream(exchange, first) => stream(exchange, first, extra, node, phase),
+            Dispatched::Pending(asking) => Ok(pending(asking, extra, node, phase)),
+            Dispatched::Whole(exchange, reply) => whole(exchange, reply, extra, phase).await,
+            Dispatched::Binary(exchange, sample) => binary(exchange, sample, extra, node, phase),
             Dispatched::Failed(exchange, fate, failure) => failed(exchange, fate, failure),
         }
     }
 }
 
-async fn whole(mut exchange: Exchange, reply: Reply, phase: &Arc<Phase>) -> Result<Relayed, Cut> {
+async fn whole(mut exchange: Exchange, reply: Reply, extra: HeaderMap, phase: &Arc<Phase>) -> Result<Relayed, Cut> {
     let open = exchange.open().ok_or(Cut)?;
     open.first_byte_at = Some(open.node.wall());
     open.note_reply(&reply);
     let Effect::Ended(verdict) = open.settlement.step(Event::UpstreamEnded) else { return Err(Cut) };
-    let extra = extra_headers(open);
+    let extra = told_again(open).unwrap_or(extra);
     let content_type = HeaderValue::from_static(open.admitted.ask.content_type());
     match Settled::by(exchange.into_open().ok_or(Cut)?, &verdict, 200, None).durable().await {
         Err(LedgerLost(trace)) => Ok(Relayed::Refused(Code::LedgerUnavailable.into(), trace)),
@@ -65,6 +72,11 @@ async fn whole(mut exchange: Exchange, reply: Reply, phase: &Arc<Phase>) -> Resu
             Ok(Relayed::Whole(Response::from_parts(parts, body.on_taken(move || phase.mark_when_flushed(mark))), trace))
         }
     }
+}
+
+/// The headers once more, where asking has changed what they say.
+fn told_again(open: &Open) -> Option<HeaderMap> {
+    open.admitted.is_halved().then(|| respond::extra_headers(&open.admitted, &open.trace, &open.node))
 }
 
 fn failed(mut exchange: Exchange, fate: Fate, failure: Failure) -> Result<Relayed, Cut> {
@@ -92,30 +104,93 @@ fn failed(mut exchange: Exchange, fate: Fate, failure: Failure) -> Result<Relaye
     }
 }
 
-fn stream(mut exchange: Exchange, first: Option<Next>, node: &Arc<Node>, phase: &Arc<Phase>) -> Result<Relayed, Cut> {
+fn stream(
+    mut exchange: Exchange,
+    first: Option<Next>,
+    extra: HeaderMap,
+    node: &Arc<Node>,
+    phase: &Arc<Phase>,
+) -> Result<Relayed, Cut> {
     let open = exchange.open().ok_or(Cut)?;
     open.first_byte_at = Some(node.wall());
-    let extra = extra_headers(open);
+    let extra = told_again(open).unwrap_or(extra);
     let (id, shape, elapsed) = (open.trace.request_id_text, open.trace.error_shape, open.trace.elapsed_ms(node));
     let (counted, phase) = (StreamCount::new(node), Arc::clone(phase));
     let flow = Flow::running(|out| async move {
         let _counted = counted;
         relay(exchange, first, out, &phase).await
     });
+    let mut response = event_stream(flow, extra);
+    respond::common_headers(response.headers_mut(), shape, &id, elapsed);
+    Ok(Relayed::Stream(response))
+}
+
+fn event_stream(flow: Flow, extra: HeaderMap) -> Response<Flow> {
     let mut response = Response::new(flow);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     headers.extend(extra);
-    respond::common_headers(headers, shape, &id, elapsed);
-    Ok(Relayed::Stream(response))
+    response
 }
 
-fn binary(mut exchange: Exchange, sample: Sample, node: &Arc<Node>, phase: &Arc<Phase>) -> Result<Relayed, Cut> {
+/// A stream whose headers leave while targets are still asked: comments keep it alive, the next target may answer, and
+/// what fails in the end is told in the stream (W58).
+fn pending(asking: Asking, extra: HeaderMap, node: &Arc<Node>, phase: &Arc<Phase>) -> Relayed {
+    let (counted, phase) = (StreamCount::new(node), Arc::clone(phase));
+    let keep_alive = node.settings.routes.keep_alive;
+    let flow = Flow::running(move |out| async move {
+        let _counted = counted;
+        let dispatched = awaited(asking, keep_alive, &out).await;
+        match dispatched {
+            Dispatched::Stream(mut exchange, first) => {
+                let open = exchange.open().ok_or(Cut)?;
+                open.first_byte_at = Some(open.node.wall());
+                relay(exchange, first, out, &phase).await
+            }
+            Dispatched::Failed(exchange, fate, failure) => {
+                fail_in_stream(exchange, fate, failure, (&out, &phase)).await
+            }
+            Dispatched::Whole(..) | Dispatched::Binary(..) | Dispatched::Pending(_) => Err(Cut),
+        }
+    });
+    Relayed::Pending(event_stream(flow, extra))
+}
+
+async fn awaited(mut asking: Asking, keep_alive: Duration, out: &Out) -> Dispatched {
+    loop {
+        // Its first comment tells the client that it is heard.
+        out.send(Bytes::from_static(KEEP_ALIVE)).await;
+        if let Some(dispatched) = Alarm::default().guard(instant_in(keep_alive), asking.as_mut()).await {
+            return dispatched;
+        }
+    }
+}
+
+/// No target answered, and the status is out already (W35).
+async fn fail_in_stream(mut exchange: Exchange, fate: Fate, failure: Failure, to: (&Out, &Phase)) -> Result<(), Cut> {
+    let open = exchange.open().ok_or(Cut)?;
+    let Effect::Ended(verdict) = open.settlement.step(fate.into()) else { return Err(Cut) };
+    let error = match failure {
+        Failure::Told(error) => error,
+        Failure::AsItIs(..) => PublicError::new(Code::UpstreamError),
+    };
+    let stream = open.stream.take().or_else(|| open.admitted.ask.stream(Dialect::Compatible));
+    let ending = stream.map(|stream| stream.error_ending(&error)).unwrap_or_default();
+    end(exchange, verdict, Some(error), ending, to).await
+}
+
+fn binary(
+    mut exchange: Exchange,
+    sample: Sample,
+    extra: HeaderMap,
+    node: &Arc<Node>,
+    phase: &Arc<Phase>,
+) -> Result<Relayed, Cut> {
     let open = exchange.open().ok_or(Cut)?;
     open.first_byte_at = Some(node.wall());
-    let extra = extra_headers(open);
+    let extra = told_again(open).unwrap_or(extra);
     let (id, shape, elapsed) = (open.trace.request_id_text, open.trace.error_shape, open.trace.elapsed_ms(node));
     let (counted, phase) = (StreamCount::new(node), Arc::clone(phase));
     let flow = Flow::running(|out| async move {
@@ -227,31 +302,6 @@ fn ending_of(open: &Open, usage: &Usage, error: Option<&PublicError>) -> Bytes {
         (Some(stream), None) => stream.ending(usage),
         (None, _) => Bytes::new(),
     }
-}
-
-/// What was changed about the request, told in headers (W24).
-fn extra_headers(open: &Open) -> http::HeaderMap {
-    let mut headers = http::HeaderMap::new();
-    if open.admitted.is_clamped
-        && let Some(limit) = open.admitted.output_limit
-    {
-        headers.insert(HeaderName::from_static("x-claviger-max-tokens"), HeaderValue::from(limit));
-    }
-    let removed = open.admitted.ask.removed_tools();
-    if !removed.is_empty()
-        && let Ok(value) = HeaderValue::from_str(&removed.join(", "))
-    {
-        headers.insert(HeaderName::from_static("x-claviger-removed"), value);
-    }
-    if let Some(shown) = open.admitted.pass.shown() {
-        respond::limit_headers(&mut headers, &shown, open.trace.error_shape, open.trace.arrived.wall);
-    }
-    if let Some(at) = open.admitted.caller.stops_at(&open.node)
-        && let Ok(value) = HeaderValue::from_str(&at.rfc3339())
-    {
-        headers.insert(HeaderName::from_static("x-claviger-key-expires"), value);
-    }
-    headers
 }
 
 /// Counts an open stream for as long as it lives.

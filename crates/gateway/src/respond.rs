@@ -1,6 +1,8 @@
 //! The only place of this plane where a cause becomes a public error, and where replies get their common headers.
 
+use crate::admitted::Admitted;
 use crate::flow::Flow;
+use crate::node::Node;
 use crate::observe::Trace;
 use bytes::Bytes;
 use claviger_domain::endpoint::ErrorShape;
@@ -133,6 +135,31 @@ pub(crate) fn limit_headers(headers: &mut HeaderMap, shown: &ShownLimits, shape:
             headers.insert(HeaderName::from_static(name), value);
         }
     }
+}
+
+/// What was changed about the request, told in headers (W24).
+pub(crate) fn extra_headers(admitted: &Admitted, trace: &Trace, node: &Node) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if admitted.is_clamped
+        && let Some(limit) = admitted.output_limit
+    {
+        headers.insert(HeaderName::from_static("x-claviger-max-tokens"), HeaderValue::from(limit));
+    }
+    let removed = admitted.ask.removed_tools();
+    if !removed.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&removed.join(", "))
+    {
+        headers.insert(HeaderName::from_static("x-claviger-removed"), value);
+    }
+    if let Some(shown) = admitted.pass.shown() {
+        limit_headers(&mut headers, &shown, trace.error_shape, trace.arrived.wall);
+    }
+    if let Some(at) = admitted.caller.stops_at(node)
+        && let Ok(value) = HeaderValue::from_str(&at.rfc3339())
+    {
+        headers.insert(HeaderName::from_static("x-claviger-key-expires"), value);
+    }
+    headers
 }
 
 /// The connection ends behind this reply.

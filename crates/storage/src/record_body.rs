@@ -12,7 +12,7 @@ use claviger_domain::endpoint::EndpointName;
 use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, PriceVersionId, RequestId, SecretId};
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::Nano;
-use claviger_domain::request::{Attempt, Delivery, Outcome, RefusedBy, RequestRecord};
+use claviger_domain::request::{Attempt, AttemptOutcome, Delivery, Outcome, RefusedBy, RequestRecord};
 use claviger_domain::time::Timestamp;
 
 /// A text of a body is never longer: a frame of the journal is not.
@@ -80,7 +80,7 @@ pub(crate) fn put(out: &mut Vec<u8>, record: &RequestRecord) {
         out.extend_from_slice(&quantity.to_le_bytes());
     }
     put_count(out, attempts.len());
-    for Attempt { provider, status, head_ms } in attempts {
+    for Attempt { provider, status, head_ms, .. } in attempts {
         put_text(out, provider);
         out.extend_from_slice(&status.to_le_bytes());
         out.extend_from_slice(&head_ms.to_le_bytes());
@@ -88,6 +88,35 @@ pub(crate) fn put(out: &mut Vec<u8>, record: &RequestRecord) {
     put_maybe(out, refused_by.as_deref().map(|refused| refused.rule.as_str()), put_text);
     put_maybe(out, refused_by.as_deref().map(|refused| refused.value.as_str()), put_text);
     put_maybe(out, *would_refuse, put_text);
+    put_tries(out, record);
+}
+
+/// What is told of tries beyond the first form, and only where it does not follow from the rest: a request that its first
+/// target answered needs none of it.
+fn put_tries(out: &mut Vec<u8>, record: &RequestRecord) {
+    let is_told = !is_plain(&record.attempts, record.upstream_model.as_deref());
+    out.push(u8::from(is_told));
+    for attempt in record.attempts.iter().filter(|_| is_told) {
+        put_maybe(out, attempt.upstream_model.as_deref(), put_text);
+        put_maybe(out, attempt.outcome.map(AttemptOutcome::name), put_text);
+    }
+}
+
+/// Whether there was one try at most, and it answered under the name that the record has.
+fn is_plain(attempts: &[Attempt], upstream_model: Option<&str>) -> bool {
+    match attempts {
+        [] => true,
+        [only] => {
+            is_answer(only.status)
+                && only.outcome == Some(AttemptOutcome::Answered)
+                && only.upstream_model.as_deref() == upstream_model
+        }
+        _ => false,
+    }
+}
+
+const fn is_answer(status: u16) -> bool {
+    matches!(status, 200..=299)
 }
 
 pub(crate) fn put_id(out: &mut Vec<u8>, id: u128) {
@@ -159,10 +188,14 @@ pub(crate) struct Body<'a> {
     admitted_at: Timestamp,
     first_byte_at: Option<Timestamp>,
     attempts: Attempts<'a>,
+    tries: Vec<Told<'a>>,
     refused_rule: Option<&'a str>,
     refused_value: Option<&'a str>,
     would_refuse: Option<&'a str>,
 }
+
+/// The model's name at a target that was tried, and what the try came to.
+type Told<'a> = (Option<&'a str>, Option<AttemptOutcome>);
 
 /// Tries one behind another, known to read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -243,7 +276,7 @@ impl<'a> Body<'a> {
             hold: columns.hold,
             charge: columns.charge,
             absorbed: columns.absorbed,
-            attempts: self.attempts.list(),
+            attempts: self.attempts.list(&self.tries, self.upstream_model),
             delivery: columns.delivery,
             refused_by: refused_by
                 .map(|(rule, value)| Box::new(RefusedBy { rule: rule.to_owned(), value: value.to_owned() })),
@@ -253,11 +286,19 @@ impl<'a> Body<'a> {
 }
 
 impl Attempts<'_> {
-    fn list(self) -> Vec<Attempt> {
+    /// The tries, with what `told` says of each beyond the first form.
+    fn list(self, told: &[Told<'_>], upstream_model: Option<&str>) -> Vec<Attempt> {
         let mut reader = Reader(self.bytes);
+        let mut told = told.iter();
         std::iter::from_fn(|| {
             let (provider, status, head_ms) = reader.attempt()?;
-            Some(Attempt { provider: provider.to_owned(), status, head_ms })
+            let implied = || {
+                let is_plain = self.count == 1 && is_answer(status);
+                (upstream_model.filter(|_| is_plain), is_plain.then_some(AttemptOutcome::Answered))
+            };
+            let (model, outcome) = told.next().copied().unwrap_or_else(implied);
+            let (provider, upstream_model) = (provider.to_owned(), model.map(str::to_owned));
+            Some(Attempt { provider, upstream_model, outcome, status, head_ms })
         })
         .take(self.count)
         .collect()
@@ -333,6 +374,16 @@ impl<'a> Reader<'a> {
         Some(Attempts { count, bytes })
     }
 
+    /// What is told of tries beyond the first form; nothing in a body of a former release.
+    fn tries(&mut self, count: usize) -> Option<Vec<Told<'a>>> {
+        if self.0.is_empty() || !self.flag()? {
+            return Some(Vec::new());
+        }
+        (0..count)
+            .map(|_| Some((self.maybe_text()?, self.maybe(|reader| AttemptOutcome::from_name(reader.text()?))?)))
+            .collect()
+    }
+
     fn body(&mut self, bytes: &'a [u8]) -> Option<Body<'a>> {
         let id = RequestId::from_u128(self.id()?);
         let organization = OrganizationId::from_u128(self.id()?);
@@ -361,6 +412,7 @@ impl<'a> Reader<'a> {
         let attempts = self.attempts()?;
         let (refused_rule, refused_value) = (self.maybe_text()?, self.maybe_text()?);
         let would_refuse = self.maybe_text()?;
+        let tries = self.tries(attempts.count)?;
         let columns = Columns {
             id,
             organization,
@@ -397,6 +449,7 @@ impl<'a> Reader<'a> {
             admitted_at,
             first_byte_at,
             attempts,
+            tries,
             refused_rule,
             refused_value,
             would_refuse,

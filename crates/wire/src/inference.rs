@@ -72,6 +72,16 @@ pub trait Ask: fmt::Debug + Send + Sync {
         None
     }
 
+    /// What the caller says its requests with one prefix have in common, for routes with affinity (W52).
+    fn cache_key(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether it creates work upstream that outlives the call: a try whose outcome is unknown is not repeated (W53).
+    fn is_job(&self) -> bool {
+        false
+    }
+
     /// Bytes of the request that are kept until it is over.
     fn body_bytes(&self) -> usize;
 

@@ -95,8 +95,13 @@ fn spoken(meter: &str) -> &str {
 
 fn course(receipt: &Value, request: &Value) -> String {
     let attempts = request["attempts"].as_array().cloned().unwrap_or_default();
+    let told = |attempt: &Value| match (attempt["status"].as_u64(), attempt["outcome"].as_str()) {
+        (Some(0) | None, Some(outcome)) => outcome.replace('_', " "),
+        (_, Some(outcome)) if outcome != "answered" => format!("{} {}", attempt["status"], outcome.replace('_', " ")),
+        _ => attempt["status"].to_string(),
+    };
     let tries: Vec<String> =
-        attempts.iter().map(|attempt| format!("{} {}", text(attempt, "provider"), attempt["status"])).collect();
+        attempts.iter().map(|attempt| format!("{} {}", text(attempt, "provider"), told(attempt))).collect();
     let mut line = format!(
         "  usage {}   outcome {}, {}   rule {}   attempts {}",
         text(request, "usage_source"),

@@ -66,10 +66,6 @@ fn provider(layered: &Layered, typed: &TypedProvider) -> Result<Provider, String
         .iter()
         .find(|dialect| dialect.name() == typed.dialect && **dialect != Dialect::Simulator)
         .ok_or_else(|| format!("dialect `{}` is none of {}", typed.dialect, dialects.join(", ")))?;
-    let time = |name: &str, text: &Option<String>, default: Duration| match text {
-        None => Ok(default),
-        Some(text) => duration(text).ok_or_else(|| format!("{name} = `{text}` is not a duration such as 5s")),
-    };
     let defaults = Timeouts::default();
     let drain = time("drain", &typed.drain, Duration::from_secs(10))?;
     if drain > DRAIN_MAX {
@@ -93,6 +89,31 @@ fn provider(layered: &Layered, typed: &TypedProvider) -> Result<Provider, String
         },
         drain,
     })
+}
+
+/// A duration as typed, or what it is when nothing is.
+fn time(name: &str, text: &Option<String>, default: Duration) -> Result<Duration, String> {
+    match text {
+        None => Ok(default),
+        Some(text) => duration(text).ok_or_else(|| format!("{name} = `{text}` is not a duration such as 5s")),
+    }
+}
+
+/// The time limits of a route: what it does not lower is its providers'.
+fn lowered(typed: &TypedModel) -> Result<Timeouts, String> {
+    let max = Duration::MAX;
+    Ok(Timeouts {
+        connect: time("connect", &typed.connect, max)?,
+        first_byte: time("first_byte", &typed.first_byte, max)?,
+        idle: time("idle", &typed.idle, max)?,
+        total: time("total", &typed.total, max)?,
+    })
+}
+
+/// One target of a route.
+fn target(provider: &Arc<Provider>, upstream_model: String, weight: u32, within: Timeouts) -> Arc<Target> {
+    let timeouts = provider.timeouts.within(within);
+    Arc::new(Target { provider: provider.clone(), upstream_model, weight, timeouts })
 }
 
 /// Scheme, host and path, without a trailing `/` or `/v1`.
@@ -141,6 +162,11 @@ fn model(
         output_tokens_max: typed.max_output,
         pricing,
         is_simulated: false,
+        has_affinity: match typed.affinity.as_str() {
+            "" => false,
+            "key" => true,
+            other => return Err(at(format!("affinity = `{other}` is neither `key` nor empty"))),
+        },
     })
 }
 
@@ -148,32 +174,33 @@ fn tiers(
     layered: &Layered,
     typed: &TypedModel,
     providers: &BTreeMap<String, Arc<Provider>>,
-) -> Result<Vec<Vec<Target>>, String> {
+) -> Result<Vec<Vec<Arc<Target>>>, String> {
+    let within = lowered(typed)?;
     if typed.tiers.is_empty() {
         let mut own = layered.document.provider.iter().filter_map(|provider| providers.get(&provider.name));
         let (Some(only), None) = (own.next(), own.next()) else {
             return Err("has no `tiers`, which can only be left out when there is exactly one provider".to_owned());
         };
-        return Ok(vec![vec![Target { provider: only.clone(), upstream_model: typed.id.clone(), weight: 1 }]]);
+        return Ok(vec![vec![target(only, typed.id.clone(), 1, within)]]);
     }
-    let target = |target: &TypedTarget| {
-        let provider = providers.get(&target.provider).cloned().ok_or_else(|| {
-            let is_disabled = layered.document.provider.iter().any(|known| known.name == target.provider);
+    let read = |typed_target: &TypedTarget| {
+        let provider = providers.get(&typed_target.provider).ok_or_else(|| {
+            let is_disabled = layered.document.provider.iter().any(|known| known.name == typed_target.provider);
             let why = if is_disabled { "is disabled" } else { "does not exist" };
             format!(
                 "provider `{}` {why}{}",
-                target.provider,
+                typed_target.provider,
                 if is_disabled {
                     String::new()
                 } else {
-                    suggestion(&target.provider, providers.keys().map(String::as_str))
+                    suggestion(&typed_target.provider, providers.keys().map(String::as_str))
                 }
             )
         })?;
-        let upstream_model = target.model.clone().unwrap_or_else(|| typed.id.clone());
-        Ok(Target { provider, upstream_model, weight: target.weight })
+        let upstream_model = typed_target.model.clone().unwrap_or_else(|| typed.id.clone());
+        Ok(target(provider, upstream_model, typed_target.weight, within))
     };
-    typed.tiers.iter().map(|tier| tier.iter().map(target).collect()).collect()
+    typed.tiers.iter().map(|tier| tier.iter().map(read).collect()).collect()
 }
 
 /// What a model can serve at all: the endpoints that a model answers.
@@ -197,11 +224,12 @@ fn simulated(id: &str, provider: &Arc<Provider>) -> Model {
         id: id.to_owned(),
         created_seconds: OFFERED_SINCE,
         owned_by: SIMULATOR.to_owned(),
-        tiers: vec![vec![Target { provider: provider.clone(), upstream_model: id.to_owned(), weight: 1 }]],
+        tiers: vec![vec![target(provider, id.to_owned(), 1, provider.timeouts)]],
         endpoints: serves(id).to_vec(),
         context_tokens: Some(131_072),
         output_tokens_max: Some(claviger_domain::limits::SIMULATED_TOKENS),
         pricing: Pricing::Free,
         is_simulated: true,
+        has_affinity: false,
     }
 }

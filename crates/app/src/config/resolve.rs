@@ -14,6 +14,7 @@ use claviger_domain::catalog::Catalog;
 use claviger_domain::key::{Limits, Prefixes};
 use claviger_domain::price::PriceSheet;
 use claviger_domain::settlement::UpstreamCut;
+use claviger_gateway::RouteSettings;
 use claviger_storage::DatabaseUrl;
 use std::net::SocketAddr;
 use std::path::{Component, PathBuf};
@@ -89,6 +90,8 @@ pub(crate) struct ServeConfig {
     pub(crate) key_limits: Limits,
     /// Requests a minute to what answers about the key itself; 0 = no limit.
     pub(crate) self_service_rpm: u32,
+    /// How requests are put to targets.
+    pub(crate) routes: RouteSettings,
     pub(crate) catalog: Catalog,
     pub(crate) sheets: Vec<PriceSheet>,
 }
@@ -207,6 +210,7 @@ pub(super) fn serve_config(layered: Layered, flags: &Flags) -> Result<ServeConfi
             .ok_or_else(|| one_of("server.forwarded", &server.forwarded, &["x-forwarded-for", "forwarded"]))?,
         key_limits: key_limits(&document.limits),
         self_service_rpm: document.limits.self_service_rpm,
+        routes: routes(document)?,
         catalog,
         sheets: sheets.collect(),
         config,
@@ -218,6 +222,25 @@ fn trusted_proxies(server: &Server) -> Result<Vec<Cidr>, Invalid> {
         text.parse().map_err(|error| Invalid::at("server.trusted_proxies", format_args!("`{text}` is {error}")))
     };
     server.trusted_proxies.iter().map(network).collect()
+}
+
+fn routes(document: &Document) -> Result<RouteSettings, Invalid> {
+    let typed = &document.routes;
+    let time = |name: &str, text: &str| {
+        let read = duration(text).filter(|time| !time.is_zero());
+        read.ok_or_else(|| {
+            Invalid::at(format!("routes.{name}"), format_args!("`{text}` is not a duration such as 15s"))
+        })
+    };
+    let attempts = usize::try_from(typed.attempts).unwrap_or(usize::MAX);
+    if !(1..=claviger_domain::limits::ATTEMPTS_MAX).contains(&attempts) {
+        return Err(Invalid::at("routes.attempts", "lies between 1 and 5"));
+    }
+    Ok(RouteSettings {
+        attempts,
+        keep_alive: time("keepalive", &typed.keepalive)?,
+        commit_headers: time("commit_headers", &typed.commit_headers)?,
+    })
 }
 
 /// 0 is no limit.

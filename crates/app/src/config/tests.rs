@@ -140,6 +140,20 @@ fn a_model_without_tiers_goes_to_the_only_provider() {
 }
 
 #[test]
+fn a_route_lowers_the_time_limits_of_its_providers_and_never_raises_them() {
+    let toml = format!(
+        "{PROVIDER}first_byte = \"10s\"\n[[model]]\nid = \"a/b\"\naffinity = \"key\"\nfirst_byte = \"60s\"\nidle = \"2s\"\n"
+    );
+    let serve = Case::new(&toml).serve().expect("it is good");
+    let model = serve.catalog.find_model("a/b").expect("it is offered");
+    let timeouts = model.tiers[0][0].timeouts;
+    assert_eq!((timeouts.first_byte.as_secs(), timeouts.idle.as_secs(), timeouts.total.as_secs()), (10, 2, 3600));
+    assert!(model.has_affinity);
+    let error = Case::new(&toml.replace("\"key\"", "\"user\"")).error();
+    assert!(error.contains("affinity = `user` is neither `key` nor empty"), "{error}");
+}
+
+#[test]
 fn a_price_file_says_the_same_in_toml_and_json() {
     let toml = r#"
 format = "claviger-prices/1"
@@ -211,6 +225,8 @@ fn nonsense_is_refused_by_name() {
         ("[server]\ndrain = \"30\"\n", "server.drain: `30` is not a duration"),
         ("[server]\nplain_http = \"alow\"\n", "(did you mean `allow`?)"),
         ("[server]\nout_of_credit_status = 403\n", "is 429 or 402"),
+        ("[routes]\nattempts = 6\n", "routes.attempts: lies between 1 and 5"),
+        ("[routes]\nkeepalive = \"0s\"\n", "routes.keepalive: `0s` is not a duration"),
         ("[storage]\nvalidity_lease = \"2m\"\n", "lies between 1s and 60s"),
         ("[storage]\ndatabase_url = \"mysql://x\"\n", "begins with `postgres://`"),
         ("[keys]\nprefix = \"key_\"\n", "begins ids, not keys"),

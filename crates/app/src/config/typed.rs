@@ -16,6 +16,7 @@ pub(super) struct Document {
     pub(super) signup: Signup,
     pub(super) email: Email,
     pub(super) limits: Limits,
+    pub(super) routes: Routes,
     pub(super) prices: Prices,
     pub(super) telemetry: Telemetry,
     pub(super) billing: Billing,
@@ -275,6 +276,24 @@ pub(super) struct Oidc {
     pub(super) purposes: Vec<String>,
 }
 
+/// `[routes]`: how requests are put to targets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Routes {
+    /// Attempts over all targets of one request, 1 to 5. Default 3.
+    pub(super) attempts: u32,
+    /// Silence of a stream before a comment keeps it alive. Default `15s`.
+    pub(super) keepalive: String,
+    /// How long the headers of a stream wait for the model server's first event. Default `30s`.
+    pub(super) commit_headers: String,
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self { attempts: 3, keepalive: "15s".to_owned(), commit_headers: "30s".to_owned() }
+    }
+}
+
 /// `[prices]`: the currency and where price lists lie.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -344,7 +363,7 @@ pub(super) struct Provider {
     /// A 0600 file with its credential.
     #[serde(default)]
     pub(super) key_file: String,
-    /// Requests in flight; 0 = no limit of its own.
+    /// Requests in flight on one node; 0 = no limit of its own.
     #[serde(default)]
     pub(super) max_concurrency: u32,
     /// Until the connection stands. Default `5s`.
@@ -377,6 +396,17 @@ pub(super) struct Model {
     /// Tiers in order, each a list of weighted targets. Absent: the only provider there is.
     #[serde(default)]
     pub(super) tiers: Vec<Vec<Target>>,
+    /// `key`: a caller's requests with one `prompt_cache_key` stay with one target of a tier. Default: by weight alone.
+    #[serde(default)]
+    pub(super) affinity: String,
+    /// Lowers the providers' limits, so that a slow one is left for the next.
+    pub(super) connect: Option<String>,
+    /// As above.
+    pub(super) first_byte: Option<String>,
+    /// As above.
+    pub(super) idle: Option<String>,
+    /// As above.
+    pub(super) total: Option<String>,
     /// Context length in tokens.
     pub(super) context: Option<u64>,
     /// The most output tokens of one choice.

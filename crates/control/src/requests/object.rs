@@ -1,6 +1,6 @@
 //! A request record as replies show it.
 
-use claviger_domain::request::{Attempt, RefusedBy, RequestRecord};
+use claviger_domain::request::{Attempt, AttemptOutcome, RefusedBy, RequestRecord};
 use claviger_domain::time::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -39,8 +39,30 @@ pub(crate) struct RequestObject {
     hold: String,
     charge: String,
     absorbed: String,
-    attempts: Vec<Attempt>,
+    attempts: Vec<AttemptObject>,
     delivery: &'static str,
+}
+
+/// One try at a target.
+#[derive(Serialize)]
+struct AttemptObject {
+    provider: String,
+    upstream_model: Option<String>,
+    outcome: Option<&'static str>,
+    status: u16,
+    head_ms: u64,
+}
+
+impl AttemptObject {
+    fn new(attempt: &Attempt) -> Self {
+        Self {
+            provider: attempt.provider.clone(),
+            upstream_model: attempt.upstream_model.clone(),
+            outcome: attempt.outcome.map(AttemptOutcome::name),
+            status: attempt.status,
+            head_ms: attempt.head_ms,
+        }
+    }
 }
 
 impl RequestObject {
@@ -79,7 +101,7 @@ impl RequestObject {
             hold: record.hold.to_string(),
             charge: record.charge.to_string(),
             absorbed: record.absorbed.to_string(),
-            attempts: record.attempts.clone(),
+            attempts: record.attempts.iter().map(AttemptObject::new).collect(),
             delivery: record.delivery.name(),
         }
     }

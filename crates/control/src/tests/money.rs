@@ -7,7 +7,7 @@ use claviger_domain::id::{KeyId, RequestId, SecretId};
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::{Nano, Price};
 use claviger_domain::price::PriceSheet;
-use claviger_domain::request::{Attempt, Delivery, Outcome, RequestRecord};
+use claviger_domain::request::{Attempt, AttemptOutcome, Delivery, Outcome, RequestRecord};
 use claviger_domain::time::Clock as _;
 use serde_json::{Value, json};
 
@@ -66,7 +66,13 @@ pub(super) async fn charge_to(world: &World, key_id: KeyId, number: u128) -> Req
         hold: Nano(171_400_000),
         charge: Nano(19_760_000),
         absorbed: Nano::ZERO,
-        attempts: vec![Attempt { provider: "vllm-a".to_owned(), status: 200, head_ms: 3 }],
+        attempts: vec![Attempt {
+            provider: "vllm-a".to_owned(),
+            upstream_model: None,
+            outcome: Some(AttemptOutcome::Answered),
+            status: 200,
+            head_ms: 3,
+        }],
         delivery: Delivery::Delivered,
     };
     let slot = store.charges().try_reserve().expect("there is room");

@@ -8,6 +8,7 @@ use super::conversation::HttpConversation;
 use super::dial::Origin;
 use super::pool::Pool;
 use super::{Conversation, Fault, simulator};
+use crate::health::Place;
 use bytes::{Bytes, BytesMut};
 use claviger_domain::catalog::{Dialect, Provider};
 use claviger_domain::id::RequestId;
@@ -17,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Uri};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Without it Anthropic refuses; not every client of its dialect sends one.
@@ -36,13 +37,12 @@ pub(crate) struct Upstreams {
 /// What every request to a provider has in common.
 struct Prepared {
     pool: Arc<Pool>,
-    /// Requests in flight; `None` = no limit.
-    places: Option<Arc<Semaphore>>,
     /// The head up to what differs between requests.
     opening: String,
     /// The line of the credential.
     credential: Option<Secret<String>>,
-    provider: Arc<Provider>,
+    /// By whose address it is found.
+    _provider: Arc<Provider>,
 }
 
 /// What is asked of a provider.
@@ -57,6 +57,10 @@ pub(crate) struct Call<'a> {
     pub(crate) body: Vec<Bytes>,
     pub(crate) now_seconds: i64,
     pub(crate) now: Instant,
+    /// The most time until the connection stands.
+    pub(crate) connect: Duration,
+    /// Its place among the provider's requests, if they are limited.
+    pub(crate) place: Option<Place>,
 }
 
 impl Upstreams {
@@ -67,17 +71,13 @@ impl Upstreams {
     /// Begins a conversation; nothing is awaited here.
     ///
     /// # Errors
-    /// `Unreachable` when the provider's address makes no request; `Full` when it has as many as it may have.
-    pub(crate) fn begin(&self, call: Call<'_>) -> Result<Conversation, Fault> {
+    /// `Unreachable` when the provider's address makes no request.
+    pub(crate) fn begin(&self, mut call: Call<'_>) -> Result<Conversation, Fault> {
         if call.provider.dialect == Dialect::Simulator {
             return Ok(Conversation::Simulated(Box::pin(simulator::SimulatedConversation::begin(&call))));
         }
         let prepared = self.prepared(call.provider, call.path)?;
-        let place = match &prepared.places {
-            None => None,
-            Some(places) => Some(Arc::clone(places).try_acquire_owned().map_err(|_| Fault::Full)?),
-        };
-        let (connect, now) = (prepared.provider.timeouts.connect, call.now);
+        let (connect, now, place) = (call.connect, call.now, call.place.take());
         let request = prepared.request(call);
         Ok(Conversation::Http(HttpConversation::begin(&prepared.pool, request, (connect, now), place)))
     }
@@ -130,9 +130,7 @@ impl Prepared {
             uri.path_and_query()?,
             pool.origin.authority(),
         );
-        let concurrency = usize::try_from(provider.concurrency_max).unwrap_or(0);
-        let places = (concurrency > 0).then(|| Arc::new(Semaphore::new(concurrency)));
-        Some(Self { pool, places, opening, credential, provider: Arc::clone(provider) })
+        Some(Self { pool, opening, credential, _provider: Arc::clone(provider) })
     }
 
     /// The request as it is sent.

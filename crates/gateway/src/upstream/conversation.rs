@@ -8,6 +8,7 @@ use super::framing::{Framing, Part};
 use super::pool::Pool;
 use super::{Fault, Head, reply};
 use crate::alarm::instant_now;
+use crate::health::Place;
 use bytes::Bytes;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -15,7 +16,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// A conversation over the network.
@@ -26,7 +26,7 @@ pub(crate) struct HttpConversation {
     sending: Sending,
     /// Whether any byte of a reply has come.
     has_heard: bool,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 enum Stage {
@@ -51,7 +51,7 @@ impl HttpConversation {
         pool: &Arc<Pool>,
         request: Outgoing,
         (connect, now): (Duration, Instant),
-        place: Option<OwnedSemaphorePermit>,
+        place: Option<Place>,
     ) -> Self {
         let stage = match pool.take(now) {
             Some(connection) => Stage::Asking(connection),

@@ -16,6 +16,7 @@ pub(crate) use client::{Call, Upstreams};
 
 use bytes::Bytes;
 use claviger_domain::error::Code;
+use claviger_domain::routing::Trouble;
 use http::{HeaderMap, StatusCode};
 use std::pin::Pin;
 use std::time::Duration;
@@ -23,8 +24,6 @@ use std::time::Duration;
 /// Why a conversation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The provider has as many requests in flight as it may have.
-    Full,
     /// No connection: nothing of the request arrived.
     Unreachable,
     /// A connection that had been idle went away before any byte of a reply: its server had just closed it.
@@ -36,13 +35,22 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// The public code once nothing else can be tried.
+    /// What a client is told whose answer it ended.
     pub(crate) const fn code(self) -> Code {
         match self {
-            Self::Full => Code::Overloaded,
-            Self::Unreachable => Code::ServiceUnavailable,
-            Self::Dropped | Self::Broken => Code::UpstreamError,
             Self::TimedOut => Code::UpstreamTimeout,
+            Self::Unreachable | Self::Dropped | Self::Broken => Code::UpstreamError,
+        }
+    }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Unreachable => Self::Unreachable,
+            Fault::Dropped => Self::Dropped,
+            Fault::Broken => Self::Broken,
+            Fault::TimedOut => Self::TimedOut,
         }
     }
 }

@@ -113,7 +113,13 @@ mod tests {
             hold: Nano(100),
             charge: Nano(77),
             absorbed: Nano(1),
-            attempts: vec![Attempt { provider: text("sim"), status: 0, head_ms: u64::MAX }],
+            attempts: vec![Attempt {
+                provider: text("sim"),
+                upstream_model: None,
+                outcome: None,
+                status: 0,
+                head_ms: u64::MAX,
+            }],
             delivery: Delivery::NotDelivered,
         }
     }

@@ -47,7 +47,27 @@ struct Detail<'a> {
     price_version: Option<Cow<'a, str>>,
     hold: i64,
     absorbed: i64,
-    attempts: Cow<'a, [Attempt]>,
+    attempts: Vec<FormerAttempt>,
+}
+
+/// A try as it was written then.
+#[derive(Deserialize)]
+struct FormerAttempt {
+    provider: String,
+    status: u16,
+    head_ms: u64,
+}
+
+impl FormerAttempt {
+    fn attempt(self) -> Attempt {
+        Attempt {
+            provider: self.provider,
+            upstream_model: None,
+            outcome: None,
+            status: self.status,
+            head_ms: self.head_ms,
+        }
+    }
 }
 
 /// Reads such a record.
@@ -95,7 +115,7 @@ pub(super) fn read<R: Cells>(row: &R) -> Result<RequestRecord, Error> {
         hold: Nano(detail.hold),
         charge: Nano(row.int("charge")?),
         absorbed: Nano(detail.absorbed),
-        attempts: detail.attempts.into_owned(),
+        attempts: detail.attempts.into_iter().map(FormerAttempt::attempt).collect(),
         delivery: known(Delivery::from_name(&delivery), "request.delivery", &delivery)?,
         id: parse("request.id", &id)?,
     })

@@ -8,7 +8,7 @@ use claviger_domain::key::{Name, NewKey, SourceTag, StoredSecret};
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::{Nano, Price};
 use claviger_domain::price::PriceSheet;
-use claviger_domain::request::{Attempt, Delivery, Outcome, RequestRecord};
+use claviger_domain::request::{Attempt, AttemptOutcome, Delivery, Outcome, RequestRecord};
 use claviger_domain::secret::Pepper;
 use claviger_domain::tenancy::{OrganizationState, TenantScope};
 use claviger_domain::time::Timestamp;
@@ -185,7 +185,13 @@ pub(crate) fn record(scope: TenantScope, number: i64) -> RequestRecord {
         hold: COST,
         charge: COST,
         absorbed: Nano::ZERO,
-        attempts: vec![Attempt { provider: "sim".to_owned(), status: 200, head_ms: 3 }],
+        attempts: vec![Attempt {
+            provider: "sim".to_owned(),
+            upstream_model: Some("chat".to_owned()),
+            outcome: Some(AttemptOutcome::Answered),
+            status: 200,
+            head_ms: 3,
+        }],
         delivery: Delivery::Delivered,
     }
 }

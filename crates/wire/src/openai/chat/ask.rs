@@ -99,6 +99,10 @@ impl Ask for ChatAsk {
         self.output_limit
     }
 
+    fn cache_key(&self) -> Option<String> {
+        self.fields.cache_key.and_then(|value| value.text(&self.body)).map(|text| text.to_text())
+    }
+
     fn body_bytes(&self) -> usize {
         self.body.len()
     }

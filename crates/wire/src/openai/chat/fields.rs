@@ -29,6 +29,7 @@ pub(super) enum Tag {
     ServiceTier,
     WebSearch,
     Prediction,
+    CacheKey,
     Template,
 }
 
@@ -93,6 +94,7 @@ const BODY_FIELDS: &[Field<Tag>] = body_fields!(Tag::Shared;
     Field::leaf("service_tier", Tag::ServiceTier),
     Field::leaf("web_search_options", Tag::WebSearch),
     Field::leaf("prediction", Tag::Prediction),
+    Field::leaf("prompt_cache_key", Tag::CacheKey),
     // vLLM renders the prompt by it: a loop makes tokens without bytes.
     Field::leaf("chat_template", Tag::Template),
 );
@@ -113,6 +115,7 @@ pub(super) struct Fields {
     pub(super) service_tier: Option<Value>,
     pub(super) web_search: Option<Value>,
     pub(super) prediction: Option<Value>,
+    pub(super) cache_key: Option<Value>,
     pub(super) message_count: u64,
     /// The first element of `messages` that is not an object.
     pub(super) odd_message: Option<u64>,
@@ -210,6 +213,7 @@ impl Sink<Tag> for Reading<'_> {
             Tag::ServiceTier => fields.service_tier = Some(value),
             Tag::WebSearch => fields.web_search = Some(value),
             Tag::Prediction => fields.prediction = Some(value),
+            Tag::CacheKey => fields.cache_key = Some(value),
         }
     }
 }
