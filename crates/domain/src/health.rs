@@ -234,7 +234,7 @@ fn slice_of(slices: &mut [Slice; SLICES], now: Monotonic, window: Duration) -> O
 }
 
 fn sums(slices: &[Slice; SLICES], now: Monotonic, window: Duration) -> (u32, u32) {
-    let oldest = number_of(now, window).saturating_sub(SLICES as u64 - 1);
+    let oldest = number_of(now, window).saturating_sub(SLICES as u64).saturating_add(1);
     let counted = slices.iter().filter(|slice| slice.number >= oldest);
     counted.fold((0, 0), |sum, slice| (sum.0.saturating_add(slice.one), sum.1.saturating_add(slice.other)))
 }
