@@ -192,7 +192,8 @@ impl Open {
         let target = &candidate.target;
         let entered = match self.enter(candidate) {
             Ok(entered) => entered,
-            Err(tried) => return tried,
+            Err(Barred::Full) => return Tried::Failed(Failure::Told(PublicError::new(Code::Overloaded)), Again::No),
+            Err(Barred::Left) => return Tried::Skipped,
         };
         let begun = instant_now();
         let request = self.admitted.ask.upstream(&Edits {
@@ -236,23 +237,20 @@ impl Open {
 
     /// Takes what an attempt needs of the provider's places and of its budget of repeats. The simulator's answers depend
     /// on the request alone (W60).
-    fn enter(&self, candidate: &Candidate) -> Result<Entered, Tried> {
+    fn enter(&self, candidate: &Candidate) -> Result<Entered, Barred> {
         let provider = &candidate.target.provider;
         if provider.dialect == Dialect::Simulator {
             return Ok(Entered { place: None, watch: None });
         }
         let place = match provider.concurrency_max {
             0 => None,
-            max => {
-                let told = || Failure::Told(PublicError::new(Code::Overloaded));
-                Some(candidate.provider.try_enter(max).ok_or_else(|| Tried::Failed(told(), Again::No))?)
-            }
+            max => Some(candidate.provider.try_enter(max).ok_or(Barred::Full)?),
         };
         let is_first = self.attempts.is_empty();
         let now = if is_first { self.trace.arrived.monotonic } else { self.node.monotonic() };
-        let watch = candidate.begin(now).ok_or(Tried::Skipped)?;
+        let watch = candidate.begin(now).ok_or(Barred::Left)?;
         if !candidate.provider.try_count(!is_first, now) {
-            return Err(Tried::Skipped);
+            return Err(Barred::Left);
         }
         Ok(Entered { place, watch: Some(watch) })
     }
@@ -440,6 +438,14 @@ impl Open {
         let body = alarm.guard(deadline, self.read_whole(ERROR_BODY_BYTES)).await;
         body.and_then(Result::ok).unwrap_or_default()
     }
+}
+
+/// Why a target is not asked after all.
+enum Barred {
+    /// It has as many requests as it may have.
+    Full,
+    /// It is left alone, or has been sent as many repeats as it may.
+    Left,
 }
 
 /// What an attempt took with it.
