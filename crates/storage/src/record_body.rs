@@ -79,16 +79,21 @@ pub(crate) fn put(out: &mut Vec<u8>, record: &RequestRecord) {
         words::put(out, &words::METERS, &meter, meter.name());
         out.extend_from_slice(&quantity.to_le_bytes());
     }
+    put_attempts(out, attempts);
+    put_maybe(out, refused_by.as_deref().map(|refused| refused.rule.as_str()), put_text);
+    put_maybe(out, refused_by.as_deref().map(|refused| refused.value.as_str()), put_text);
+    put_maybe(out, *would_refuse, put_text);
+    put_tries(out, record);
+}
+
+/// Tries in their first form.
+fn put_attempts(out: &mut Vec<u8>, attempts: &[Attempt]) {
     put_count(out, attempts.len());
     for Attempt { provider, status, head_ms, .. } in attempts {
         put_text(out, provider);
         out.extend_from_slice(&status.to_le_bytes());
         out.extend_from_slice(&head_ms.to_le_bytes());
     }
-    put_maybe(out, refused_by.as_deref().map(|refused| refused.rule.as_str()), put_text);
-    put_maybe(out, refused_by.as_deref().map(|refused| refused.value.as_str()), put_text);
-    put_maybe(out, *would_refuse, put_text);
-    put_tries(out, record);
 }
 
 /// What is told of tries beyond the first form, and only where it does not follow from the rest: a request that its first
@@ -374,6 +379,15 @@ impl<'a> Reader<'a> {
         Some(Attempts { count, bytes })
     }
 
+    fn meters(&mut self) -> Option<Meters> {
+        let mut meters = Meters::NONE;
+        for _ in 0..self.count()? {
+            let meter = self.word(&words::METERS, Meter::from_name)?;
+            meters.set(meter, self.array().map(u64::from_le_bytes)?);
+        }
+        Some(meters)
+    }
+
     /// What is told of tries beyond the first form; nothing in a body of a former release.
     fn tries(&mut self, count: usize) -> Option<Vec<Told<'a>>> {
         if self.0.is_empty() || !self.flag()? {
@@ -404,11 +418,7 @@ impl<'a> Reader<'a> {
         let (hold, charge, absorbed) = (Nano(self.int()?), Nano(self.int()?), Nano(self.int()?));
         let first_byte_at = self.maybe(Self::int)?.map(Timestamp);
         let price_version = self.maybe(Self::id)?.map(PriceVersionId::from_u128);
-        let mut meters = Meters::NONE;
-        for _ in 0..self.count()? {
-            let meter = self.word(&words::METERS, Meter::from_name)?;
-            meters.set(meter, self.array().map(u64::from_le_bytes)?);
-        }
+        let meters = self.meters()?;
         let attempts = self.attempts()?;
         let (refused_rule, refused_value) = (self.maybe_text()?, self.maybe_text()?);
         let would_refuse = self.maybe_text()?;

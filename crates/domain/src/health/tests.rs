@@ -1,3 +1,5 @@
+//! Circuits and budgets of repeats, on a clock of whole seconds. Sockets and requests are not known here.
+
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;

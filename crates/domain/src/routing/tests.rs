@@ -1,3 +1,5 @@
+//! The table of W53, draws and affinity, row by row. Health and sockets are not known here.
+
 use super::*;
 use std::collections::BTreeMap;
 
