@@ -16,6 +16,7 @@ use claviger_domain::error::Code;
 use claviger_domain::id::{AgentId, EnvironmentId};
 use claviger_domain::key::{Class, Key, MintedKey, Name, NewKey, Owner};
 use claviger_domain::right::Permission;
+use claviger_domain::rights::Rights;
 use claviger_domain::time::Timestamp;
 use claviger_storage::{CreateAgentOutcome, CreateKeyOutcome, NewAgent};
 use serde::Serialize;
@@ -90,7 +91,8 @@ pub(crate) async fn handler(
     }
 }
 
-/// A key of an owner, to be stored: an inference key without restrictions, if the caller has none.
+/// A key of an owner, to be stored: an inference key without restrictions, if the caller has none. This door gives no
+/// source tag, so where the organization asks for one the key is made like any other, with its owner named.
 pub(super) fn owned(
     call: &Call<Member>,
     owner: Owner,
@@ -106,6 +108,12 @@ pub(super) fn owned(
     let rights = call.actor.rights();
     new.policy.enforced = rights.restrictions.clone();
     new.policy.reach = rights.reach;
+    // In another environment than theirs it would be more all the same.
+    let key = new.made(call.actor.scope().0, environment, call.now.wall, "");
+    call.actor.require_within(&Rights::of_key(&key))?;
+    if call.actor.organization().policy.require_source_tag {
+        return Err(Refusal::from(Code::SourceTagRequired).about("source_tag"));
+    }
     Ok((minted, new))
 }
 

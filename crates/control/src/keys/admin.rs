@@ -7,9 +7,9 @@
 use super::create::{Ask, Made, make};
 use super::object::flags;
 use super::outcome::{Denied, changed};
-use super::require_for;
 use super::rotate::who;
 use super::writable::expiry;
+use super::{require_for, require_over};
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::confirmation::{narrowed, widened};
@@ -99,6 +99,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Refusal> {
     query.finish()?;
     require_for(&call.actor, Class::Admin)?;
+    call.actor.require_verified()?;
     let once = idempotency.of(&call, &fields);
     let name = fields.required_text("name")?;
     let name = Name::parse(&name).map_err(|code| Refusal::from(code).about("name"))?;
@@ -134,7 +135,7 @@ pub(crate) async fn create(
 pub(crate) async fn delete(State(call): State<Call<Member>>, query: Query) -> Result<Response, Refusal> {
     query.finish()?;
     let key = find(&call).await?;
-    require_for(&call.actor, Class::Admin)?;
+    require_over(&call, &key).await?;
     let (by, now) = (who(call.actor.attribution()), call.now.wall);
     let decide = move |key: &Key| Ok::<_, Denied>(key::revoke(key, RevocationReason::Other, &by, now));
     let act = KeyAct::from(Action::KeyDeleted);

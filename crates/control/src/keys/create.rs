@@ -278,7 +278,7 @@ fn take(ask: &mut Ask, edited: Edit) {
 pub(super) fn inner(text: &str) -> Result<[u8; 32], Refusal> {
     let expected = || Refusal::invalid("sha256", "64 hexadecimal digits");
     let mut inner = [0_u8; 32];
-    if text.len() != 64 {
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(expected());
     }
     for (place, byte) in inner.iter_mut().enumerate() {

@@ -3,7 +3,7 @@
 use super::outcome::{Denied, changed, check_within, require_own};
 use super::revoke::why;
 use super::rotate::who;
-use super::{Confirmed, KeyObject, find, require_for};
+use super::{Confirmed, KeyObject, find, require_over};
 use crate::authorize::Member;
 use crate::body::OptionalFields;
 use crate::confirmation::widened;
@@ -26,7 +26,7 @@ pub(crate) async fn handler(
     let (reason, note) = why(&mut fields)?;
     fields.finish(&[])?;
     let key = find(&call).await?;
-    require_for(&call.actor, key.class)?;
+    require_over(&call, &key).await?;
     require_own(&call.actor, Permission::KeysUpdate, &key)?;
     let (by, now) = (who(call.actor.attribution()), call.now.wall);
     let maker = call.actor.rights().clone();

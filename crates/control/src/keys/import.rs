@@ -18,6 +18,7 @@ use claviger_domain::key::{
 };
 use claviger_domain::limits;
 use claviger_domain::revocation::Confirmation;
+use claviger_domain::rights::{Rights, is_within};
 use claviger_domain::time::Timestamp;
 use claviger_storage::{ImportOutcome, ImportedKey};
 use serde::{Deserialize, Serialize};
@@ -86,7 +87,8 @@ pub(crate) async fn handler(
     if !SOURCES.contains(&source.as_str()) {
         return Err(Refusal::invalid("source", SOURCES.join(", ")));
     }
-    let read: Vec<Result<ImportedKey, String>> = rows.into_iter().map(|row| read(&call, row)).collect();
+    let read: Vec<Result<ImportedKey, String>> =
+        rows.into_iter().map(|row| read(&call, row).and_then(|key| check(&call, key))).collect();
     let good = read.iter().filter_map(|row| row.as_ref().ok().cloned()).collect();
     let imported =
         call.control.store().import_keys(call.actor.scope(), good, &source, is_dry, call.actor.attribution());
@@ -120,16 +122,34 @@ fn reported(outcome: &ImportOutcome) -> RowReport {
     }
 }
 
+/// Nobody takes over a key that may more than they do, or one without the label that the organization asks for.
+fn check(call: &Call<Member>, imported: ImportedKey) -> Result<ImportedKey, String> {
+    if call.actor.organization().policy.require_source_tag && imported.key.source_tag.is_none() {
+        return Err("source_tag: this organization asks for one".to_owned());
+    }
+    let environment = call.actor.organization().default_environment;
+    let key = imported.key.made(call.actor.scope().0, environment, call.now.wall, "");
+    match is_within(&Rights::of_key(&key), call.actor.rights()) {
+        Ok(()) => Ok(imported),
+        Err(exceeds) => Err(format!("{}: the key would be allowed more than you are", exceeds.what)),
+    }
+}
+
 fn read(call: &Call<Member>, row: Value) -> Result<ImportedKey, String> {
     let row: Row = serde_json::from_value(row).map_err(|error| format!("the row does not read: {error}"))?;
-    let inner = unhex(&row.sha256).ok_or("sha256: expected 64 hexadecimal digits")?;
+    let inner = super::create::inner(&row.sha256).map_err(|_| "sha256: expected 64 hexadecimal digits")?;
     let name = Name::parse(&row.name).map_err(|_| "name: 1 to 100 characters, none of them control characters")?;
     let tag = row.source_tag.as_deref().map(SourceTag::parse).transpose();
     let source_tag = tag.map_err(|_| "source_tag: 1 to 64 characters")?;
     let restrictions = Restrictions {
-        models: list::<ModelPattern>("models", row.models.as_deref())?,
-        ips: list::<Cidr>("ips", row.ips.as_deref())?,
-        limits: Limits { rpm: row.rpm, tpm: row.tpm, concurrency: row.concurrency, burst: None },
+        models: list::<ModelPattern>("models", 100, row.models.as_deref())?,
+        ips: list::<Cidr>("ips", 50, row.ips.as_deref())?,
+        limits: Limits {
+            rpm: rate("rpm", row.rpm)?,
+            tpm: rate("tpm", row.tpm)?,
+            concurrency: rate("concurrency", row.concurrency)?,
+            burst: None,
+        },
         ..Restrictions::default()
     };
     let pepper = call.control.pepper().map_err(|_| "this server has no pepper")?;
@@ -167,25 +187,24 @@ fn shown(text: &str) -> String {
     format!("{before}…{last}")
 }
 
-fn list<T: std::str::FromStr>(field: &str, entries: Option<&[String]>) -> Result<Option<Vec<T>>, String> {
+/// A limit as every key may have it; 0 would be a key that can do nothing.
+fn rate(field: &str, limit: Option<u32>) -> Result<Option<u32>, String> {
+    match limit {
+        Some(limit) if !(1..=i32::MAX.unsigned_abs()).contains(&limit) => {
+            Err(format!("{field}: a whole number from 1 to {}, or none", i32::MAX))
+        }
+        limit => Ok(limit),
+    }
+}
+
+fn list<T: std::str::FromStr>(field: &str, most: usize, entries: Option<&[String]>) -> Result<Option<Vec<T>>, String> {
     match entries {
         None | Some([]) => Ok(None),
-        Some(entries) if entries.len() > 100 => Err(format!("{field}: at most 100 entries")),
+        Some(entries) if entries.len() > most => Err(format!("{field}: at most {most} entries")),
         Some(entries) => {
             let parsed =
                 entries.iter().map(|entry| entry.parse().map_err(|_| format!("{field}: '{entry}' is no entry")));
             parsed.collect::<Result<Vec<T>, String>>().map(Some)
         }
     }
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (slot, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *slot = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }

@@ -22,9 +22,10 @@ pub(crate) mod writable;
 
 pub(crate) use object::{KeyObject, PolicyObject};
 
-use crate::authorize::Member;
+use crate::authorize::{Member, standing_of};
 use crate::respond::Refusal;
 use crate::serve::Call;
+use claviger_domain::error::Code;
 use claviger_domain::id::{EnvironmentId, KeyId};
 use claviger_domain::key::{Class, Key};
 use claviger_domain::revocation::Confirmation;
@@ -73,4 +74,19 @@ fn require_for(actor: &Member, class: Class) -> Result<(), Refusal> {
         }
         Class::Inference => Ok(()),
     }
+}
+
+/// The same of a key that is there: nobody manages an admin key that may more than they do (`keys.md` §8), not even to
+/// stop it.
+async fn require_over(call: &Call<Member>, key: &Key) -> Result<(), Refusal> {
+    require_for(&call.actor, key.class)?;
+    if key.class == Class::Inference {
+        return Ok(());
+    }
+    let creators = call.actor.organization().policy.creators;
+    if standing_of(&call.control, key).await?.is_at_most(call.actor.standing(), creators) {
+        return Ok(());
+    }
+    let message = "This admin key may more than you do; somebody who may as much manages it.";
+    Err(Refusal::because(Code::PermissionDenied, message).about("role"))
 }

@@ -4,7 +4,7 @@
 
 use super::outcome::{Denied, changed, require_own};
 use super::rotate::who;
-use super::{Confirmed, KeyObject, find, require_for};
+use super::{Confirmed, KeyObject, find, require_over};
 use crate::authorize::Member;
 use crate::body::{Fields, OptionalFields};
 use crate::confirmation::{Met, narrowed};
@@ -54,7 +54,7 @@ pub(crate) async fn handler(
     let reason = reason.unwrap_or(RevocationReason::Other);
     fields.finish(&[])?;
     let key = find(&call).await?;
-    require_for(&call.actor, key.class)?;
+    require_over(&call, &key).await?;
     require_own(&call.actor, Permission::KeysRevoke, &key)?;
     let (by, now) = (who(call.actor.attribution()), call.now.wall);
     let decide = move |key: &Key| Ok::<_, Denied>(key::revoke(key, reason, &by, now));

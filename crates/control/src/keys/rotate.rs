@@ -2,10 +2,10 @@
 
 use super::create::Reply;
 use super::outcome::{Denied, Done, check_within, require_own, settle};
-use super::{find, require_for};
+use super::{find, require_over};
 use crate::authorize::Member;
 use crate::body::OptionalFields;
-use crate::confirmation::widened;
+use crate::confirmation::{narrowed, widened};
 use crate::once::{Idempotency, Running};
 use crate::query::Query;
 use crate::respond::Refusal;
@@ -59,7 +59,7 @@ pub(crate) async fn handler(
     let now = call.now.wall;
     let decide = move |key: &Key| key::rotate(key, secret, text.clone(), how, &by, now);
     let act = KeyAct { once, note, ..KeyAct::from(Action::KeyRotated) };
-    finish(&call, key.id, act, decide, &minted).await
+    finish(&call, key.id, act, decide, &minted, how.overlap.is_zero()).await
 }
 
 /// Another text for the newest secret, whose first was lost before its first use.
@@ -78,12 +78,12 @@ pub(crate) async fn reissue(
     let now = call.now.wall;
     let lost = call.control.draw(|random| SecretId::generate(now, random));
     let decide = move |key: &Key| key::reissue(key, text.clone(), lost, &by, now);
-    finish(&call, key.id, KeyAct { once, ..KeyAct::from(Action::KeyReissued) }, decide, &minted).await
+    finish(&call, key.id, KeyAct { once, ..KeyAct::from(Action::KeyReissued) }, decide, &minted, true).await
 }
 
 async fn found(call: &Call<Member>) -> Result<Key, Refusal> {
     let key = find(call).await?;
-    require_for(&call.actor, key.class)?;
+    require_over(call, &key).await?;
     require_own(&call.actor, Permission::KeysRotate, &key)?;
     if !key.is_test {
         call.actor.require_verified()?;
@@ -107,6 +107,7 @@ async fn finish(
     act: KeyAct,
     decide: impl Fn(&Key) -> Result<Key, key::Unwilling> + Send + 'static,
     minted: &MintedKey,
+    ends_one: bool,
 ) -> Result<Response, Refusal> {
     let _running = Running::begin(&call.control, act.once.as_ref())?;
     // Whoever sees the new text holds the key: it must be within what they may.
@@ -120,7 +121,12 @@ async fn finish(
     let outcome = store.change_key(call.actor.scope(), id, act, decide, call.actor.attribution()).await;
     match settle(outcome.map_err(Refusal::of_write)?)? {
         Done::Now(changed) => {
-            let confirmation = widened(call, changed.epoch).await;
+            // What ends a secret at once has answered only when nobody admits it any more; a text that is lost with a
+            // 503 is issued again.
+            let confirmation = match ends_one {
+                true => narrowed(call, changed.epoch, Some(changed.key.id)).await?,
+                false => widened(call, changed.epoch).await,
+            };
             let value = minted.text.expose().clone();
             Ok(Reply::shown(&changed.key, Some(value), confirmation, call.now.wall))
         }

@@ -2,7 +2,7 @@
 
 use super::outcome::{Denied, changed, require_own};
 use super::rotate::time;
-use super::{Confirmed, KeyObject, find, require_for};
+use super::{Confirmed, KeyObject, find, require_over};
 use crate::authorize::Member;
 use crate::body::{Fields, OptionalFields};
 use crate::confirmation::{narrowed, widened};
@@ -60,7 +60,7 @@ async fn found(call: &Call<Member>) -> Result<(Key, SecretId), Refusal> {
     if !key.secrets.iter().any(|known| known.id == secret) {
         return Err(Refusal::not_found());
     }
-    require_for(&call.actor, key.class)?;
+    require_over(call, &key).await?;
     require_own(&call.actor, Permission::KeysRotate, &key)?;
     Ok((key, secret))
 }

@@ -2,7 +2,7 @@
 
 use super::outcome::{Denied, changed, check_within, require_own};
 use super::writable::{READ_ONLY, check_owner, edit};
-use super::{Confirmed, KeyObject, find, require_for};
+use super::{Confirmed, KeyObject, find, require_over};
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::confirmation::{narrowed, widened};
@@ -16,6 +16,7 @@ use claviger_domain::audit::Action;
 use claviger_domain::key::{Class, Key, Set};
 use claviger_domain::right::{Permission, Role};
 use claviger_domain::rights::{Rights, is_within};
+use claviger_domain::time::Timestamp;
 use claviger_storage::KeyAct;
 
 /// What only create may say.
@@ -29,7 +30,7 @@ pub(crate) async fn handler(
 ) -> Result<Json<Confirmed>, Refusal> {
     query.finish()?;
     let key = find(&call).await?;
-    require_for(&call.actor, key.class)?;
+    require_over(&call, &key).await?;
     require_own(&call.actor, Permission::KeysUpdate, &key)?;
     let mut edited = edit(&mut fields, call.now)?;
     edited.role = match (fields.text("role")?, key.class) {
@@ -58,12 +59,18 @@ pub(crate) async fn handler(
     let store = call.control.store();
     let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;
-    let is_wider = is_within(&Rights::of_key(&key), &Rights::of_key(&changed.key)).is_ok();
+    let is_wider = is_within(&Rights::of_key(&key), &Rights::of_key(&changed.key)).is_ok()
+        && !ends_sooner(key.expires_at, changed.key.expires_at);
     let confirmation = match is_wider {
         true => widened(&call, changed.epoch).await,
         false => narrowed(&call, changed.epoch, Some(key.id)).await?,
     };
     Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.now.wall), confirmation }))
+}
+
+/// Whether what was true until `former` is true for less long.
+fn ends_sooner(former: Option<Timestamp>, next: Option<Timestamp>) -> bool {
+    next.is_some_and(|next| former.is_none_or(|former| next < former))
 }
 
 /// The seeded bug "update lacks create's check".

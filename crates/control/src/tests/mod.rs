@@ -16,6 +16,7 @@ mod presented;
 mod setup;
 mod sign_on;
 mod signing_in;
+mod strength;
 mod takeover;
 mod trusts;
 mod walls;
@@ -83,16 +84,7 @@ impl World {
     async fn fresh_on(engine: Engine, change: impl FnOnce(&mut Settings)) -> Self {
         let clock = Arc::new(SteppedClock::new());
         let store = TestStore::new(engine).await;
-        let mut settings = Settings {
-            prefixes: Prefixes::new("clv_", &[]).expect("the default prefix is lawful"),
-            peppers: vec![Pepper::new(1, [1; 32]), Pepper::new(2, [2; 32])],
-            currency: "USD".to_owned(),
-            public_url: "http://127.0.0.1:8080".to_owned(),
-            people: crate::PeopleSettings::default(),
-            issuers: crate::IssuerSettings::default(),
-            audit: crate::AuditSettings::default(),
-            leaks: crate::LeakSettings::default(),
-        };
+        let mut settings = settings();
         change(&mut settings);
         let control = Control::new(
             store.store.clone(),
@@ -206,6 +198,19 @@ impl World {
         let answer = self.operator("POST", KEYS, &json!({ "name": name })).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        prefixes: Prefixes::new("clv_", &[]).expect("the default prefix is lawful"),
+        peppers: vec![Pepper::new(1, [1; 32]), Pepper::new(2, [2; 32])],
+        currency: "USD".to_owned(),
+        public_url: "http://127.0.0.1:8080".to_owned(),
+        people: crate::PeopleSettings::default(),
+        issuers: crate::IssuerSettings::default(),
+        audit: crate::AuditSettings::default(),
+        leaks: crate::LeakSettings::default(),
     }
 }
 

@@ -148,6 +148,9 @@ async fn live_keys_need_a_proved_address_where_mail_goes_out() {
         assert_eq!(made.code(), "email_not_verified");
         let test = owner.post(&world, super::KEYS, json!({ "name": "test", "test": true })).await;
         assert_eq!(test.status, 200, "a test key costs nothing: {}", test.body);
+        let body = json!({ "name": "live" });
+        let made = owner.post(&world, "/v1/organization/admin_api_keys", body).await;
+        assert_eq!(made.refusal(), (403, "email_not_verified"), "an admin key is a live one");
         let by_key = world.with(&admin, "POST", super::KEYS, &json!({ "name": "live" })).await;
         assert_eq!(by_key.status, 200, "a key has no address");
         let rotate = format!("{}/{}/rotate", super::KEYS, text(&by_key.body["id"]));
