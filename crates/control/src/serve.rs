@@ -456,6 +456,8 @@ handlers! {
         Rerank;
         GenerateImages;
         Speak;
+        Transcribe;
+        Translate;
         ListModels;
         GetModel;
         GetCredits;

@@ -90,6 +90,7 @@ catalogue! {
     InvalidConnectionHeader = "invalid_connection_header", 400, "invalid_request_error", Caller, Retry::Unsaid, "The Connection header names a header that carries a credential.";
     InvalidHost = "invalid_host", 400, "invalid_request_error", Caller, Retry::Unsaid, "The request needs exactly one valid Host header.";
     IncompleteBody = "incomplete_body", 400, "invalid_request_error", Caller, Retry::Unsaid, "The body ended before its announced length.";
+    InvalidMultipart = "invalid_multipart", 400, "invalid_request_error", Caller, Retry::Unsaid, "The form cannot be read.";
     DuplicateKey = "duplicate_key", 400, "invalid_request_error", Caller, Retry::Unsaid, "A key occurs twice in one object.";
     AmbiguousKey = "ambiguous_key", 400, "invalid_request_error", Caller, Retry::Unsaid, "A key differs from a known one only in case.";
     InvalidJson = "invalid_json", 400, "invalid_request_error", Caller, Retry::Unsaid, "The body is not valid JSON.";

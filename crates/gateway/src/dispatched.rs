@@ -207,6 +207,7 @@ impl Open {
             request: self.trace.request_id,
             request_id: &self.trace.request_id_text,
             client_headers: &self.admitted.headers,
+            content_type: self.admitted.ask.request_type(),
             body: request.body,
             now_seconds: self.trace.arrived.wall.seconds(),
             now: begun,

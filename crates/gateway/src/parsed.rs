@@ -8,11 +8,13 @@ use crate::node::Node;
 use crate::observe::Trace;
 use crate::received::BodyLength;
 use crate::respond::Refusal;
-use claviger_domain::endpoint::Operation;
+use bytes::Bytes;
+use claviger_domain::endpoint::{Operation, Row};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::key::redacted;
 use claviger_wire::content_type;
 use claviger_wire::inference::{self, Ask};
+use claviger_wire::multipart;
 use http::{HeaderMap, HeaderValue, header};
 
 /// A request whose body is understood.
@@ -37,19 +39,22 @@ impl Parsed {
     /// 415 and 413 before the first byte; 400, 408, 413 while it comes, which end the connection; 400 by the scan.
     pub(crate) async fn read(from: Authenticated, node: &Node, trace: &mut Trace) -> Result<Self, Unparsed> {
         let Authenticated { matched, caller, pass, .. } = from;
-        if let Err(refusal) =
-            check_head(&matched.received.head.headers, matched.received.length, matched.found.row.body_bytes_max)
-        {
+        if let Err(refusal) = check_head(&matched.received.head.headers, matched.received.length, matched.found.row) {
             return Err(Unparsed { refusal, unread: Some(matched.received) });
         }
         let headers = forwarded(&matched.received.head.headers);
+        let operation = matched.found.row.operation;
+        let content_type = operation.takes_form().then(|| content_type(&matched.received.head.headers)).flatten();
         let query = matched.received.head.uri.query().map(str::to_owned);
         let body = PacedBody::new(matched.received.body, matched.found.row.body_bytes_max);
         let mut room = node.memory.room();
         let bytes =
             body.read_into(&mut room).await.map_err(|error| Unparsed::read(Refusal::closing(Code::from(error))))?;
-        let operation = matched.found.row.operation;
-        let ask = inference::parse(operation, query.as_deref(), bytes).map_err(|error| Unparsed::read(error.into()))?;
+        let ask = match operation.takes_form() {
+            true => parsed_form(operation, content_type, bytes).await,
+            false => inference::parse(operation, query.as_deref(), bytes),
+        };
+        let ask = ask.map_err(|error| Unparsed::read(error.into()))?;
         // A key written into the wrong field must not reach logs and records.
         trace.model = redacted(ask.model(), &node.settings.prefixes).into_owned();
         trace.is_stream = ask.is_stream();
@@ -81,11 +86,33 @@ fn forwarded(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-fn check_head(headers: &HeaderMap, length: BodyLength, bytes_max: u64) -> Result<(), Refusal> {
+/// Off the threads of the runtime: a file is walked to its end.
+async fn parsed_form(
+    operation: Operation,
+    content_type: Option<String>,
+    body: Bytes,
+) -> Result<Box<dyn Ask>, PublicError> {
+    let parse = move || inference::parse_form(operation, content_type.as_deref(), body);
+    #[expect(clippy::disallowed_methods, reason = "as many as the room of all bodies holds, and awaited here")]
+    let parsed = tokio::task::spawn_blocking(parse).await;
+    parsed.unwrap_or_else(|_| Err(Code::InternalError.into()))
+}
+
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+fn check_head(headers: &HeaderMap, length: BodyLength, row: &Row) -> Result<(), Refusal> {
+    let bytes_max = row.body_bytes_max;
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (first, second) = (types.next(), types.next());
-    let is_json = second.is_none() && content_type::is_json(first.and_then(|value| value.to_str().ok()));
-    if !is_json {
+    let first = first.and_then(|value| value.to_str().ok());
+    if second.is_some() {
+        return Err(Code::UnsupportedMediaType.into());
+    }
+    if row.operation.takes_form() {
+        multipart::boundary(first)?;
+    } else if !content_type::is_json(first) {
         return Err(Code::UnsupportedMediaType.into());
     }
     let is_encoded = headers

@@ -24,6 +24,27 @@ pub(crate) enum Shared {
     Engine(&'static str),
 }
 
+/// The names of [`Shared::Forbidden`], for forms.
+pub(crate) const FORBIDDEN: &[&str] = &["api_base", "base_url", "api_key", "extra_headers", "custom_llm_provider"];
+
+/// The names of [`Shared::Engine`], for forms.
+pub(crate) const ENGINE: &[&str] = &[
+    "priority",
+    "kv_transfer_params",
+    "bootstrap_host",
+    "bootstrap_port",
+    "bootstrap_room",
+    "bootstrap_pair_key",
+    "routed_dp_rank",
+    "data_parallel_rank",
+    "disagg_prefill_dp_rank",
+    "lora_path",
+    "custom_logit_processor",
+    "session_params",
+    "rid",
+    "request_id",
+];
+
 /// The members of a body: the shared ones wrapped in the reader's own tag, and those of the endpoint.
 macro_rules! body_fields {
     ($tag:path; $($own:expr),* $(,)?) => {{

@@ -7,6 +7,7 @@
 use crate::anthropic::{CountAsk, MessagesAsk};
 use crate::media::images::ImagesAsk;
 use crate::media::speech::SpeechAsk;
+use crate::media::transcribe::TranscribeAsk;
 use crate::openai::chat::ChatAsk;
 use crate::openai::completions::CompletionsAsk;
 use crate::openai::embeddings::EmbeddingsAsk;
@@ -15,7 +16,7 @@ use crate::rerank::RerankAsk;
 use crate::sse::Frame;
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
-use claviger_domain::endpoint::Operation;
+use claviger_domain::endpoint::{EndpointName, Operation};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::{Meter, Meters, Usage, UsageSource};
 use claviger_domain::price::Bound;
@@ -132,6 +133,11 @@ pub trait Ask: fmt::Debug + Send + Sync {
         Ok(reply)
     }
 
+    /// What the body is called on the wire.
+    fn request_type(&self) -> &str {
+        "application/json"
+    }
+
     /// What the answer is called on the wire when its server does not say.
     fn content_type(&self) -> &'static str {
         "application/json"
@@ -164,6 +170,19 @@ pub fn parse(operation: Operation, query: Option<&str>, body: Bytes) -> Result<B
         Operation::Speak => Ok(Box::new(SpeechAsk::parse(body)?)),
         Operation::Rerank => Ok(Box::new(RerankAsk::parse(body)?)),
         // The table of rows sends no other operation here.
+        _ => Err(Code::InternalError.into()),
+    }
+}
+
+/// Reads a form. Its files are walked, so it may take some ten milliseconds.
+///
+/// # Errors
+/// As [`parse`], and what W7 refuses.
+pub fn parse_form(operation: Operation, content_type: Option<&str>, body: Bytes) -> Result<Box<dyn Ask>, PublicError> {
+    match operation.endpoint() {
+        Some(endpoint @ (EndpointName::AudioTranscriptions | EndpointName::AudioTranslations)) => {
+            Ok(Box::new(TranscribeAsk::parse(endpoint, content_type, body)?))
+        }
         _ => Err(Code::InternalError.into()),
     }
 }

@@ -18,6 +18,7 @@ pub mod error_body;
 pub mod headers;
 pub mod inference;
 pub mod media;
+pub mod multipart;
 pub mod openai;
 pub mod rate_headers;
 pub mod rerank;

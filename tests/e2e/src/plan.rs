@@ -92,6 +92,10 @@ const MODELS: &[Model] = &[
         ..model("paid/draw-tokens", "sim-image", &[("input_token", "5"), ("image_output_token", "40")])
     },
     Model { line: "endpoints = [\"audio.speech\"]", ..model("paid/say", "sim-speech", &[("character", "15")]) },
+    Model {
+        line: "endpoints = [\"audio.transcriptions\", \"audio.translations\"]",
+        ..model("paid/hear", "sim-transcribe", &[("audio_second", "0.0001")])
+    },
     Model { line: "endpoints = [\"rerank\"]", ..model("paid/rank", "sim-rerank", &[("search_unit", "0.002")]) },
     Model { line: "endpoints = [\"rerank\"]", ..model("paid/rank-tokens", "sim-rerank", &[("input_token", "1")]) },
     Model { line: "endpoints = [\"completions\"]", ..model("paid/text", "echo", PAID) },

@@ -207,3 +207,106 @@ async fn sdks_hear_every_byte_and_pay_for_characters() -> Result<()> {
     assert_eq!(world.held().await?, 0);
     world.verify_ledger().await
 }
+
+/// A WAV file of 8 kHz in 16 bits, of one letter: the record of the upstream shows it as it is.
+fn sound(milliseconds: u32) -> Vec<u8> {
+    let data = milliseconds * 16;
+    let mut file = b"RIFF".to_vec();
+    file.extend_from_slice(&(data + 36).to_le_bytes());
+    file.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data");
+    file.extend_from_slice(&data.to_le_bytes());
+    file.resize(file.len() + data as usize, b' ');
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sdks_transcribe_a_file_and_pay_for_its_seconds_whoever_counted_them() -> Result<()> {
+    // vLLM and Ollama count nothing that is not JSON, or nothing at all: then the file itself is read.
+    for dialect in ["openai", "vllm"] {
+        let world = Plan::default().dialect(dialect).start().await?;
+        let key = world.key("sound").await?;
+        let base = format!("{}/v1", world.url);
+        let file = world.folder.path().join("speech.wav");
+        std::fs::write(&file, sound(61_200))?;
+        let before = world.balance().await?;
+        let mut charged = 0;
+        for script in
+            [python("openai-1", "transcribe.py")?, python("openai-3", "transcribe.py")?, node("transcribe.mjs")?]
+        {
+            let script = script.env("OPENAI_API_KEY", &key).env("OPENAI_BASE_URL", &base);
+            let printed = script.arg(&file.display().to_string()).json().await?;
+            let text = printed["json"].as_str().unwrap_or_default().to_owned();
+            assert!(text.starts_with("979244 bytes, sha256 "), "{dialect}: {printed}");
+            let expected = json!({
+                "json": text, "text": text, "translated": text, "seconds": 62,
+                "events": ["transcript.text.delta", "transcript.text.done"],
+            });
+            assert_eq!(printed, expected, "{dialect}");
+            // Five calls of 62 seconds.
+            charged += 5 * 62 * 100_000;
+        }
+        let seen = world.upstream.seen().await?;
+        assert!(seen.iter().all(|seen| seen.header("content-type").starts_with("multipart/form-data; boundary=")));
+        assert!(seen.iter().all(|seen| seen.body().contains("sim-transcribe") && !seen.body().contains("paid/hear")));
+        let sources: Vec<_> = world.records(5).await?.iter().map(|record| record["usage_source"].clone()).collect();
+        assert!(sources.contains(&json!("computed")) && sources.contains(&json!("upstream_final")), "{sources:?}");
+        assert_eq!(before - world.balance().await?, charged, "{dialect}");
+        assert_eq!(world.held().await?, 0);
+        world.verify_ledger().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_24_mebibytes_passes_and_one_of_26_is_too_large() -> Result<()> {
+    let world = World::usual().await?;
+    let key = world.key("sound").await?;
+    for (size, expected) in
+        [("24", json!({ "status": 200, "code": null })), ("26", json!({ "status": 413, "code": "request_too_large" }))]
+    {
+        let script = python("openai-3", "upload.py")?.env("OPENAI_API_KEY", &key);
+        let printed = script.env("OPENAI_BASE_URL", &format!("{}/v1", world.url)).arg(size).json().await?;
+        assert_eq!(printed, expected, "{size} MiB");
+    }
+    assert_eq!(world.upstream.count().await?, 1, "what is too large never leaves");
+    world.verify_ledger().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_two_servers_would_read_differently_never_leaves() -> Result<()> {
+    let world = World::usual().await?;
+    let key = world.key("forms").await?;
+    let part =
+        |name: &str, value: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    let (file, model, end) = (part("file", "abc"), part("model", "paid/hear"), "--b--\r\n");
+    let other = part("model", "sim-transcribe");
+    let invalid = (400, "invalid_multipart".to_owned());
+    for (body, expected) in [
+        (format!("{file}{model}{other}{end}"), (400, "duplicate_key".to_owned())),
+        (format!("{file}{model}{}{end}", part("Model", "x")), (400, "ambiguous_key".to_owned())),
+        (format!("{file}{model}{}{end}", part("api_base", "http://x")), (400, "forbidden_parameter".to_owned())),
+        (format!("{other}{end}{file}{model}{end}"), invalid.clone()),
+        (format!("x\r\n{file}{model}{end}"), invalid.clone()),
+        (format!("{file}{model}--b--{other}{end}"), invalid.clone()),
+        (
+            format!(
+                "{}{model}{end}",
+                part("file", "abc\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ny")
+            ),
+            invalid.clone(),
+        ),
+        (format!("{file}{model}"), invalid.clone()),
+        (format!("{file}{}{end}", model.replace("form-data;", "form-data; name=\"x\";")), invalid.clone()),
+        (format!("{file}{end}"), (400, "missing_required_parameter".to_owned())),
+        (format!("{model}{end}"), (400, "missing_required_parameter".to_owned())),
+        (format!("{}{end}", part("a", "").repeat(101)), (413, "request_too_large".to_owned())),
+    ] {
+        let bearer = format!("Bearer {key}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "multipart/form-data; boundary=b")];
+        let answer = world.client.send("POST", "/v1/audio/transcriptions", &headers, body.as_bytes()).await?;
+        assert_eq!(answer.refusal(), expected, "{body:?}: {}", answer.text());
+    }
+    assert_eq!(world.upstream.count().await?, 0);
+    assert_eq!(world.held().await?, 0);
+    world.verify_ledger().await
+}

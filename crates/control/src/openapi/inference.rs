@@ -179,6 +179,21 @@ const SPEECH: Object = Object {
     is_open: true,
 };
 
+const AUDIO: Object = Object {
+    name: "TranscriptionRequest",
+    fields: &[
+        must("model", Shape::Text),
+        must("file", Shape::Text),
+        may("response_format", Shape::Text),
+        may("stream", Shape::Flag),
+        may("prompt", Shape::Text),
+    ],
+    is_open: true,
+};
+
+const TRANSCRIPT: Object =
+    Object { name: "Transcript", fields: &[must("text", Shape::Text), may("usage", Shape::Any)], is_open: true };
+
 const MODEL: Object = object(
     "Model",
     &[
@@ -239,6 +254,14 @@ pub(super) fn describe(operation: Operation) -> Description {
             Description::of(summary, Reply::One(&IMAGE_LIST)).taking(&IMAGES)
         }
         Operation::Speak => Description::of("A text as sound, as it comes.", Reply::Bytes).taking(&SPEECH),
+        Operation::Transcribe => {
+            let summary = "What is said in a file of sound; the body is `multipart/form-data`.";
+            Description::of(summary, Reply::One(&TRANSCRIPT)).taking(&AUDIO)
+        }
+        Operation::Translate => {
+            let summary = "What is said in a file of sound, in English; the body is `multipart/form-data`.";
+            Description::of(summary, Reply::One(&TRANSCRIPT)).taking(&AUDIO)
+        }
         Operation::ListModels => Description::of("The models this key may call.", Reply::List(&MODEL)),
         Operation::GetModel => Description::of("One model; its id may hold slashes.", Reply::One(&MODEL)),
         _ => Description::of("The organization's credit.", Reply::Wrapped(&CREDITS)),

@@ -92,7 +92,7 @@ macro_rules! areas {
 areas! {
     inference {
         ChatCompletions Completions Responses Messages CountMessageTokens Embeddings Rerank
-        GenerateImages Speak ListModels GetModel GetCredits
+        GenerateImages Speak Transcribe Translate ListModels GetModel GetCredits
     }
     limits {
         ListRateLimits SetRateLimit GetModelPermissions SetModelPermissions DeleteModelPermissions
@@ -242,10 +242,11 @@ fn operation(row: &Row, ids: &mut BTreeSet<String>, schemas: &mut Map<String, Va
     }
     if let Some(body) = description.body {
         shape::define(body, schemas);
+        let taken = if row.operation.takes_form() { "multipart/form-data" } else { "application/json" };
         let is_required = body.fields.iter().any(|field| field.is_required);
         members.insert(
             "requestBody".to_owned(),
-            json!({ "required": is_required, "content": { "application/json": { "schema": body.reference() } } }),
+            json!({ "required": is_required, "content": { taken: { "schema": body.reference() } } }),
         );
     }
     operation

@@ -36,6 +36,8 @@ pub(super) const ROWS: &[Row] = &[
     inference(Operation::Rerank, Method::Post, "rerank", limits::JSON_BODY_BYTES),
     inference(Operation::GenerateImages, Method::Post, "images/generations", limits::JSON_BODY_BYTES),
     inference(Operation::Speak, Method::Post, "audio/speech", limits::JSON_BODY_BYTES),
+    inference(Operation::Transcribe, Method::Post, "audio/transcriptions", limits::AUDIO_BODY_BYTES),
+    inference(Operation::Translate, Method::Post, "audio/translations", limits::AUDIO_BODY_BYTES),
     inference(Operation::ListModels, Method::Get, "models", 0),
     inference(Operation::GetModel, Method::Get, "models/{id}", 0),
     own(Operation::GetCredits, "credits"),

@@ -103,10 +103,17 @@ impl Operation {
             Self::Rerank => EndpointName::Rerank,
             Self::GenerateImages => EndpointName::Images,
             Self::Speak => EndpointName::AudioSpeech,
+            Self::Transcribe => EndpointName::AudioTranscriptions,
+            Self::Translate => EndpointName::AudioTranslations,
             Self::ListModels | Self::GetModel => EndpointName::Models,
             Self::GetCredits => EndpointName::Credits,
             _ => return None,
         })
+    }
+
+    /// Whether its body is a form with a file.
+    pub const fn takes_form(self) -> bool {
+        matches!(self, Self::Transcribe | Self::Translate)
     }
 
     /// Whether a model answers it: it is admitted, held, metered and charged.
@@ -122,6 +129,8 @@ impl Operation {
                 | Self::Rerank
                 | Self::GenerateImages
                 | Self::Speak
+                | Self::Transcribe
+                | Self::Translate
         )
     }
 }
@@ -145,6 +154,10 @@ operations! {
     GenerateImages = "images.generate";
     /// `POST audio/speech`.
     Speak = "audio.speech";
+    /// `POST audio/transcriptions`.
+    Transcribe = "audio.transcribe";
+    /// `POST audio/translations`.
+    Translate = "audio.translate";
     /// `GET models`.
     ListModels = "models.list";
     /// `GET models/{id}`.

@@ -54,6 +54,8 @@ pub(crate) struct Call<'a> {
     pub(crate) request_id: &'a str,
     /// Those of the client's headers that are passed on.
     pub(crate) client_headers: &'a HeaderMap,
+    /// What the body is.
+    pub(crate) content_type: &'a str,
     pub(crate) body: Vec<Bytes>,
     pub(crate) now_seconds: i64,
     pub(crate) now: Instant,
@@ -126,7 +128,7 @@ impl Prepared {
             }
         };
         let opening = format!(
-            "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept-encoding: identity\r\n",
+            "POST {} HTTP/1.1\r\nhost: {}\r\naccept-encoding: identity\r\n",
             uri.path_and_query()?,
             pool.origin.authority(),
         );
@@ -148,6 +150,7 @@ impl Prepared {
                 first.extend_from_slice(part);
             }
         };
+        line("content-type", call.content_type.as_bytes());
         let dialect = call.provider.dialect;
         for (name, value) in call.client_headers.iter().filter(|(name, _)| headers::is_for(dialect, name)) {
             line(name.as_str(), value.as_bytes());

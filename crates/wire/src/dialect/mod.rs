@@ -72,6 +72,8 @@ const EVERYTHING: &[EndpointName] = &[
     EndpointName::Rerank,
     EndpointName::Images,
     EndpointName::AudioSpeech,
+    EndpointName::AudioTranscriptions,
+    EndpointName::AudioTranslations,
 ];
 
 /// What most self-hosted servers have in common.

@@ -13,6 +13,7 @@ pub(super) const HABITS: Habits = Habits {
         EndpointName::Responses,
         EndpointName::Messages,
         EndpointName::Embeddings,
+        EndpointName::AudioTranscriptions,
     ],
     ..SELF_HOSTED
 };

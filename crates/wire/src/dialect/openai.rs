@@ -20,5 +20,7 @@ pub(super) const HABITS: Habits = Habits {
         EndpointName::Embeddings,
         EndpointName::Images,
         EndpointName::AudioSpeech,
+        EndpointName::AudioTranscriptions,
+        EndpointName::AudioTranslations,
     ],
 };

@@ -15,6 +15,7 @@ pub(super) const HABITS: Habits = Habits {
         EndpointName::Embeddings,
         EndpointName::Rerank,
         EndpointName::Images,
+        EndpointName::AudioTranscriptions,
     ],
     ..SELF_HOSTED
 };

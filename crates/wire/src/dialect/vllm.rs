@@ -2,5 +2,19 @@
 //! stream is followed by `[DONE]`; cached tokens are told only with a server flag.
 
 use super::{Habits, SELF_HOSTED};
+use claviger_domain::endpoint::EndpointName;
 
-pub(super) const HABITS: Habits = Habits { has_running_usage: true, ..SELF_HOSTED };
+pub(super) const HABITS: Habits = Habits {
+    has_running_usage: true,
+    serves: &[
+        EndpointName::ChatCompletions,
+        EndpointName::Completions,
+        EndpointName::Responses,
+        EndpointName::Messages,
+        EndpointName::Embeddings,
+        EndpointName::Rerank,
+        EndpointName::AudioTranscriptions,
+        EndpointName::AudioTranslations,
+    ],
+    ..SELF_HOSTED
+};

@@ -3,9 +3,11 @@
 //! A picture or a second of sound is never looked into: bytes pass through. What is counted stands beside them or
 //! follows from the request.
 
+mod duration;
 pub mod events;
 pub mod images;
 pub mod speech;
+pub mod transcribe;
 mod usage;
 
 #[cfg(test)]

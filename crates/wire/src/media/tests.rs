@@ -1,11 +1,15 @@
 //! Requests row by row, and the course of streams. Whole exchanges of each dialect are golden cases in `tests/golden/`.
 
+use super::duration;
 use super::images::ImagesAsk;
 use super::speech::SpeechAsk;
-use crate::inference::{Ask, ModelLimits};
+use super::transcribe::TranscribeAsk;
+use crate::inference::{Ask, Edits, ModelLimits};
+use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
+use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::{Code, PublicError};
-use claviger_domain::meter::{Meter, Meters};
+use claviger_domain::meter::{Meter, Meters, UsageSource};
 
 const LIMITS: ModelLimits = ModelLimits { context_tokens: None, output_tokens_max: Some(6_000) };
 
@@ -80,4 +84,132 @@ fn what_is_no_picture_is_refused() {
         assert_eq!(images(members).unwrap_err(), (code, param(name)), "{members}");
     }
     assert!(images(r#""prompt":"a","partial_images":0,"n":null,"size":"auto""#).is_ok());
+}
+
+/// A tone of 2.4 s in each format.
+const SOUNDS: [(&str, &[u8]); 6] = [
+    ("wav", include_bytes!("../../tests/sounds/short.wav")),
+    ("mp3", include_bytes!("../../tests/sounds/short.mp3")),
+    ("flac", include_bytes!("../../tests/sounds/short.flac")),
+    ("opus", include_bytes!("../../tests/sounds/short.opus")),
+    ("m4a", include_bytes!("../../tests/sounds/short.m4a")),
+    ("webm", include_bytes!("../../tests/sounds/short.webm")),
+];
+
+#[test]
+fn a_file_says_how_long_it_is_in_every_format() {
+    for (format, file) in SOUNDS {
+        assert_eq!(duration::seconds(Bytes::from_static(file)), Some(3), "{format}");
+    }
+    for file in [&b""[..], b"hello", &[0; 4096], b"RIFF\x24\0\0\0WAVEfmt "] {
+        assert_eq!(duration::seconds(Bytes::copy_from_slice(file)), None, "{file:?}");
+    }
+}
+
+#[test]
+fn a_torn_or_lying_file_ends_no_request_and_is_no_longer_than_it_was() {
+    for (format, file) in SOUNDS {
+        for part in 1..16 {
+            let mut torn = file[..file.len() * part / 16].to_vec();
+            assert!(duration::seconds(torn.clone().into()).unwrap_or(0) <= 3, "{format} {part}");
+            for at in (0..torn.len().min(600)).step_by(7) {
+                torn[at] ^= 0x5a;
+            }
+            duration::seconds(torn.into());
+        }
+    }
+    // A head that tells of hours: what counts is what is there.
+    let mut wav = SOUNDS[0].1.to_vec();
+    let at = wav.windows(4).position(|word| word == b"data").unwrap() + 4;
+    wav[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(duration::seconds(wav.into()).unwrap_or(0) <= 3);
+}
+
+fn form(parts: &[(&str, &[u8])]) -> Bytes {
+    let mut body = Vec::new();
+    for (name, value) in parts {
+        body.extend_from_slice(format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n").as_bytes());
+        body.extend_from_slice(value);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--b--\r\n");
+    body.into()
+}
+
+fn hear(parts: &[(&str, &[u8])]) -> Result<TranscribeAsk, (Code, Option<String>)> {
+    let kind = Some("multipart/form-data; boundary=b");
+    TranscribeAsk::parse(EndpointName::AudioTranscriptions, kind, form(parts)).map_err(about)
+}
+
+#[test]
+fn of_a_form_only_the_model_is_changed() {
+    let parts: &[(&str, &[u8])] = &[("file", SOUNDS[0].1), ("timestamp_granularities[]", b"word"), ("model", b"m/t")];
+    let ask = hear(parts).unwrap();
+    let edits = Edits { upstream_model: "whisper-1", output_limit: None, dialect: Dialect::OpenAi };
+    let mut expected = parts.to_vec();
+    expected[2].1 = b"whisper-1";
+    assert_eq!(ask.upstream(&edits).body.concat(), form(&expected));
+    assert_eq!((ask.model(), ask.request_type()), ("m/t", "multipart/form-data; boundary=b"));
+    let same = Edits { upstream_model: "m/t", ..edits };
+    assert_eq!(ask.upstream(&same).body.concat(), form(parts));
+}
+
+#[test]
+fn a_sound_is_held_for_by_its_length_and_by_its_bytes_when_it_has_none() {
+    let known = hear(&[("model", b"m"), ("file", SOUNDS[1].1)]).unwrap();
+    let bound = known.bound(LIMITS).unwrap().input;
+    assert_eq!((bound.of(Meter::AudioSecond), bound.of(Meter::InputToken)), (Some(3), Some(1_324)));
+    assert_eq!(bound.of(Meter::OutputToken), Some(6_000));
+    assert_eq!(known.estimate().input, Meters::NONE.with(Meter::AudioSecond, 3).with(Meter::InputToken, 30));
+    let unknown = hear(&[("model", b"m"), ("file", &[7; 16_001])]).unwrap();
+    assert_eq!(unknown.bound(LIMITS).unwrap().input.of(Meter::AudioSecond), Some(33));
+    assert_eq!(unknown.estimate().input, Meters::NONE.with(Meter::AudioSecond, 2));
+}
+
+#[test]
+fn what_is_no_request_for_a_transcript_is_refused() {
+    let param = |name: &str| Some(name.to_owned());
+    let model: (&str, &[u8]) = ("model", b"m");
+    let file: (&str, &[u8]) = ("file", b"abc");
+    for (parts, code, name) in [
+        (vec![file], Code::MissingRequiredParameter, "model"),
+        (vec![model], Code::MissingRequiredParameter, "file"),
+        (vec![model, ("file", b"")], Code::MissingRequiredParameter, "file"),
+        (vec![("model", b""), file], Code::InvalidModel, "model"),
+        (vec![("model", b"a\nb"), file], Code::InvalidModel, "model"),
+        (vec![("model", b"\xff"), file], Code::InvalidValue, "model"),
+        (vec![model, file, model], Code::DuplicateKey, "model"),
+        (vec![model, file, ("MODEL", b"x")], Code::AmbiguousKey, "MODEL"),
+        (vec![model, file, ("stream", b"yes")], Code::InvalidValue, "stream"),
+        (vec![model, file, ("response_format", b"xml")], Code::InvalidValue, "response_format"),
+        (vec![model, file, ("base_url", b"http://x")], Code::ForbiddenParameter, "base_url"),
+    ] {
+        assert_eq!(hear(&parts).unwrap_err(), (code, param(name)), "{name}");
+    }
+    let ask = hear(&[model, file, ("priority", b"1")]).unwrap();
+    assert_eq!(ask.check_dialect(Dialect::Vllm).unwrap_err().code, Code::ForbiddenParameter);
+    assert!(ask.check_dialect(Dialect::OpenAi).is_ok());
+    assert_eq!(ask.check_dialect(Dialect::LlamaCpp).unwrap_err().code, Code::UnsupportedEndpoint);
+}
+
+#[test]
+fn seconds_and_tokens_are_read_wherever_they_stand() {
+    let ask = hear(&[("model", b"m"), ("file", b"abc")]).unwrap();
+    let meters = |answer: &str| {
+        let reply = ask.read_reply(Bytes::copy_from_slice(answer.as_bytes()), Dialect::OpenAi).unwrap();
+        reply.usage.map(|usage| (usage.meters, usage.source, usage.is_anomalous))
+    };
+    let told = |meters: Meters, is_anomalous| Some((meters, UsageSource::UpstreamFinal, is_anomalous));
+    let seconds = |seconds| Meters::NONE.with(Meter::AudioSecond, seconds);
+    assert_eq!(meters(r#"{"text":"a"}"#), None);
+    assert_eq!(meters(r#"{"text":"a","usage":{"type":"duration","seconds":61.2}}"#), told(seconds(62), false));
+    assert_eq!(meters(r#"{"text":"a","usage":{"seconds":62}}"#), told(seconds(62), false));
+    assert_eq!(meters(r#"{"text":"a","duration":"61.000"}"#), told(seconds(61), false));
+    assert_eq!(meters(r#"{"text":"a","usage":{"seconds":-3}}"#), told(Meters::NONE, true));
+    let tokens = r#"{"text":"a","usage":{"type":"tokens","input_tokens":40,"output_tokens":9,"input_token_details":{},"input_tokens_details":{"audio_tokens":30}}}"#;
+    let split = Meters::NONE.with(Meter::InputToken, 10).with(Meter::AudioInputToken, 30).with(Meter::OutputToken, 9);
+    assert_eq!(meters(tokens), told(split, false));
+    for odd in ["", "[]", "{}", r#"{"text":7}"#, r#"{"error":{"message":"x"}}"#] {
+        assert!(ask.read_reply(Bytes::copy_from_slice(odd.as_bytes()), Dialect::OpenAi).is_err(), "{odd}");
+    }
 }

@@ -14,9 +14,11 @@ pub(super) enum Figure {
     InputAudio,
     Output,
     OutputText,
+    /// Of sound, rounded up to whole ones.
+    Seconds,
 }
 
-const COUNT: usize = Figure::OutputText as usize + 1;
+const COUNT: usize = Figure::Seconds as usize + 1;
 
 /// The members of a usage object that are read; `tag` wraps a figure in the reader's own tag.
 macro_rules! media_usage {
@@ -26,6 +28,7 @@ macro_rules! media_usage {
         &[
             Field::leaf("input_tokens", $tag(Figure::Input)),
             Field::leaf("output_tokens", $tag(Figure::Output)),
+            Field::leaf("seconds", $tag(Figure::Seconds)),
             Field {
                 name: "input_tokens_details",
                 place: Place::new(
@@ -60,7 +63,10 @@ impl Figures {
         if value.kind == Kind::Null {
             return;
         }
-        let told = plain_integer(value.raw(document)).filter(|count| *count <= ABSURD_QUANTITY);
+        let told = match figure {
+            Figure::Seconds => whole_seconds(value, document),
+            _ => plain_integer(value.raw(document)).filter(|count| *count <= ABSURD_QUANTITY),
+        };
         self.is_absurd |= told.is_none();
         if let Some(slot) = self.counts.get_mut(figure as usize) {
             *slot = told;
@@ -98,6 +104,19 @@ impl Figures {
             Some(total) => split(total, output, &[(Meter::OutputToken, of(Figure::OutputText))]),
             None => {}
         }
+        if let Some(seconds) = of(Figure::Seconds) {
+            meters.set(Meter::AudioSecond, seconds);
+        }
         Some(Usage { meters, source: UsageSource::UpstreamFinal, is_anomalous })
     }
+}
+
+/// Seconds rounded up to whole ones; written as a number, or as a text by some servers.
+pub(super) fn whole_seconds(value: Value, document: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value.raw(document)).ok()?.trim_matches('"');
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_plain = fraction.bytes().all(|digit| digit.is_ascii_digit());
+    let rest = u64::from(fraction.bytes().any(|digit| digit != b'0'));
+    let seconds = plain_integer(whole.as_bytes()).filter(|_| is_plain)?.checked_add(rest)?;
+    Some(seconds).filter(|seconds| *seconds <= ABSURD_QUANTITY)
 }

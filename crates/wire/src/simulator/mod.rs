@@ -24,6 +24,7 @@ mod script;
 mod shape;
 mod speech;
 mod tokens;
+mod transcribe;
 mod usage;
 mod whole;
 
@@ -62,6 +63,10 @@ pub enum SimEndpoint<'a> {
     Images,
     /// `POST audio/speech`.
     Speech,
+    /// `POST audio/transcriptions`.
+    Transcriptions,
+    /// `POST audio/translations`.
+    Translations,
     /// `GET models`.
     Models,
     /// `GET models/{id}`, the id percent-decoded.
@@ -81,6 +86,8 @@ impl SimEndpoint<'static> {
             "rerank" => Some(Self::Rerank),
             "images/generations" => Some(Self::Images),
             "audio/speech" => Some(Self::Speech),
+            "audio/transcriptions" => Some(Self::Transcriptions),
+            "audio/translations" => Some(Self::Translations),
             _ => None,
         }
     }
@@ -151,6 +158,7 @@ fn answer_to(call: &SimCall<'_>) -> Result<Script, Fault> {
         SimEndpoint::Rerank => rerank::script(call),
         SimEndpoint::Images => image::script(call),
         SimEndpoint::Speech => speech::script(call),
+        SimEndpoint::Transcriptions | SimEndpoint::Translations => transcribe::script(call),
         SimEndpoint::Models => by_rule(call, |_| Ok(models::list(call.shape, call.now_seconds))),
         SimEndpoint::Model(id) => by_rule(call, |_| models::item(call.shape, id, call.now_seconds)),
     }

@@ -17,6 +17,7 @@ pub const MODELS: &[&str] = &[
     "sim-embed",
     "sim-image",
     "sim-speech",
+    "sim-transcribe",
     "sim-rerank",
     "sim-error-429",
     "sim-error-500",
@@ -30,6 +31,7 @@ pub fn serves(model: &str) -> &'static [EndpointName] {
     match model {
         "sim-embed" => &[EndpointName::Embeddings],
         "sim-image" => &[EndpointName::Images],
+        "sim-transcribe" => &[EndpointName::AudioTranscriptions, EndpointName::AudioTranslations],
         "sim-speech" => &[EndpointName::AudioSpeech],
         "sim-rerank" => &[EndpointName::Rerank],
         "sim-error-429" | "sim-error-500" | "sim-error-timeout" => &[
@@ -41,6 +43,8 @@ pub fn serves(model: &str) -> &'static [EndpointName] {
             EndpointName::Rerank,
             EndpointName::Images,
             EndpointName::AudioSpeech,
+            EndpointName::AudioTranscriptions,
+            EndpointName::AudioTranslations,
         ],
         _ => {
             &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Responses, EndpointName::Messages]

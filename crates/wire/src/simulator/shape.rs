@@ -63,6 +63,8 @@ impl Shape {
             (Self::OpenAi, SimEndpoint::Messages | SimEndpoint::CountTokens) => false,
             (Self::Tei, endpoint) => matches!(endpoint, SimEndpoint::Embeddings | SimEndpoint::Rerank),
             (Self::Ollama, SimEndpoint::CountTokens | SimEndpoint::Rerank) => false,
+            (Self::LlamaCpp, SimEndpoint::Transcriptions) => false,
+            (_, SimEndpoint::Translations) => matches!(self, Self::OpenAi | Self::Vllm),
             (_, SimEndpoint::Speech) => matches!(self, Self::OpenAi),
             (_, SimEndpoint::Images) => matches!(self, Self::OpenAi | Self::Sglang),
             _ => true,
