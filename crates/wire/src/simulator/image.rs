@@ -52,7 +52,7 @@ struct Ask<'a> {
 pub(super) fn script(call: &SimCall<'_>) -> Result<Script, Fault> {
     let ask: Ask<'_> = serde_json::from_slice(call.body).map_err(|error| Fault::invalid_body(&error))?;
     let knobs = Knobs::read(ask.sim, call.standalone.is_some())?;
-    let mode = call.standalone.and_then(|standalone| standalone.mode).or(knobs.mode.as_ref());
+    let mode = call.mode(&knobs);
     if let Some(mode) = mode
         && let Some(script) = damage::instead(mode, call)?
     {

@@ -29,7 +29,7 @@ pub(super) fn count(call: &SimCall<'_>) -> Result<Script, Fault> {
     let mut ask = Ask::read(call.body)?;
     ask.take_system()?;
     let knobs = knobs::Knobs::read(ask.sim, call.standalone.is_some())?;
-    let mode = call.standalone.and_then(|standalone| standalone.mode).or(knobs.mode.as_ref());
+    let mode = call.mode(&knobs);
     if let Some(mode) = mode
         && let Some(script) = damage::instead(mode, call)?
     {

@@ -110,6 +110,13 @@ pub struct SimCall<'a> {
     pub standalone: Option<Standalone<'a>>,
 }
 
+impl SimCall<'_> {
+    /// How to answer otherwise than asked: what the standalone simulator was told goes before what the body says.
+    fn mode<'m>(&'m self, knobs: &'m knobs::Knobs) -> Option<&'m Mode> {
+        self.standalone.and_then(|standalone| standalone.mode).or(knobs.mode.as_ref())
+    }
+}
+
 /// What the standalone server adds to a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Standalone<'a> {
@@ -188,7 +195,7 @@ fn chat(call: &SimCall<'_>) -> Result<Script, Fault> {
         _ => {}
     }
     let knobs = knobs::Knobs::read(ask.sim, call.standalone.is_some())?;
-    let mode = call.standalone.and_then(|standalone| standalone.mode).or(knobs.mode.as_ref());
+    let mode = call.mode(&knobs);
     if let Some(mode) = knobs.mode.as_ref()
         && let Some(script) = damage::instead(mode, call)?
     {

@@ -36,7 +36,7 @@ pub(super) fn script(call: &SimCall<'_>) -> Result<Script, Fault> {
         None => None,
     };
     let knobs = Knobs::read(sim.as_deref(), call.standalone.is_some())?;
-    let mode = call.standalone.and_then(|standalone| standalone.mode).or(knobs.mode.as_ref());
+    let mode = call.mode(&knobs);
     if let Some(mode) = mode
         && let Some(script) = damage::instead(mode, call)?
     {
