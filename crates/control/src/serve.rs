@@ -455,6 +455,7 @@ handlers! {
         Embeddings;
         Rerank;
         GenerateImages;
+        EditImages;
         Speak;
         Transcribe;
         Translate;

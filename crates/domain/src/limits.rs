@@ -12,11 +12,13 @@ pub const JSON_BODY_BYTES: u64 = 32 * 1024 * 1024;
 pub const TOKENS_PER_DOCUMENT: u64 = 10_000_000;
 /// A form with a file of sound, as OpenAI takes it. It is held in memory, within the room of all bodies.
 pub const AUDIO_BODY_BYTES: u64 = 25 * 1024 * 1024;
+/// A form with pictures: a few of the size that cameras make.
+pub const IMAGE_BODY_BYTES: u64 = 50 * 1024 * 1024;
 /// Parts of a form; clients send a dozen.
 pub const FORM_PARTS: usize = 100;
 /// A body up to this needs no room of the process's own: 10,000 connections of them are bounded by that number.
 pub const BODY_FREE_BYTES: usize = 64 * 1024;
-/// All larger bodies that are being read or held at once: eight of the largest, thousands of common ones.
+/// All larger bodies that are being read or held at once: five of the largest, thousands of common ones.
 pub const BODY_MEMORY_BYTES: usize = 256 * 1024 * 1024;
 /// A management body. The largest, an import page, is far below.
 pub const MANAGEMENT_BODY_BYTES: u64 = 1024 * 1024;

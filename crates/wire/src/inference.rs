@@ -5,6 +5,7 @@
 //! pipeline knows no endpoint by name. Prices, holds and sockets are not known here.
 
 use crate::anthropic::{CountAsk, MessagesAsk};
+use crate::media::edits::EditsAsk;
 use crate::media::images::ImagesAsk;
 use crate::media::speech::SpeechAsk;
 use crate::media::transcribe::TranscribeAsk;
@@ -183,6 +184,7 @@ pub fn parse_form(operation: Operation, content_type: Option<&str>, body: Bytes)
         Some(endpoint @ (EndpointName::AudioTranscriptions | EndpointName::AudioTranslations)) => {
             Ok(Box::new(TranscribeAsk::parse(endpoint, content_type, body)?))
         }
+        Some(EndpointName::Images) => Ok(Box::new(EditsAsk::parse(content_type, body)?)),
         _ => Err(Code::InternalError.into()),
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! tests/golden/<dialect>/<case>/
-//!   request.json           what the caller sends
+//!   request.json|.form     what the caller sends; of a form its first line names the boundary
 //!   settings.txt           optional lines: endpoint (chat.completions), upstream_model, output_limit, status (of an
 //!                          upstream's error), compute_tokens (of an answer's head)
 //!   upstream.json|.sse     what the upstream answers; of an error, upstream.txt in any form
-//!   upstream-request.json  expected: what the upstream is sent
+//!   upstream-request.json|.form  expected: what the upstream is sent
 //!   reply.json|.sse        expected: what the caller gets, last piece included
 //!   outcome.txt            expected: meters, source, content, ending
 //! ```
@@ -50,6 +50,7 @@ struct Case {
     dialect: Dialect,
     operation: Operation,
     request: Bytes,
+    is_form: bool,
     upstream_model: Option<String>,
     output_limit: Option<u64>,
     status: u16,
@@ -65,11 +66,13 @@ impl Case {
         };
         let endpoint = setting("endpoint").unwrap_or_else(|| "chat.completions".to_owned());
         let is_asked = |operation: &Operation| operation.is_inference() && operation.name() == endpoint;
+        let form = file(&path.join("request.form"));
         Self {
             path: path.to_owned(),
             dialect,
             operation: Operation::ALL.iter().copied().find(is_asked).expect("an endpoint"),
-            request: file(&path.join("request.json")).expect("request.json").into(),
+            is_form: form.is_some(),
+            request: form.or_else(|| file(&path.join("request.json"))).expect("a request").into(),
             upstream_model: setting("upstream_model"),
             output_limit: setting("output_limit").map(|limit| limit.parse().unwrap()),
             status: setting("status").map_or(200, |status| status.parse().unwrap()),
@@ -78,13 +81,14 @@ impl Case {
     }
 
     fn check(&self) {
-        let ask = inference::parse(self.operation, None, self.request.clone());
+        let ask = self.parse();
         let ask = ask.unwrap_or_else(|error| panic!("{}: {error:?}", self.path.display()));
         let ask = ask.as_ref();
         ask.check_dialect(self.dialect).unwrap();
         let model = self.upstream_model.as_deref().unwrap_or(ask.model());
         let edits = Edits { upstream_model: model, output_limit: self.output_limit, dialect: self.dialect };
-        self.expect("upstream-request.json", &ask.upstream(&edits).body.concat());
+        let name = if self.is_form { "upstream-request.form" } else { "upstream-request.json" };
+        self.expect(name, &ask.upstream(&edits).body.concat());
         if let Some(body) = file(&self.path.join("upstream.txt")) {
             self.check_error(&body);
         } else if let Some(body) = file(&self.path.join("upstream.json")) {
@@ -92,6 +96,16 @@ impl Case {
         } else {
             self.check_stream(ask, &file(&self.path.join("upstream.sse")).expect("an answer").into());
         }
+    }
+
+    fn parse(&self) -> Result<Box<dyn Ask>, PublicError> {
+        if !self.is_form {
+            return inference::parse(self.operation, None, self.request.clone());
+        }
+        let line = self.request.split(|byte| *byte == b'\r').next().and_then(|line| line.strip_prefix(b"--"));
+        let boundary = String::from_utf8_lossy(line.expect("a boundary"));
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        inference::parse_form(self.operation, Some(&content_type), self.request.clone())
     }
 
     fn check_error(&self, body: &[u8]) {

@@ -168,6 +168,36 @@ async fn sdks_get_pictures_and_pay_for_each_or_for_its_tokens() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sdks_have_pictures_edited_and_pay_for_what_goes_in_and_comes_out() -> Result<()> {
+    let world = World::usual().await?;
+    let key = world.key("pictures").await?;
+    let base = format!("{}/v1", world.url);
+    let before = world.balance().await?;
+    let mut charged = 0;
+    for script in [python("openai-1", "edits.py")?, python("openai-3", "edits.py")?, node("edits.mjs")?] {
+        let printed = script.env("OPENAI_API_KEY", &key).env("OPENAI_BASE_URL", &base).json().await?;
+        let events = ["image_edit.partial_image", "image_edit.completed"];
+        assert_eq!(printed, json!({ "pictures": [2, 1], "png": true, "events": events }));
+        // Two pictures; by tokens 3 of the prompt and 10 of each picture and mask; once more without the mask.
+        charged += 80_000_000;
+        charged += token_cost(23, 5_000_000_000, 100, 40_000_000_000);
+        charged += token_cost(13, 5_000_000_000, 100, 40_000_000_000);
+    }
+    assert_eq!(before - world.balance().await?, charged);
+    assert_eq!(world.held().await?, 0);
+    let record = world.records(1).await?.remove(0);
+    assert_eq!((&record["endpoint"], &record["usage_source"]), (&json!("images"), &json!("upstream_final")));
+    let seen = world.upstream.seen().await?;
+    assert!(seen.iter().all(|seen| seen.path() == "/v1/images/edits" && !seen.body().contains("paid/draw")));
+    // Variations are not adopted, and pictures in JSON are no form.
+    let none = world.client.post("/v1/images/variations", &key, &json!({ "model": "paid/draw" })).await?;
+    assert_eq!(none.refusal(), (404, "unknown_url".to_owned()));
+    let none = world.client.post("/v1/images/edits", &key, &json!({ "model": "paid/draw" })).await?;
+    assert_eq!(none.refusal(), (415, "unsupported_media_type".to_owned()));
+    world.verify_ledger().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sdks_hear_every_byte_and_pay_for_characters() -> Result<()> {
     let world = World::usual().await?;
     let key = world.key("speech").await?;

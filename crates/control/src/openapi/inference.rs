@@ -161,6 +161,21 @@ const IMAGES: Object = Object {
     is_open: true,
 };
 
+const EDITS: Object = Object {
+    name: "ImageEditRequest",
+    fields: &[
+        must("model", Shape::Text),
+        must("prompt", Shape::Text),
+        must("image", Shape::Text),
+        may("mask", Shape::Text),
+        may("n", Shape::Whole),
+        may("size", Shape::Text),
+        may("quality", Shape::Text),
+        may("stream", Shape::Flag),
+    ],
+    is_open: true,
+};
+
 const IMAGE_LIST: Object = Object {
     name: "ImageList",
     fields: &[must("data", Shape::Many(&Shape::Any)), may("usage", Shape::Any)],
@@ -252,6 +267,10 @@ pub(super) fn describe(operation: Operation) -> Description {
         Operation::GenerateImages => {
             let summary = "Pictures for a text; with `stream` as server-sent events.";
             Description::of(summary, Reply::One(&IMAGE_LIST)).taking(&IMAGES)
+        }
+        Operation::EditImages => {
+            let summary = "Pictures made of pictures and a text; the body is `multipart/form-data`.";
+            Description::of(summary, Reply::One(&IMAGE_LIST)).taking(&EDITS)
         }
         Operation::Speak => Description::of("A text as sound, as it comes.", Reply::Bytes).taking(&SPEECH),
         Operation::Transcribe => {

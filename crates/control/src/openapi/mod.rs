@@ -92,7 +92,7 @@ macro_rules! areas {
 areas! {
     inference {
         ChatCompletions Completions Responses Messages CountMessageTokens Embeddings Rerank
-        GenerateImages Speak Transcribe Translate ListModels GetModel GetCredits
+        GenerateImages EditImages Speak Transcribe Translate ListModels GetModel GetCredits
     }
     limits {
         ListRateLimits SetRateLimit GetModelPermissions SetModelPermissions DeleteModelPermissions

@@ -35,6 +35,7 @@ pub(super) const ROWS: &[Row] = &[
     inference(Operation::Embeddings, Method::Post, "embeddings", limits::JSON_BODY_BYTES),
     inference(Operation::Rerank, Method::Post, "rerank", limits::JSON_BODY_BYTES),
     inference(Operation::GenerateImages, Method::Post, "images/generations", limits::JSON_BODY_BYTES),
+    inference(Operation::EditImages, Method::Post, "images/edits", limits::IMAGE_BODY_BYTES),
     inference(Operation::Speak, Method::Post, "audio/speech", limits::JSON_BODY_BYTES),
     inference(Operation::Transcribe, Method::Post, "audio/transcriptions", limits::AUDIO_BODY_BYTES),
     inference(Operation::Translate, Method::Post, "audio/translations", limits::AUDIO_BODY_BYTES),

@@ -101,7 +101,7 @@ impl Operation {
             Self::Messages | Self::CountMessageTokens => EndpointName::Messages,
             Self::Embeddings => EndpointName::Embeddings,
             Self::Rerank => EndpointName::Rerank,
-            Self::GenerateImages => EndpointName::Images,
+            Self::GenerateImages | Self::EditImages => EndpointName::Images,
             Self::Speak => EndpointName::AudioSpeech,
             Self::Transcribe => EndpointName::AudioTranscriptions,
             Self::Translate => EndpointName::AudioTranslations,
@@ -111,9 +111,9 @@ impl Operation {
         })
     }
 
-    /// Whether its body is a form with a file.
+    /// Whether its body is a form with files.
     pub const fn takes_form(self) -> bool {
-        matches!(self, Self::Transcribe | Self::Translate)
+        matches!(self, Self::EditImages | Self::Transcribe | Self::Translate)
     }
 
     /// Whether a model answers it: it is admitted, held, metered and charged.
@@ -128,6 +128,7 @@ impl Operation {
                 | Self::Embeddings
                 | Self::Rerank
                 | Self::GenerateImages
+                | Self::EditImages
                 | Self::Speak
                 | Self::Transcribe
                 | Self::Translate
@@ -152,6 +153,8 @@ operations! {
     Rerank = "rerank";
     /// `POST images/generations`.
     GenerateImages = "images.generate";
+    /// `POST images/edits`.
+    EditImages = "images.edit";
     /// `POST audio/speech`.
     Speak = "audio.speech";
     /// `POST audio/transcriptions`.

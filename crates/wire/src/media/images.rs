@@ -3,34 +3,25 @@
 //! What is counted are the pictures that came, and the tokens that the server reports. Every price of pictures holds for
 //! all sizes and qualities: rows with conditions are refused where prices are read.
 
-use super::events::{Course, EventStream};
+use super::events::Course;
+use super::request::{Media, MediaRequest, TEMPLATE_TOKENS, scan};
 use super::usage::{Figure, Figures, media_usage};
-use crate::body::{self, ModelName, Shared, SharedFields, body_fields, invalid, missing, number};
-use crate::dialect::check_serves;
-use crate::inference::{AnswerStream, Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
-use crate::scan::{Field, Kind, Place, Sink, Value, scan_lenient, scan_strict};
+use crate::body::{ModelName, Shared, SharedFields, body_fields, invalid, missing, number};
+use crate::inference::{ModelLimits, Reply, UpstreamFault};
+use crate::scan::{Field, Kind, Place, Sink, Value, scan_lenient};
 use crate::splice::Splice;
 use bytes::Bytes;
-use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::PublicError;
 use claviger_domain::limits;
 use claviger_domain::meter::{Meter, Meters, Usage, UsageSource};
-use claviger_domain::price::Bound;
-use claviger_domain::settlement::Estimate;
-
-/// Tokens that a model adds around the text.
-const TEMPLATE_TOKENS: u64 = 1024;
 
 /// A request for pictures that broke no rule of W48.
 #[derive(Debug)]
 pub struct ImagesAsk {
-    model: ModelName,
+    request: MediaRequest,
     count: u64,
     text_bytes: u64,
-    is_stream: bool,
-    shared: SharedFields,
-    body: Bytes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +48,12 @@ struct Reading {
     partial: Option<Value>,
 }
 
+impl AsRef<SharedFields> for Reading {
+    fn as_ref(&self) -> &SharedFields {
+        &self.shared
+    }
+}
+
 impl Sink<Tag> for Reading {
     fn found(&mut self, tag: Tag, value: Value) {
         match tag {
@@ -75,9 +72,7 @@ impl ImagesAsk {
     /// The refusal of W48 or W49, with its `param`.
     pub fn parse(body: Bytes) -> Result<Self, PublicError> {
         let mut reading = Reading::default();
-        scan_strict(&body, &BODY, &mut reading)?;
-        reading.shared.check()?;
-        let model = reading.shared.model(&body)?;
+        let model = scan(&body, &BODY, &mut reading)?;
         let prompt = reading.prompt.ok_or_else(|| missing("prompt"))?;
         let text_bytes = prompt.text(&body).map_or(0, |text| text.len());
         if text_bytes == 0 {
@@ -87,63 +82,52 @@ impl ImagesAsk {
         let is_zero = |value: &Value| value.raw(&body) == b"0";
         number(reading.partial.filter(|value| !is_zero(value)), &body, "partial_images", limits::CHOICES)?;
         let is_stream = reading.shared.is_stream()?;
-        Ok(Self { model, count, text_bytes, is_stream, shared: reading.shared, body })
+        let (endpoint, path, shared) = (EndpointName::Images, "/v1/images/generations", reading.shared);
+        let request = MediaRequest::json(endpoint, path, model, (shared, is_stream), body);
+        Ok(Self { request, count, text_bytes })
     }
 }
 
-impl Ask for ImagesAsk {
-    fn model(&self) -> &str {
-        &self.model.id
+/// As many pictures as are asked for; each has at most the tokens that the model can make.
+pub(super) fn bound(count: u64, read_tokens: u64, limits: ModelLimits) -> Meters {
+    let tokens = limits.context_tokens.map_or(read_tokens, |context| context.min(read_tokens));
+    let mut input = Meters::NONE.with(Meter::InputToken, tokens).with(Meter::Image, count);
+    if let Some(most) = limits.output_tokens_max {
+        input.set(Meter::ImageOutputToken, most.saturating_mul(count));
+    }
+    input
+}
+
+/// The stream of this many new pictures.
+pub(super) const fn course(count: u64) -> Course {
+    Course {
+        last: &["image_generation.completed"],
+        answers: count,
+        output: Meter::ImageOutputToken,
+        unit: Some(Meter::Image),
+    }
+}
+
+impl Media for ImagesAsk {
+    fn request(&self) -> &MediaRequest {
+        &self.request
     }
 
-    fn is_stream(&self) -> bool {
-        self.is_stream
-    }
-
-    fn body_bytes(&self) -> usize {
-        self.body.len()
-    }
-
-    /// As many pictures as are asked for; each has at most the tokens that the model can make.
-    fn bound(&self, limits: ModelLimits) -> Result<Bound, PublicError> {
-        let bytes = u64::try_from(self.body.len()).unwrap_or(u64::MAX).saturating_add(TEMPLATE_TOKENS);
-        let tokens = limits.context_tokens.map_or(bytes, |context| context.min(bytes));
-        let mut input = Meters::NONE.with(Meter::InputToken, tokens).with(Meter::Image, self.count);
-        if let Some(most) = limits.output_tokens_max {
-            input.set(Meter::ImageOutputToken, most.saturating_mul(self.count));
-        }
-        Ok(Bound { input, output_per_choice: 0, choices: 1 })
+    fn most(&self, limits: ModelLimits) -> Meters {
+        bound(self.count, self.request.bytes().saturating_add(TEMPLATE_TOKENS), limits)
     }
 
     /// Of the text alone: a picture counts when it is there.
-    fn estimate(&self) -> Estimate {
-        let tokens = Meters::NONE.with(Meter::InputToken, self.text_bytes.div_ceil(4));
-        Estimate { input: tokens, source: UsageSource::Estimated, has_output: false }
+    fn guess(&self) -> Meters {
+        Meters::NONE.with(Meter::InputToken, self.text_bytes.div_ceil(4))
     }
 
-    fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError> {
-        check_serves(dialect, EndpointName::Images)?;
-        self.shared.check_dialect(dialect)
+    fn answer(&self, body: Bytes) -> Result<Reply, UpstreamFault> {
+        read(body, &self.request.model)
     }
 
-    fn upstream(&self, edits: &Edits<'_>) -> UpstreamRequest {
-        let mut splice = Splice::new();
-        self.shared.rename_model(&self.body, edits.upstream_model, &mut splice);
-        UpstreamRequest { path: "/v1/images/generations", body: body::pieces(&self.body, splice) }
-    }
-
-    fn read_reply(&self, body: Bytes, _dialect: Dialect) -> Result<Reply, UpstreamFault> {
-        read(body, &self.model)
-    }
-
-    fn stream(&self, _dialect: Dialect) -> Option<Box<dyn AnswerStream>> {
-        let course = Course {
-            last: &["image_generation.completed"],
-            answers: self.count,
-            output: Meter::ImageOutputToken,
-            unit: Some(Meter::Image),
-        };
-        self.is_stream.then(|| Box::new(EventStream::new(course)) as Box<dyn AnswerStream>)
+    fn course(&self) -> Course {
+        course(self.count)
     }
 }
 

@@ -4,8 +4,11 @@
 //! follows from the request.
 
 mod duration;
+pub mod edits;
 pub mod events;
+mod form;
 pub mod images;
+mod request;
 pub mod speech;
 pub mod transcribe;
 mod usage;

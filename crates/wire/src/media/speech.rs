@@ -2,22 +2,15 @@
 //!
 //! What is spoken is counted exactly: Unicode scalar values of `input`.
 
-use super::events::{Course, EventStream};
-use crate::body::{self, ModelName, Shared, SharedFields, body_fields, invalid, missing};
-use crate::dialect::check_serves;
-use crate::inference::{AnswerStream, Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
-use crate::scan::{Field, Kind, Place, Sink, Value, scan_strict};
-use crate::splice::Splice;
+use super::events::Course;
+use super::request::{Media, MediaRequest, TEMPLATE_TOKENS, scan};
+use crate::body::{Shared, SharedFields, body_fields, invalid, missing};
+use crate::inference::{ModelLimits, Reply, UpstreamFault};
+use crate::scan::{Field, Kind, Place, Sink, Value};
 use bytes::Bytes;
-use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::PublicError;
-use claviger_domain::meter::{Meter, Meters, UsageSource};
-use claviger_domain::price::Bound;
-use claviger_domain::settlement::Estimate;
-
-/// Tokens that a model adds around the text.
-const TEMPLATE_TOKENS: u64 = 1024;
+use claviger_domain::meter::{Meter, Meters};
 
 /// Formats of sound, with what they are called on the wire.
 const FORMATS: [(&str, &str); 6] = [
@@ -32,13 +25,10 @@ const FORMATS: [(&str, &str); 6] = [
 /// A request for speech that broke no rule of W48.
 #[derive(Debug)]
 pub struct SpeechAsk {
-    model: ModelName,
+    request: MediaRequest,
     characters: u64,
     text_bytes: u64,
     content_type: &'static str,
-    is_stream: bool,
-    shared: SharedFields,
-    body: Bytes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +55,12 @@ struct Reading {
     stream_format: Option<Value>,
 }
 
+impl AsRef<SharedFields> for Reading {
+    fn as_ref(&self) -> &SharedFields {
+        &self.shared
+    }
+}
+
 impl Sink<Tag> for Reading {
     fn found(&mut self, tag: Tag, value: Value) {
         match tag {
@@ -83,9 +79,7 @@ impl SpeechAsk {
     /// The refusal of W48 or W49, with its `param`.
     pub fn parse(body: Bytes) -> Result<Self, PublicError> {
         let mut reading = Reading::default();
-        scan_strict(&body, &BODY, &mut reading)?;
-        reading.shared.check()?;
-        let model = reading.shared.model(&body)?;
+        let model = scan(&body, &BODY, &mut reading)?;
         let input = reading.input.ok_or_else(|| missing("input"))?;
         let text = input.text(&body).map(|text| text.to_text()).filter(|text| !text.is_empty());
         let text = text.ok_or_else(|| invalid("input", "a text that is not empty"))?;
@@ -108,65 +102,46 @@ impl SpeechAsk {
         reading.shared.is_stream()?;
         let characters = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
         let text_bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        Ok(Self { model, characters, text_bytes, content_type, is_stream, shared: reading.shared, body })
+        let (endpoint, path, shared) = (EndpointName::AudioSpeech, "/v1/audio/speech", reading.shared);
+        let request = MediaRequest::json(endpoint, path, model, (shared, is_stream), body);
+        Ok(Self { request, characters, text_bytes, content_type })
     }
 }
 
-impl Ask for SpeechAsk {
-    fn model(&self) -> &str {
-        &self.model.id
-    }
-
-    fn is_stream(&self) -> bool {
-        self.is_stream
-    }
-
-    fn body_bytes(&self) -> usize {
-        self.body.len()
+impl Media for SpeechAsk {
+    fn request(&self) -> &MediaRequest {
+        &self.request
     }
 
     /// Characters exactly; tokens of text are at most its bytes, those of sound at most what the model can make.
-    fn bound(&self, limits: ModelLimits) -> Result<Bound, PublicError> {
-        let bytes = u64::try_from(self.body.len()).unwrap_or(u64::MAX).saturating_add(TEMPLATE_TOKENS);
+    fn most(&self, limits: ModelLimits) -> Meters {
+        let bytes = self.request.bytes().saturating_add(TEMPLATE_TOKENS);
         let tokens = limits.context_tokens.map_or(bytes, |context| context.min(bytes));
         let mut input = Meters::NONE.with(Meter::Character, self.characters).with(Meter::InputToken, tokens);
         if let Some(most) = limits.output_tokens_max {
             input.set(Meter::AudioOutputToken, most);
         }
-        Ok(Bound { input, output_per_choice: 0, choices: 1 })
+        input
     }
 
-    fn estimate(&self) -> Estimate {
+    fn guess(&self) -> Meters {
         let tokens = Meters::NONE.with(Meter::InputToken, self.text_bytes.div_ceil(4));
-        let input = tokens.with(Meter::Character, self.characters);
-        Estimate { input, source: UsageSource::Estimated, has_output: false }
+        tokens.with(Meter::Character, self.characters)
     }
 
-    fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError> {
-        check_serves(dialect, EndpointName::AudioSpeech)?;
-        self.shared.check_dialect(dialect)
-    }
-
-    fn upstream(&self, edits: &Edits<'_>) -> UpstreamRequest {
-        let mut splice = Splice::new();
-        self.shared.rename_model(&self.body, edits.upstream_model, &mut splice);
-        UpstreamRequest { path: "/v1/audio/speech", body: body::pieces(&self.body, splice) }
-    }
-
-    fn read_reply(&self, body: Bytes, _dialect: Dialect) -> Result<Reply, UpstreamFault> {
+    fn answer(&self, body: Bytes) -> Result<Reply, UpstreamFault> {
         Ok(Reply { body, usage: None, has_content: true, content_bytes: 0, is_finished: true })
     }
 
-    fn content_type(&self) -> &'static str {
+    fn answer_type(&self) -> &'static str {
         self.content_type
     }
 
-    fn is_binary(&self) -> bool {
-        !self.is_stream
+    fn is_file(&self) -> bool {
+        true
     }
 
-    fn stream(&self, _dialect: Dialect) -> Option<Box<dyn AnswerStream>> {
-        let course = Course { last: &["speech.audio.done"], answers: 1, output: Meter::AudioOutputToken, unit: None };
-        self.is_stream.then(|| Box::new(EventStream::new(course)) as Box<dyn AnswerStream>)
+    fn course(&self) -> Course {
+        Course { last: &["speech.audio.done"], answers: 1, output: Meter::AudioOutputToken, unit: None }
     }
 }

@@ -1,6 +1,7 @@
 //! Requests row by row, and the course of streams. Whole exchanges of each dialect are golden cases in `tests/golden/`.
 
 use super::duration;
+use super::edits::EditsAsk;
 use super::images::ImagesAsk;
 use super::speech::SpeechAsk;
 use super::transcribe::TranscribeAsk;
@@ -212,4 +213,48 @@ fn seconds_and_tokens_are_read_wherever_they_stand() {
     for odd in ["", "[]", "{}", r#"{"text":7}"#, r#"{"error":{"message":"x"}}"#] {
         assert!(ask.read_reply(Bytes::copy_from_slice(odd.as_bytes()), Dialect::OpenAi).is_err(), "{odd}");
     }
+}
+
+fn edit(parts: &[(&str, &[u8])]) -> Result<EditsAsk, (Code, Option<String>)> {
+    EditsAsk::parse(Some("multipart/form-data; boundary=b"), form(parts)).map_err(about)
+}
+
+#[test]
+fn pictures_that_come_in_are_held_for_beside_those_that_go_out() {
+    let parts: &[(&str, &[u8])] =
+        &[("image[]", b"one"), ("image[]", b"two"), ("mask", b"m"), ("prompt", b"a hat"), ("model", b"m"), ("n", b"2")];
+    let input = edit(parts).unwrap().bound(LIMITS).unwrap().input;
+    let expected = Meters::NONE
+        .with(Meter::InputToken, 5 + 1_024 + 3 * 16_384)
+        .with(Meter::ImageInputToken, 0)
+        .with(Meter::Image, 2)
+        .with(Meter::ImageOutputToken, 12_000);
+    assert_eq!(input, expected);
+    let small = ModelLimits { context_tokens: Some(9_000), ..LIMITS };
+    assert_eq!(edit(parts).unwrap().bound(small).unwrap().input.of(Meter::InputToken), Some(9_000));
+}
+
+#[test]
+fn what_is_no_request_for_an_edit_is_refused() {
+    let param = |name: &str| Some(name.to_owned());
+    let model: (&str, &[u8]) = ("model", b"m");
+    let prompt: (&str, &[u8]) = ("prompt", b"a");
+    let image: (&str, &[u8]) = ("image", b"abc");
+    for (parts, code, name) in [
+        (vec![model, prompt], Code::MissingRequiredParameter, "image"),
+        (vec![model, prompt, image, ("image", b"")], Code::MissingRequiredParameter, "image"),
+        (vec![model, image], Code::MissingRequiredParameter, "prompt"),
+        (vec![prompt, image], Code::MissingRequiredParameter, "model"),
+        (vec![model, image, ("prompt", b"")], Code::InvalidValue, "prompt"),
+        (vec![model, prompt, image, ("n", b"0")], Code::InvalidValue, "n"),
+        (vec![model, prompt, image, ("n", b"1e2")], Code::InvalidValue, "n"),
+        (vec![model, prompt, image, ("n", b"1"), ("n", b"2")], Code::DuplicateKey, "n"),
+        (vec![model, prompt, image, ("Prompt", b"b")], Code::AmbiguousKey, "Prompt"),
+        (vec![model, prompt, image, ("stream", b"yes")], Code::InvalidValue, "stream"),
+        (vec![model, prompt, image, ("api_key", b"x")], Code::ForbiddenParameter, "api_key"),
+    ] {
+        assert_eq!(edit(&parts).unwrap_err(), (code, param(name)), "{parts:?}");
+    }
+    let ask = edit(&[model, prompt, image, image, ("partial_images", b"0")]).unwrap();
+    assert_eq!(ask.check_dialect(Dialect::Ollama).unwrap_err().code, Code::UnsupportedEndpoint);
 }

@@ -4,22 +4,17 @@
 //! upstream does not count is the length of the file.
 
 use super::duration;
-use super::events::{Course, EventStream};
+use super::events::Course;
+use super::form::Form;
+use super::request::{Media, MediaRequest, TEMPLATE_TOKENS};
 use super::usage::{Figure, Figures, media_usage, whole_seconds};
-use crate::body::{ENGINE, FORBIDDEN, ModelName, invalid, missing};
-use crate::dialect::{check_serves, habits};
-use crate::inference::{AnswerStream, Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
-use crate::multipart::{self, Part};
-use crate::scan::{Field, Kind, Place, Sink, Value, quote_into, scan_lenient};
-use crate::splice::Splice;
+use crate::body::{invalid, missing};
+use crate::inference::{ModelLimits, Reply, UpstreamFault};
+use crate::scan::{Field, Kind, Place, Sink, Value, scan_lenient};
 use bytes::Bytes;
-use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::EndpointName;
-use claviger_domain::error::{Code, PublicError};
-use claviger_domain::limits;
+use claviger_domain::error::PublicError;
 use claviger_domain::meter::{Meter, Meters, Usage, UsageSource};
-use claviger_domain::price::Bound;
-use claviger_domain::settlement::Estimate;
 
 /// Bytes of a second at the lowest rate that speech is understood at; bounds a file that cannot be read.
 const LEAST_BYTES_PER_SECOND: u64 = 500;
@@ -29,8 +24,6 @@ const USUAL_BYTES_PER_SECOND: u64 = 16_000;
 const TOKENS_PER_SECOND_MAX: u64 = 100;
 /// The guess.
 const TOKENS_PER_SECOND: u64 = 10;
-/// Tokens that a model adds around the text.
-const TEMPLATE_TOKENS: u64 = 1024;
 
 /// Fields that are acted on, each at most once.
 const RESERVED: &[&str] = &["model", "file", "stream", "response_format", "prompt", "sim"];
@@ -38,57 +31,11 @@ const RESERVED: &[&str] = &["model", "file", "stream", "response_format", "promp
 /// A request for a transcript or a translation.
 #[derive(Debug)]
 pub struct TranscribeAsk {
-    endpoint: EndpointName,
-    model: ModelName,
-    model_at: std::ops::Range<usize>,
-    engine: Option<&'static str>,
-    is_stream: bool,
+    request: MediaRequest,
     is_json: bool,
     prompt_bytes: u64,
     file_bytes: u64,
     seconds: Option<u64>,
-    content_type: String,
-    body: Bytes,
-}
-
-/// The parts by their names.
-struct Fields<'a> {
-    body: &'a Bytes,
-    parts: &'a [Part],
-}
-
-impl<'a> Fields<'a> {
-    /// Refuses what W48 and W49 refuse of JSON bodies.
-    fn check(&self) -> Result<(), PublicError> {
-        for (position, part) in self.parts.iter().enumerate() {
-            if let Some(name) = FORBIDDEN.iter().find(|name| **name == part.name) {
-                return Err(PublicError::new(Code::ForbiddenParameter).about(*name));
-            }
-            for reserved in RESERVED {
-                let is_same = part.name == *reserved;
-                if !is_same && part.name.trim().eq_ignore_ascii_case(reserved) {
-                    let message = format!("The field '{}' differs from '{reserved}' only in case.", part.name);
-                    return Err(PublicError::with_message(Code::AmbiguousKey, message).about(part.name.clone()));
-                }
-                let mut former = self.parts.iter().take(position);
-                if is_same && former.any(|other| other.name == part.name) {
-                    let message = format!("Duplicate key '{reserved}'.");
-                    return Err(PublicError::with_message(Code::DuplicateKey, message).about(*reserved));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn find(&self, name: &str) -> Option<&'a Part> {
-        self.parts.iter().find(|part| part.name == name)
-    }
-
-    fn text(&self, name: &str) -> Result<Option<&'a str>, PublicError> {
-        let Some(part) = self.find(name) else { return Ok(None) };
-        let bytes = self.body.get(part.value.clone()).unwrap_or_default();
-        std::str::from_utf8(bytes).map(Some).map_err(|_| invalid(name, "text in UTF-8"))
-    }
 }
 
 impl TranscribeAsk {
@@ -97,44 +44,24 @@ impl TranscribeAsk {
     /// # Errors
     /// The refusal of W7, W48 or W49, with its `param`.
     pub fn parse(endpoint: EndpointName, content_type: Option<&str>, body: Bytes) -> Result<Self, PublicError> {
-        let boundary = multipart::boundary(content_type)?;
-        let parts = multipart::parts(&body, &boundary)?;
-        let fields = Fields { body: &body, parts: &parts };
-        fields.check()?;
-        let id = fields.text("model")?.ok_or_else(|| missing("model"))?;
-        let is_sound = (1..=limits::MODEL_ID_BYTES).contains(&id.len()) && !id.contains(char::is_control);
-        if !is_sound {
-            return Err(PublicError::new(Code::InvalidModel).about("model"));
-        }
-        let mut json = Vec::with_capacity(id.len() + 2);
-        quote_into(&mut json, id);
-        let is_stream = match fields.text("stream")?.unwrap_or("false") {
-            "true" | "True" | "1" => true,
-            "false" | "False" | "0" => false,
-            _ => return Err(invalid("stream", "true or false")),
+        let form = Form::read(content_type, body, RESERVED)?;
+        let path = match endpoint {
+            EndpointName::AudioTranslations => "/v1/audio/translations",
+            _ => "/v1/audio/transcriptions",
         };
-        let is_json = match fields.text("response_format")?.unwrap_or("json") {
+        let request = MediaRequest::form(endpoint, path, &form)?;
+        let is_json = match form.text("response_format")?.unwrap_or("json") {
             "json" | "verbose_json" | "diarized_json" => true,
             "text" | "srt" | "vtt" => false,
             _ => return Err(invalid("response_format", "json, text, srt, verbose_json, vtt or diarized_json")),
         };
-        let prompt_bytes = fields.find("prompt").map_or(0, |part| part.value.len());
-        let file = fields.find("file").filter(|part| !part.value.is_empty()).ok_or_else(|| missing("file"))?;
-        let seconds = duration::seconds(body.slice(file.value.clone()));
-        let engine = ENGINE.iter().copied().find(|name| fields.find(name).is_some());
-        let model_at = fields.find("model").map(|part| part.value.clone()).unwrap_or_default();
+        let file = form.find("file").filter(|part| !part.value.is_empty()).ok_or_else(|| missing("file"))?;
         Ok(Self {
-            endpoint,
-            model: ModelName { id: id.to_owned(), json: json.into() },
-            model_at,
-            engine,
-            is_stream,
+            request,
             is_json,
-            prompt_bytes: count(prompt_bytes),
+            prompt_bytes: count(form.find("prompt").map_or(0, |part| part.value.len())),
             file_bytes: count(file.value.len()),
-            seconds,
-            content_type: multipart::content_type(&boundary),
-            body,
+            seconds: duration::seconds(form.body.slice(file.value.clone())),
         })
     }
 
@@ -148,20 +75,12 @@ fn count(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-impl Ask for TranscribeAsk {
-    fn model(&self) -> &str {
-        &self.model.id
+impl Media for TranscribeAsk {
+    fn request(&self) -> &MediaRequest {
+        &self.request
     }
 
-    fn is_stream(&self) -> bool {
-        self.is_stream
-    }
-
-    fn body_bytes(&self) -> usize {
-        self.body.len()
-    }
-
-    fn bound(&self, limits: ModelLimits) -> Result<Bound, PublicError> {
+    fn most(&self, limits: ModelLimits) -> Meters {
         let seconds = self.seconds_max();
         let around = self.prompt_bytes.saturating_add(TEMPLATE_TOKENS);
         let tokens = seconds.saturating_mul(TOKENS_PER_SECOND_MAX).saturating_add(around);
@@ -174,50 +93,21 @@ impl Ask for TranscribeAsk {
         if let Some(most) = limits.output_tokens_max {
             input.set(Meter::OutputToken, most);
         }
-        Ok(Bound { input, output_per_choice: 0, choices: 1 })
+        input
     }
 
     /// The length of the file, exactly if it could be read; tokens are guessed from it.
-    fn estimate(&self) -> Estimate {
-        let input = match self.seconds {
+    fn guess(&self) -> Meters {
+        match self.seconds {
             None => Meters::NONE.with(Meter::AudioSecond, self.file_bytes.div_ceil(USUAL_BYTES_PER_SECOND)),
             Some(seconds) => {
                 let tokens = seconds.saturating_mul(TOKENS_PER_SECOND).saturating_add(self.prompt_bytes.div_ceil(4));
                 Meters::NONE.with(Meter::AudioSecond, seconds).with(Meter::InputToken, tokens)
             }
-        };
-        Estimate { input, source: UsageSource::Estimated, has_output: false }
-    }
-
-    fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError> {
-        check_serves(dialect, self.endpoint)?;
-        match self.engine.filter(|_| habits(dialect).refuses_engine_fields) {
-            Some(name) => Err(PublicError::new(Code::ForbiddenParameter).about(name)),
-            None => Ok(()),
         }
     }
 
-    fn upstream(&self, edits: &Edits<'_>) -> UpstreamRequest {
-        let mut splice = Splice::new();
-        if self.model.id != edits.upstream_model {
-            splice.replace(self.model_at.clone(), edits.upstream_model.to_owned());
-        }
-        let path = match self.endpoint {
-            EndpointName::AudioTranslations => "/v1/audio/translations",
-            _ => "/v1/audio/transcriptions",
-        };
-        UpstreamRequest { path, body: splice.apply(&self.body) }
-    }
-
-    fn request_type(&self) -> &str {
-        &self.content_type
-    }
-
-    fn content_type(&self) -> &'static str {
-        if self.is_json { "application/json" } else { "text/plain; charset=utf-8" }
-    }
-
-    fn read_reply(&self, body: Bytes, _dialect: Dialect) -> Result<Reply, UpstreamFault> {
+    fn answer(&self, body: Bytes) -> Result<Reply, UpstreamFault> {
         if self.is_json {
             return read(body);
         }
@@ -227,9 +117,12 @@ impl Ask for TranscribeAsk {
         Ok(Reply { body, usage: None, has_content: true, content_bytes: 0, is_finished: true })
     }
 
-    fn stream(&self, _dialect: Dialect) -> Option<Box<dyn AnswerStream>> {
-        let course = Course { last: &["transcript.text.done"], answers: 1, output: Meter::OutputToken, unit: None };
-        self.is_stream.then(|| Box::new(EventStream::new(course)) as Box<dyn AnswerStream>)
+    fn answer_type(&self) -> &'static str {
+        if self.is_json { "application/json" } else { "text/plain; charset=utf-8" }
+    }
+
+    fn course(&self) -> Course {
+        Course { last: &["transcript.text.done"], answers: 1, output: Meter::OutputToken, unit: None }
     }
 }
 

@@ -1,21 +1,24 @@
 //! `sim-image`: pictures of one colour, a function of the prompt (`wire.md` §8).
 //!
-//! PNG of the asked size, its colour the first three bytes of SHA-256(prompt ‖ index), stored without compression.
+//! PNG of the asked size, its colour the first three bytes of SHA-256(prompt ‖ index), stored without compression. Pictures
+//! that are to be edited are counted and not looked at.
 
 use super::damage;
 use super::fault::Fault;
+use super::form::SimForm;
 use super::knobs::Knobs;
 use super::models;
 use super::script::{Script, Steps};
 use super::tokens;
 use super::usage::{push_number, push_text};
-use super::{SimCall, mode::Mode};
+use super::{SimCall, SimEndpoint, mode::Mode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
 
 /// Pixels on a side; larger ones are no test of anything.
 const SIDE_MAX: u32 = 1_536;
@@ -23,10 +26,15 @@ const SIDE_MAX: u32 = 1_536;
 const BLOCK: usize = 65_535;
 /// Output tokens of one picture.
 const TOKENS: u64 = 100;
+/// Input tokens of one.
+const PICTURE_TOKENS: u64 = 10;
 
-/// A body, as far as it is read.
+/// A request, as far as it is read.
 #[derive(Deserialize)]
 struct Ask<'a> {
+    /// Pictures that are to be edited, and the mask.
+    #[serde(skip)]
+    pictures: u64,
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
@@ -42,16 +50,41 @@ struct Ask<'a> {
     #[serde(default)]
     partial_images: Option<u64>,
     #[serde(borrow, default)]
-    sim: Option<&'a RawValue>,
+    sim: Option<Cow<'a, RawValue>>,
 }
 
-/// Answers `POST images/generations`.
+impl<'a> Ask<'a> {
+    fn json(body: &'a [u8]) -> Result<Self, Fault> {
+        serde_json::from_slice(body).map_err(|error| Fault::invalid_body(&error))
+    }
+
+    fn form(body: &[u8]) -> Result<Self, Fault> {
+        let form = SimForm::read(body)?;
+        if form.count(&["image", "image[]"]) == 0 {
+            return Err(Fault::missing("image"));
+        }
+        Ok(Self {
+            pictures: u64::try_from(form.count(&["image", "image[]", "mask"])).unwrap_or(u64::MAX),
+            model: form.text("model"),
+            prompt: form.text("prompt"),
+            n: form.number("n")?,
+            size: form.text("size"),
+            response_format: form.text("response_format"),
+            stream: form.text("stream").map(|flag| flag.eq_ignore_ascii_case("true")),
+            partial_images: form.number("partial_images")?,
+            sim: form.sim()?.map(Cow::Owned),
+        })
+    }
+}
+
+/// Answers `POST images/generations` and `images/edits`.
 ///
 /// # Errors
 /// What is wrong with the request, and the errors of the models that only fail.
 pub(super) fn script(call: &SimCall<'_>) -> Result<Script, Fault> {
-    let ask: Ask<'_> = serde_json::from_slice(call.body).map_err(|error| Fault::invalid_body(&error))?;
-    let knobs = Knobs::read(ask.sim, call.standalone.is_some())?;
+    let is_edit = call.endpoint == SimEndpoint::ImageEdits;
+    let ask = if is_edit { Ask::form(call.body)? } else { Ask::json(call.body)? };
+    let knobs = Knobs::read(ask.sim.as_deref(), call.standalone.is_some())?;
     let mode = call.mode(&knobs);
     if let Some(mode) = mode
         && let Some(script) = damage::instead(mode, call)?
@@ -67,9 +100,13 @@ pub(super) fn script(call: &SimCall<'_>) -> Result<Script, Fault> {
         return Err(Fault::invalid_value("n", "it must be a whole number from 1 to 10"));
     }
     let pictures: Vec<String> = (0..count).map(|index| STANDARD.encode(png(side, colour(prompt, index)))).collect();
-    let usage = (!matches!(mode, Some(Mode::NoUsage {}))).then(|| (tokens::count(prompt), count));
+    let read = Read { text: tokens::count(prompt), pictures: ask.pictures.saturating_mul(PICTURE_TOKENS) };
+    let usage = (!matches!(mode, Some(Mode::NoUsage {}))).then_some(read);
     let mut script = if ask.stream == Some(true) {
-        let steps = Steps::listed(events(&pictures, ask.partial_images.unwrap_or(0), usage), knobs.gap_ms.unwrap_or(0));
+        let steps = Steps::listed(
+            events(&pictures, ask.partial_images.unwrap_or(0), usage, is_edit),
+            knobs.gap_ms.unwrap_or(0),
+        );
         Script::at_once(200, call.shape.stream_type(), steps)
     } else {
         let is_url = ask.response_format.as_deref() == Some("url");
@@ -95,7 +132,7 @@ fn colour(prompt: &str, index: u64) -> [u8; 3] {
     hash.first_chunk::<3>().copied().unwrap_or_default()
 }
 
-fn whole(created: i64, pictures: &[String], is_url: bool, usage: Option<(u64, u64)>) -> Vec<u8> {
+fn whole(created: i64, pictures: &[String], is_url: bool, usage: Option<Read>) -> Vec<u8> {
     let mut out = Vec::new();
     push_number(&mut out, b"{\"created\":", u64::try_from(created).unwrap_or(0));
     out.extend_from_slice(b",\"data\":[");
@@ -113,39 +150,51 @@ fn whole(created: i64, pictures: &[String], is_url: bool, usage: Option<(u64, u6
         out.push(b'}');
     }
     out.push(b']');
-    if let Some((input, count)) = usage {
-        push_usage(&mut out, input, count);
+    if let Some(read) = usage {
+        push_usage(&mut out, read, u64::try_from(pictures.len()).unwrap_or(u64::MAX));
     }
     out.push(b'}');
     out
 }
 
-fn push_usage(out: &mut Vec<u8>, input: u64, count: u64) {
+/// Tokens of what came in.
+#[derive(Clone, Copy)]
+struct Read {
+    text: u64,
+    pictures: u64,
+}
+
+fn push_usage(out: &mut Vec<u8>, read: Read, count: u64) {
+    let input = read.text.saturating_add(read.pictures);
     let output = TOKENS.saturating_mul(count);
     push_number(out, b",\"usage\":{\"total_tokens\":", input.saturating_add(output));
     push_number(out, b",\"input_tokens\":", input);
     push_number(out, b",\"output_tokens\":", output);
-    push_number(out, b",\"input_tokens_details\":{\"text_tokens\":", input);
-    out.extend_from_slice(b",\"image_tokens\":0}}");
+    push_number(out, b",\"input_tokens_details\":{\"text_tokens\":", read.text);
+    push_number(out, b",\"image_tokens\":", read.pictures);
+    out.extend_from_slice(b"}}");
 }
 
-fn events(pictures: &[String], partial: u64, usage: Option<(u64, u64)>) -> Vec<Bytes> {
+fn events(pictures: &[String], partial: u64, usage: Option<Read>, is_edit: bool) -> Vec<Bytes> {
     let mut events = Vec::new();
+    let begin = |event: &str| {
+        let name = format!("{}.{event}", if is_edit { "image_edit" } else { "image_generation" });
+        format!("event: {name}\ndata: {{\"type\":\"{name}\"").into_bytes()
+    };
     for picture in pictures {
         for index in 0..partial.min(3) {
-            let mut out =
-                b"event: image_generation.partial_image\ndata: {\"type\":\"image_generation.partial_image\"".to_vec();
+            let mut out = begin("partial_image");
             push_number(&mut out, b",\"partial_image_index\":", index);
             out.extend_from_slice(b",\"b64_json\":");
             push_text(&mut out, picture);
             out.extend_from_slice(b"}\n\n");
             events.push(out.into());
         }
-        let mut out =
-            b"event: image_generation.completed\ndata: {\"type\":\"image_generation.completed\",\"b64_json\":".to_vec();
+        let mut out = begin("completed");
+        out.extend_from_slice(b",\"b64_json\":");
         push_text(&mut out, picture);
-        if let Some((input, _)) = usage {
-            push_usage(&mut out, input, 1);
+        if let Some(read) = usage {
+            push_usage(&mut out, read, 1);
         }
         out.extend_from_slice(b"}\n\n");
         events.push(out.into());

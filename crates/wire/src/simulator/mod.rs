@@ -11,6 +11,7 @@ mod damage;
 mod embed;
 mod events;
 mod fault;
+mod form;
 mod image;
 mod knobs;
 mod messages;
@@ -61,6 +62,8 @@ pub enum SimEndpoint<'a> {
     Rerank,
     /// `POST images/generations`.
     Images,
+    /// `POST images/edits`.
+    ImageEdits,
     /// `POST audio/speech`.
     Speech,
     /// `POST audio/transcriptions`.
@@ -85,6 +88,7 @@ impl SimEndpoint<'static> {
             "embeddings" => Some(Self::Embeddings),
             "rerank" => Some(Self::Rerank),
             "images/generations" => Some(Self::Images),
+            "images/edits" => Some(Self::ImageEdits),
             "audio/speech" => Some(Self::Speech),
             "audio/transcriptions" => Some(Self::Transcriptions),
             "audio/translations" => Some(Self::Translations),
@@ -163,7 +167,7 @@ fn answer_to(call: &SimCall<'_>) -> Result<Script, Fault> {
         SimEndpoint::CountTokens => messages::count(call),
         SimEndpoint::Embeddings => embed::script(call),
         SimEndpoint::Rerank => rerank::script(call),
-        SimEndpoint::Images => image::script(call),
+        SimEndpoint::Images | SimEndpoint::ImageEdits => image::script(call),
         SimEndpoint::Speech => speech::script(call),
         SimEndpoint::Transcriptions | SimEndpoint::Translations => transcribe::script(call),
         SimEndpoint::Models => by_rule(call, |_| Ok(models::list(call.shape, call.now_seconds))),

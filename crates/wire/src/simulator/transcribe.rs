@@ -1,9 +1,9 @@
 //! `sim-transcribe`: a text that tells what came (`wire.md` §8): `<bytes> bytes, sha256 <first 8 hex>`.
 //!
-//! Seconds are those that the head of a WAV file tells, else a second for each 16,000 bytes. The boundary is what the body
-//! begins with.
+//! Seconds are those that the head of a WAV file tells, else a second for each 16,000 bytes.
 
 use super::fault::Fault;
+use super::form::SimForm;
 use super::knobs::Knobs;
 use super::mode::Mode;
 use super::models;
@@ -11,10 +11,8 @@ use super::script::{Script, Steps};
 use super::shape::Shape;
 use super::usage::{push_number, push_text};
 use super::{SimCall, damage};
-use crate::multipart;
 use bytes::Bytes;
 use memchr::memmem;
-use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 /// Bytes of a second of a file that says nothing of itself.
@@ -25,16 +23,9 @@ const BYTES_PER_SECOND: u64 = 16_000;
 /// # Errors
 /// What is wrong with the request, and the errors of the models that only fail.
 pub(super) fn script(call: &SimCall<'_>) -> Result<Script, Fault> {
-    let line = call.body.strip_prefix(b"--").and_then(|rest| rest.split(|byte| *byte == b'\r').next());
-    let boundary = line.and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
-    let parts = multipart::parts(call.body, boundary).map_err(|error| Fault::message(error.message.into_owned()))?;
-    let find = |name: &str| parts.iter().find(|part| part.name == name);
-    let bytes = |name: &str| find(name).map(|part| call.body.get(part.value.clone()).unwrap_or_default());
-    let text = |name: &str| bytes(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    let sim: Option<Box<RawValue>> = match text("sim") {
-        Some(text) => Some(serde_json::from_str(&text).map_err(|error| Fault::invalid_body(&error))?),
-        None => None,
-    };
+    let form = SimForm::read(call.body)?;
+    let text = |name: &str| form.text(name);
+    let sim = form.sim()?;
     let knobs = Knobs::read(sim.as_deref(), call.standalone.is_some())?;
     let mode = call.mode(&knobs);
     if let Some(mode) = mode
@@ -44,7 +35,7 @@ pub(super) fn script(call: &SimCall<'_>) -> Result<Script, Fault> {
     }
     let model = text("model").filter(|model| !model.is_empty()).ok_or_else(|| Fault::missing("model"))?;
     models::refuse_by_name(&model, "transcribe", &knobs)?;
-    let file = bytes("file").ok_or_else(|| Fault::missing("file"))?;
+    let file = form.bytes("file").ok_or_else(|| Fault::missing("file"))?;
     let has_usage = !matches!(mode, Some(Mode::NoUsage {})) && call.shape != Shape::Ollama;
     let said = Said { text: transcript(file), seconds: seconds(file), has_usage };
     let format = text("response_format").unwrap_or_else(|| "json".to_owned());

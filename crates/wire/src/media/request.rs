@@ -1,0 +1,191 @@
+//! What every media request has in common, whether its body is JSON or a form: the model, what W49 refuses, and how it
+//! is put to a target. Of a body only the model's name is changed.
+//!
+//! An endpoint says what is its own by [`Media`]; that makes it an [`Ask`].
+
+use super::events::{Course, EventStream};
+use super::form::Form;
+use crate::body::{self, ModelName, SharedFields};
+use crate::dialect::{check_serves, habits};
+use crate::inference::{AnswerStream, Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
+use crate::scan::{Place, Sink, scan_strict};
+use crate::splice::Splice;
+use bytes::Bytes;
+use claviger_domain::catalog::Dialect;
+use claviger_domain::endpoint::EndpointName;
+use claviger_domain::error::{Code, PublicError};
+use claviger_domain::meter::{Meters, UsageSource};
+use claviger_domain::price::Bound;
+use claviger_domain::settlement::Estimate;
+use std::fmt;
+
+/// Tokens that a model adds around the text.
+pub(super) const TEMPLATE_TOKENS: u64 = 1024;
+
+/// One endpoint of media: what it reads besides, what it counts, and what its answers are.
+pub(super) trait Media: fmt::Debug + Send + Sync {
+    /// The request as it came.
+    fn request(&self) -> &MediaRequest;
+
+    /// Quantities that it cannot exceed.
+    fn most(&self, limits: ModelLimits) -> Meters;
+
+    /// What it uses if nobody says.
+    fn guess(&self) -> Meters;
+
+    /// Reads a whole answer.
+    fn answer(&self, body: Bytes) -> Result<Reply, UpstreamFault>;
+
+    /// The course of an answer that is streamed as events.
+    fn course(&self) -> Course;
+
+    /// What the answer is called when its server does not say.
+    fn answer_type(&self) -> &'static str {
+        "application/json"
+    }
+
+    /// Whether an answer that is no stream of events leaves byte by byte.
+    fn is_file(&self) -> bool {
+        false
+    }
+}
+
+/// A media request that broke no rule of W48.
+#[derive(Debug)]
+pub(super) struct MediaRequest {
+    pub(super) model: ModelName,
+    pub(super) is_stream: bool,
+    endpoint: EndpointName,
+    /// Behind a provider's base URL.
+    path: &'static str,
+    form: BodyForm,
+    body: Bytes,
+}
+
+/// How a body holds its values.
+#[derive(Debug)]
+enum BodyForm {
+    Json(SharedFields),
+    Parts { model_at: std::ops::Range<usize>, engine: Option<&'static str>, content_type: String },
+}
+
+/// Scans a JSON body and checks what W48 and W49 say of every one.
+pub(super) fn scan<T: Copy>(
+    body: &Bytes,
+    place: &'static Place<T>,
+    reading: &mut (impl Sink<T> + AsRef<SharedFields>),
+) -> Result<ModelName, PublicError> {
+    scan_strict(body, place, reading)?;
+    reading.as_ref().check()?;
+    reading.as_ref().model(body)
+}
+
+impl MediaRequest {
+    /// Of a JSON body.
+    pub(super) fn json(
+        endpoint: EndpointName,
+        path: &'static str,
+        model: ModelName,
+        (shared, is_stream): (SharedFields, bool),
+        body: Bytes,
+    ) -> Self {
+        Self { model, is_stream, endpoint, path, form: BodyForm::Json(shared), body }
+    }
+
+    /// Of a form.
+    ///
+    /// # Errors
+    /// No model, or a flag that is none.
+    pub(super) fn form(endpoint: EndpointName, path: &'static str, form: &Form) -> Result<Self, PublicError> {
+        let (model, model_at) = form.model()?;
+        let parts = BodyForm::Parts { model_at, engine: form.engine(), content_type: form.content_type() };
+        Ok(Self { model, is_stream: form.flag("stream")?, endpoint, path, form: parts, body: form.body.clone() })
+    }
+
+    /// Bytes of the body.
+    pub(super) fn bytes(&self) -> u64 {
+        u64::try_from(self.body.len()).unwrap_or(u64::MAX)
+    }
+
+    fn upstream(&self, upstream_model: &str) -> UpstreamRequest {
+        let mut splice = Splice::new();
+        let body = match &self.form {
+            BodyForm::Json(shared) => {
+                shared.rename_model(&self.body, upstream_model, &mut splice);
+                body::pieces(&self.body, splice)
+            }
+            BodyForm::Parts { model_at, .. } => {
+                if self.model.id != upstream_model {
+                    splice.replace(model_at.clone(), upstream_model.to_owned());
+                }
+                splice.apply(&self.body)
+            }
+        };
+        UpstreamRequest { path: self.path, body }
+    }
+
+    fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError> {
+        check_serves(dialect, self.endpoint)?;
+        match &self.form {
+            BodyForm::Json(shared) => shared.check_dialect(dialect),
+            BodyForm::Parts { engine, .. } => match engine.filter(|_| habits(dialect).refuses_engine_fields) {
+                Some(name) => Err(PublicError::new(Code::ForbiddenParameter).about(name)),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+impl<M: Media> Ask for M {
+    fn model(&self) -> &str {
+        &self.request().model.id
+    }
+
+    fn is_stream(&self) -> bool {
+        self.request().is_stream
+    }
+
+    fn body_bytes(&self) -> usize {
+        self.request().body.len()
+    }
+
+    /// Media have no limit that could be lowered: what they can make is bounded like what they read.
+    fn bound(&self, limits: ModelLimits) -> Result<Bound, PublicError> {
+        Ok(Bound { input: self.most(limits), output_per_choice: 0, choices: 1 })
+    }
+
+    fn estimate(&self) -> Estimate {
+        Estimate { input: self.guess(), source: UsageSource::Estimated, has_output: false }
+    }
+
+    fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError> {
+        self.request().check_dialect(dialect)
+    }
+
+    fn upstream(&self, edits: &Edits<'_>) -> UpstreamRequest {
+        self.request().upstream(edits.upstream_model)
+    }
+
+    fn read_reply(&self, body: Bytes, _dialect: Dialect) -> Result<Reply, UpstreamFault> {
+        self.answer(body)
+    }
+
+    fn request_type(&self) -> &str {
+        match &self.request().form {
+            BodyForm::Json(_) => "application/json",
+            BodyForm::Parts { content_type, .. } => content_type,
+        }
+    }
+
+    fn content_type(&self) -> &'static str {
+        self.answer_type()
+    }
+
+    fn is_binary(&self) -> bool {
+        self.is_file() && !self.request().is_stream
+    }
+
+    fn stream(&self, _dialect: Dialect) -> Option<Box<dyn AnswerStream>> {
+        self.request().is_stream.then(|| Box::new(EventStream::new(self.course())) as Box<dyn AnswerStream>)
+    }
+}
