@@ -16,6 +16,7 @@ mod issuer_client;
 mod percent;
 mod private;
 mod random;
+mod reload;
 mod serve;
 mod simulate;
 mod smtp;

@@ -7,9 +7,12 @@ use crate::first_run;
 use crate::instance::Instance;
 use crate::private::{self, Condition};
 use crate::random::BufferedRandom;
+use crate::reload::{Reload, Sources};
 use crate::socket::LocalDoor;
 use anyhow::Context as _;
 use claviger_control::{AwaitRights, Awaited, Control, ControlBody, Origin};
+use claviger_domain::audit::Attribution;
+use claviger_domain::catalog::Difference;
 use claviger_domain::endpoint::Match;
 use claviger_domain::error::PublicError;
 use claviger_domain::id::{KeyId, OrganizationId};
@@ -43,7 +46,8 @@ pub(crate) fn run(flags: &Flags, variables: &Variables) -> Result<(), Failure> {
     wake_bug(variables)?;
     let runtime = runtime().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Kind::Failed, format!("no runtime: {error}")))?;
-    runtime.block_on(serve(config)).map_err(Failure::from)
+    let sources = Sources { flags: flags.clone(), variables: variables.clone() };
+    runtime.block_on(serve(config, sources)).map_err(Failure::from)
 }
 
 /// One thread a core; on a single core no other worker exists that could take work over, so none is woken for it.
@@ -66,7 +70,7 @@ fn check_listen(config: &ServeConfig) -> Result<(), Failure> {
     Err(Failure::new(Kind::Usage, what).next("put a TLS proxy in front and add --plain-http, or listen on 127.0.0.1"))
 }
 
-async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+async fn serve(config: ServeConfig, sources: Sources) -> anyhow::Result<()> {
     let directory = DataDirectory::open_or_make(&config.config.data)?;
     // Bound first: an address that is taken ends the start before anything is made.
     let listener = listen(config.listen)?;
@@ -84,15 +88,16 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let settings = gateway_settings(&config, &instance);
     let gateway = Gateway::start(
         instance.store.clone(),
-        catalog,
+        Arc::clone(&catalog),
         settings,
         instance.clock.clone(),
         Box::new(BufferedRandom::new()),
     )
     .await?;
     let public_url = config.config.public_url.clone().unwrap_or_else(|| url_of(api));
-    let rights: Arc<dyn AwaitRights> = Arc::new(ThisNode(gateway.clone()));
-    let control = instance.control(&config.config, rights, public_url.clone());
+    let reload = Arc::new(Reload::new(sources, &config.config, &gateway, &instance, catalog));
+    let this_node = Arc::new(ThisNode { gateway: gateway.clone(), reload: Arc::clone(&reload) });
+    let control = instance.control(&config.config, this_node.clone(), public_url.clone());
 
     let (stop, stopping) = watch::channel(false);
     let mut sides = JoinSet::new();
@@ -101,7 +106,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let (audited, until) = (control.clone(), stopping.clone());
     sides.spawn(async move { audited.keep_audit(until).await });
     sides.spawn(control.clone().run_jobs(stopping.clone()));
-    sides.spawn(private::serve(private, Arc::new(ThisNode(gateway.clone())), stopping));
+    sides.spawn(reload.at_hangup(stopping.clone())?);
+    sides.spawn(private::serve(private, this_node, stopping));
 
     let addresses = Addresses { api, private: private_address, public_url: &public_url };
     let link = control.first_set_up_link().await;
@@ -320,45 +326,56 @@ impl AwaitRights for OtherNodes {
 }
 
 /// The node of this process, as the other rooms see it.
-struct ThisNode(Gateway);
+struct ThisNode {
+    gateway: Gateway,
+    reload: Arc<Reload>,
+}
 
 impl AwaitRights for ThisNode {
     fn confirmed(&self, epoch: Epoch, patience: Duration) -> Pin<Box<dyn Future<Output = Awaited> + Send + '_>> {
-        Box::pin(async move { awaited(self.0.confirmed(epoch, patience).await) })
+        Box::pin(async move { awaited(self.gateway.confirmed(epoch, patience).await) })
     }
 
     fn patience(&self) -> Duration {
-        self.0.patience()
+        self.gateway.patience()
     }
 
     fn held(&self, organization: OrganizationId) -> Option<Nano> {
-        self.0.credit(organization).map(|(_, held)| held)
+        self.gateway.credit(organization).map(|(_, held)| held)
     }
 
     fn running(&self, key: KeyId) -> u64 {
-        self.0.running(key)
+        self.gateway.running(key)
     }
 
     fn has_foreign_keys(&self) -> bool {
-        self.0.has_foreign_keys()
+        self.gateway.has_foreign_keys()
     }
 
     fn self_service(&self, key: KeyId) -> Result<(), PublicError> {
-        self.0.self_service(key)
+        self.gateway.self_service(key)
     }
 
     fn verify(&self, ask: &VerifyAsk<'_>) -> Result<Verified, PublicError> {
-        self.0.verify(ask)
+        self.gateway.verify(ask)
+    }
+
+    fn reload<'a>(
+        &'a self,
+        is_check: bool,
+        by: &'a Attribution,
+    ) -> Pin<Box<dyn Future<Output = Result<Difference, PublicError>> + Send + 'a>> {
+        Box::pin(self.reload.take_over(is_check, by))
     }
 }
 
 impl Condition for ThisNode {
     fn is_ready(&self) -> bool {
-        self.0.is_ready()
+        self.gateway.is_ready()
     }
 
     fn metrics(&self) -> String {
-        self.0.metrics_text()
+        self.gateway.metrics_text()
     }
 }
 

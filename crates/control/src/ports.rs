@@ -2,6 +2,8 @@
 
 use crate::mail::Letter;
 use bytes::Bytes;
+use claviger_domain::audit::Attribution;
+use claviger_domain::catalog::Difference;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::{KeyId, NodeId, OrganizationId};
 use claviger_domain::key::{Verified, VerifyAsk};
@@ -40,6 +42,19 @@ pub trait AwaitRights: Send + Sync + 'static {
     /// # Errors
     /// 503: there is no node here, or it does not know enough.
     fn verify(&self, ask: &VerifyAsk<'_>) -> Result<Verified, PublicError>;
+
+    /// Has a running node read its configuration again; with `is_check` it only says what would change.
+    ///
+    /// # Errors
+    /// 400 what is wrong with it; 503: there is no node here, or it could not be recorded. Nothing has changed.
+    fn reload<'a>(
+        &'a self,
+        _is_check: bool,
+        _by: &'a Attribution,
+    ) -> Pin<Box<dyn Future<Output = Result<Difference, PublicError>> + Send + 'a>> {
+        let what = "No server runs here, and only a running one has a configuration in force.";
+        Box::pin(std::future::ready(Err(PublicError::with_message(Code::ServiceUnavailable, what))))
+    }
 }
 
 /// What came of waiting.

@@ -444,6 +444,7 @@ handlers! {
             WriteOffLease => operator::leases::write_off;
             ListJobs => operator::jobs::list;
             RunJob => operator::jobs::run;
+            ReloadConfiguration => operator::reload::handler;
         }
     }
     elsewhere {

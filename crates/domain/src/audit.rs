@@ -132,6 +132,8 @@ words! {
         SeatClosed = "seat.closed";
         /// A node was told to leave.
         NodeDrained = "node.drained";
+        /// Providers, models, routes and prices were read again from their files.
+        ConfigurationReloaded = "configuration.reloaded";
         /// A wallet was funded.
         GrantCreated = "grant.created";
     }

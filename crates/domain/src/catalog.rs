@@ -3,6 +3,10 @@
 //! A catalog is one immutable value; a request keeps the one it was admitted under. Health, sockets and the values of
 //! credentials are not known here.
 
+mod difference;
+
+pub use difference::Difference;
+
 use crate::endpoint::EndpointName;
 use crate::price::PriceSheet;
 use crate::secret::Secret;
@@ -47,6 +51,12 @@ dialects! {
     Cohere = "cohere";
     /// Jina.
     Jina = "jina";
+    /// Text Generation Inference.
+    Tgi = "tgi";
+    /// OpenAI's models at Azure.
+    AzureOpenAi = "azure-openai";
+    /// Gemini's OpenAI-compatible surface.
+    Gemini = "gemini";
     /// Any other OpenAI-like server.
     Compatible = "compatible";
     /// The built-in simulator, in process.

@@ -95,6 +95,8 @@ pub const LAST_ATTEMPT: Duration = Duration::from_secs(60);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long headers of a stream wait for the first upstream event (W29, W58).
 pub const COMMIT_HEADERS: Duration = Duration::from_secs(30);
+/// Ids of models that the log and the audit record of a reload name: a line that people read.
+pub const TOLD_MODELS: usize = 50;
 /// The most attempts that an operator may allow a request (W54).
 pub const ATTEMPTS_MAX: usize = 5;
 /// Failures in a row that open a target's circuit (W55).

@@ -124,6 +124,8 @@ pub(super) enum Command {
     /// The audit log, its export, its proof
     #[command(subcommand)]
     Audit(super::audit::AuditCommand),
+    /// Have the running server read providers, models, routes and prices again
+    Reload(ReloadOptions),
     /// Nodes that serve this database
     #[command(subcommand, visible_alias = "node")]
     Nodes(super::nodes::NodesCommand),
@@ -158,6 +160,13 @@ pub(super) struct ServeOptions {
     /// Serve plain HTTP beyond loopback: something in front ends TLS
     #[arg(long)]
     pub(super) plain_http: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct ReloadOptions {
+    /// Only say what would change
+    #[arg(long)]
+    pub(super) check: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -21,6 +21,7 @@ mod output;
 mod people;
 mod places;
 mod profiles;
+mod reload;
 mod requests;
 mod scan;
 mod secret_in;
@@ -160,6 +161,7 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
             import::run(&transport, &output, &options).await
         }
         Command::Audit(command) => audit::run(&transport, &output, &command).await,
+        Command::Reload(options) => reload::run(&transport, &output, &options).await,
         Command::Nodes(command) => nodes::run(&transport, &output, global.yes, &command).await,
         Command::Lease(command) => nodes::leases(&transport, &output, &command).await,
         Command::Ledger(LedgerCommand::Verify) => ledger::verify(&transport, &output).await,

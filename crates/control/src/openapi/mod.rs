@@ -136,7 +136,7 @@ areas! {
         AddPasskey RemovePasskey
     }
     operator {
-        SetUp CreateGrant VerifyLedger ListInDoubt ListJobs RunJob
+        SetUp CreateGrant VerifyLedger ListInDoubt ListJobs RunJob ReloadConfiguration
     }
 }
 

@@ -87,6 +87,19 @@ const JOB: Object = object(
     ],
 );
 
+const RELOAD: Object = object("ReloadConfiguration", &[may("check", Shape::Flag)]);
+
+const RELOADED: Object = object(
+    "Configuration",
+    &[
+        must("object", Shape::Is("configuration")),
+        must("in_force", Shape::Flag),
+        must("models_added", Shape::Many(&Shape::Text)),
+        must("models_removed", Shape::Many(&Shape::Text)),
+        must("models_changed", Shape::Many(&Shape::Text)),
+    ],
+);
+
 pub(super) fn describe(operation: Operation) -> Description {
     match operation {
         Operation::SetUp => {
@@ -95,6 +108,11 @@ pub(super) fn describe(operation: Operation) -> Description {
         Operation::CreateGrant => Description::of("Fund a wallet.", Reply::One(&GRANTED)).taking(&GRANT),
         Operation::VerifyLedger => Description::of("Prove the ledger again from zero.", Reply::One(&LEDGER)),
         Operation::ListJobs => Description::of("How jobs fare.", Reply::List(&JOB)),
+        Operation::ReloadConfiguration => Description::of(
+            "Have this node read providers, models, routes and prices again; with check, only say what would change.",
+            Reply::One(&RELOADED),
+        )
+        .taking(&RELOAD),
         Operation::RunJob => Description::of("Run a job now.", Reply::One(&JOB)),
         _ => Description::of("Charges whose delivery is unknown.", Reply::List(&IN_DOUBT)),
     }

@@ -439,6 +439,8 @@ operations! {
     ListJobs = "jobs.list";
     /// Run a job now.
     RunJob = "jobs.run";
+    /// Read providers, models, routes and prices again.
+    ReloadConfiguration = "configuration.reload";
 }
 
 words! {

@@ -89,7 +89,7 @@ impl Upstreams {
         if let Some(prepared) = self.prepared.read().get(&place) {
             return Ok(Arc::clone(prepared));
         }
-        let uri = Uri::try_from(format!("{}{path}", provider.base_url)).map_err(|_| Fault::Unreachable)?;
+        let uri = Uri::try_from(address(provider, path)).map_err(|_| Fault::Unreachable)?;
         let origin = Origin::of(&uri).ok_or(Fault::Unreachable)?;
         let pool = {
             let mut pools = self.pools.lock();
@@ -111,6 +111,15 @@ impl Upstreams {
     }
 }
 
+/// Gemini's compatible surface has no `/v1` of its own behind its base.
+fn address(provider: &Provider, path: &str) -> String {
+    let path = match provider.dialect {
+        Dialect::Gemini => path.strip_prefix("/v1").unwrap_or(path),
+        _ => path,
+    };
+    format!("{}{path}", provider.base_url)
+}
+
 impl Prepared {
     /// `None` when address or credential make no request; configuration has checked both.
     fn of(provider: &Arc<Provider>, uri: &Uri, pool: Arc<Pool>) -> Option<Self> {
@@ -119,6 +128,7 @@ impl Prepared {
             Some(credential) => {
                 let line = match provider.dialect {
                     Dialect::Anthropic => format!("x-api-key: {}\r\n", credential.expose()),
+                    Dialect::AzureOpenAi => format!("api-key: {}\r\n", credential.expose()),
                     _ => format!("authorization: Bearer {}\r\n", credential.expose()),
                 };
                 let line = Secret::new(line);

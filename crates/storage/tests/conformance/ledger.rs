@@ -2,10 +2,11 @@
 
 use crate::on_both_engines;
 use crate::world::{COST, World, by};
+use claviger_domain::audit::{Action, Chain};
 use claviger_domain::ledger::{TransferId, TransferKind};
 use claviger_domain::money::Nano;
 use claviger_domain::request::RequestRecord;
-use claviger_storage::{Engine, Error, Wallet};
+use claviger_storage::{AuditEvent, AuditFilter, Engine, Error, PageRequest, Wallet};
 
 on_both_engines! {
     a_grant_is_booked_once,
@@ -250,6 +251,12 @@ async fn charges_of_the_former_form_are_read_and_proved(engine: Engine) {
 async fn price_versions_are_kept_as_they_are(engine: Engine) {
     let world = World::new(engine).await;
     let sheet = crate::world::price();
+    let event = AuditEvent::done(Action::ConfigurationReloaded, "", Vec::new());
+    world.store().save_reload(std::slice::from_ref(&sheet), event, &by()).await.unwrap();
+    let filter = AuditFilter { actions: vec![Action::ConfigurationReloaded], ..AuditFilter::default() };
+    let page = PageRequest { limit: 2, ..PageRequest::default() };
+    let recorded = world.store().list_audit_of(Chain::Instance, &filter, &page).await.unwrap().unwrap();
+    assert_eq!(recorded.data.len(), 1, "prices and the record of them stand or fall together");
     world.store().save_price_versions(&[sheet.clone(), sheet.clone()], claviger_testkit::stores::now()).await.unwrap();
     assert_eq!(world.store().find_price_version(sheet.version).await.unwrap(), Some(sheet));
     let unknown = claviger_domain::id::PriceVersionId::from_u128(1);

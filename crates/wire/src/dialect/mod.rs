@@ -5,9 +5,11 @@
 //! new dialect is a new file.
 
 mod anthropic;
+mod azure_openai;
 mod cohere;
 mod compatible;
 mod error;
+mod gemini;
 mod jina;
 mod llamacpp;
 mod ollama;
@@ -15,6 +17,7 @@ mod openai;
 mod sglang;
 mod simulator;
 mod tei;
+mod tgi;
 mod vllm;
 
 use claviger_domain::catalog::Dialect;
@@ -125,6 +128,9 @@ pub(crate) const fn habits(dialect: Dialect) -> &'static Habits {
         Dialect::LlamaCpp => &llamacpp::HABITS,
         Dialect::Ollama => &ollama::HABITS,
         Dialect::Tei => &tei::HABITS,
+        Dialect::Tgi => &tgi::HABITS,
+        Dialect::AzureOpenAi => &azure_openai::HABITS,
+        Dialect::Gemini => &gemini::HABITS,
         Dialect::Cohere => &cohere::HABITS,
         Dialect::Jina => &jina::HABITS,
         Dialect::Compatible => &compatible::HABITS,

@@ -34,4 +34,5 @@ pub(super) const ROWS: &[Row] = &[
     operator(Operation::ListInDoubt, Method::Get, "/api/operator/ledger/in_doubt"),
     operator(Operation::ListJobs, Method::Get, "/api/operator/jobs"),
     operator(Operation::RunJob, Method::Post, "/api/operator/jobs/{job}/run"),
+    operator(Operation::ReloadConfiguration, Method::Post, "/api/operator/reload"),
 ];
