@@ -16,9 +16,10 @@ use claviger_domain::id::RequestId;
 use claviger_domain::key::{
     Class, Key, KeyState, Prefixes, StoredSecret, mask, told_of_ended_secret, told_of_old_secret,
 };
+use claviger_domain::lifetime::Lifetimes;
 use claviger_domain::limits;
 use claviger_domain::notice::NoticeKind;
-use claviger_domain::tenancy::{Lifetime, Organization, OrganizationState};
+use claviger_domain::tenancy::{Organization, OrganizationState};
 use claviger_domain::time::{Now, Timestamp};
 use claviger_storage::SecretUse;
 use http::{HeaderMap, header};
@@ -103,7 +104,7 @@ pub(crate) async fn authenticate(
         leaks::alarms::raise(control, NoticeKind::CanaryHit, &key, row.path, signed(Actor::Nobody, String::new()));
         return Err(incorrect(text, prefixes, UNKNOWN));
     }
-    check_state(&key, &secret, organization.policy.lifetime, now.wall).map_err(|(code, reason)| {
+    check_state(&key, &secret, &organization.policy.lifetimes, now.wall).map_err(|(code, reason)| {
         Refusal::because(code, format!("Incorrect API key provided: {}. {reason}", mask(text, prefixes)))
     })?;
     if organization.state == OrganizationState::Suspended || organization.state == OrganizationState::Closed {
@@ -185,12 +186,7 @@ pub(crate) fn presented_text(headers: &HeaderMap) -> Result<&[u8], Refusal> {
 }
 
 /// The code and sentence of a state that admits nothing, worst first (`keys.md` §2.1 step 6).
-fn check_state(
-    key: &Key,
-    secret: &StoredSecret,
-    lifetime: Option<Lifetime>,
-    now: Timestamp,
-) -> Result<(), (Code, String)> {
+fn check_state(key: &Key, secret: &StoredSecret, lifetimes: &Lifetimes, now: Timestamp) -> Result<(), (Code, String)> {
     let state = key.state_at(now);
     if matches!(state, KeyState::Revoked { .. }) {
         return Err(state.told());
@@ -198,7 +194,7 @@ fn check_state(
     if let Some(at) = secret.ended(now) {
         return Err(told_of_ended_secret(at));
     }
-    let too_old = lifetime.map(|lifetime| (lifetime.end_of(secret.created_at), lifetime.days));
+    let too_old = lifetimes.end_of(secret.created_at);
     match (state, too_old) {
         (KeyState::Expired { .. }, _) => Err(state.told()),
         (_, Some((at, days))) if now >= at => Err(told_of_old_secret(at, days)),

@@ -13,6 +13,7 @@ use claviger_domain::endpoint::{EndpointName, Row};
 use claviger_domain::error::Code;
 use claviger_domain::id::{EnvironmentId, OrganizationId, SessionId, UserId};
 use claviger_domain::key::{Class, Key, Owner, Reach};
+use claviger_domain::lifetime::Lifetimes;
 use claviger_domain::limits;
 use claviger_domain::right::{
     Bound, Creators, EXTRA_PERMISSIONS, Extent, INFERENCE_KEY_PERMISSIONS, Permission, Role, Standing,
@@ -138,6 +139,11 @@ impl Member {
     pub(crate) fn require_seen(&self, environment: &str) -> Result<(), Refusal> {
         let is_elsewhere = self.seen_from().is_some_and(|own| own.to_string() != environment);
         if is_elsewhere { Err(Refusal::not_found()) } else { Ok(()) }
+    }
+
+    /// How long secrets of the organization live.
+    pub(crate) const fn lifetimes(&self) -> &Lifetimes {
+        &self.organization.policy.lifetimes
     }
 
     /// What the caller may do, to be compared with what they make.

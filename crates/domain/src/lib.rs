@@ -31,6 +31,7 @@ pub mod id;
 pub mod id_token;
 pub mod key;
 pub mod ledger;
+pub mod lifetime;
 pub mod limits;
 pub mod meter;
 pub mod money;

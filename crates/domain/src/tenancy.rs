@@ -2,9 +2,10 @@
 
 use crate::address::Cidr;
 use crate::id::{AgentId, EnvironmentId, OrganizationId, RegistryId};
+use crate::key::Set;
+use crate::lifetime::Lifetimes;
 use crate::right::{Creators, Role, words};
 use crate::time::Timestamp;
-use std::time::Duration;
 
 /// Proof that the caller acts inside this organization; finders take it, so a query without a tenant does not exist.
 ///
@@ -71,7 +72,7 @@ pub struct OrganizationPolicy {
     /// Who makes keys.
     pub creators: Creators,
     /// How long a secret may live.
-    pub lifetime: Option<Lifetime>,
+    pub lifetimes: Lifetimes,
     /// The expiry that dialogs propose, in days.
     pub suggested_expiry_days: Option<u32>,
     /// Whether every key needs a source tag.
@@ -86,6 +87,50 @@ pub struct OrganizationPolicy {
     pub developers_see_all: bool,
 }
 
+/// What an edit says of an organization's policy; it is laid onto the policy that stands when it is written, so that of
+/// two edits at once neither takes back what the other changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyEdit {
+    /// Who makes keys.
+    pub creators: Option<Creators>,
+    /// How many days a secret may live.
+    pub lifetime_days: Set<u32>,
+    /// How many days a new maximum spares secrets that are older than it.
+    pub lifetime_grace_days: u32,
+    /// The expiry that dialogs propose.
+    pub suggested_expiry_days: Set<u32>,
+    /// Whether every key needs a source tag.
+    pub require_source_tag: Option<bool>,
+    /// Where its keys may be used from.
+    pub allowed_ips: Set<Vec<Cidr>>,
+    /// What happens to a leaked key.
+    pub leak_action: Option<LeakAction>,
+    /// After how many quiet hours a replaced secret ends.
+    pub finish_when_quiet_hours: Set<u32>,
+    /// Whether developers see everybody's usage.
+    pub developers_see_all: Option<bool>,
+}
+
+impl PolicyEdit {
+    /// The policy with what is changed of it, now.
+    pub fn onto(&self, former: &OrganizationPolicy, now: Timestamp) -> OrganizationPolicy {
+        let mut days = former.lifetimes.current.map(|current| current.days);
+        self.lifetime_days.onto(&mut days);
+        let mut next = OrganizationPolicy {
+            creators: self.creators.unwrap_or(former.creators),
+            lifetimes: former.lifetimes.changed(days, self.lifetime_grace_days, now),
+            require_source_tag: self.require_source_tag.unwrap_or(former.require_source_tag),
+            leak_action: self.leak_action.unwrap_or(former.leak_action),
+            developers_see_all: self.developers_see_all.unwrap_or(former.developers_see_all),
+            ..former.clone()
+        };
+        self.suggested_expiry_days.onto(&mut next.suggested_expiry_days);
+        self.allowed_ips.onto(&mut next.allowed_ips);
+        self.finish_when_quiet_hours.onto(&mut next.finish_when_quiet_hours);
+        next
+    }
+}
+
 impl OrganizationState {
     /// Whether an operator may move an organization from this state to the other.
     pub const fn may_become(self, next: Self) -> bool {
@@ -98,7 +143,7 @@ impl Default for OrganizationPolicy {
     fn default() -> Self {
         Self {
             creators: Creators::Owners,
-            lifetime: None,
+            lifetimes: Lifetimes::default(),
             suggested_expiry_days: Some(90),
             require_source_tag: false,
             allowed_ips: None,
@@ -106,25 +151,6 @@ impl Default for OrganizationPolicy {
             finish_when_quiet_hours: None,
             developers_see_all: false,
         }
-    }
-}
-
-/// The longest life of a secret, and since when it binds (`keys.md` §4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lifetime {
-    /// As many days, from the secret's making.
-    pub days: u32,
-    /// When it was set: secrets made since then have it from the start.
-    pub set_at: Timestamp,
-    /// When it begins to bind secrets that are older than it.
-    pub binds_at: Timestamp,
-}
-
-impl Lifetime {
-    /// When a secret of this age ends.
-    pub fn end_of(&self, made_at: Timestamp) -> Timestamp {
-        let end = made_at.plus(Duration::from_secs(u64::from(self.days).saturating_mul(24 * 3600)));
-        if made_at < self.set_at { end.max(self.binds_at) } else { end }
     }
 }
 

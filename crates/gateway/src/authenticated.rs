@@ -38,7 +38,7 @@ impl Caller {
     /// When what was presented stops by itself.
     pub(crate) fn stops_at(&self, node: &Node) -> Option<Timestamp> {
         let tenant = node.snapshot.find_organization(self.key.organization());
-        self.key.stops_at(self.secret, tenant.and_then(|tenant| tenant.lifetime))
+        self.key.stops_at(self.secret, tenant.as_ref().map(|tenant| &tenant.lifetimes))
     }
 }
 
@@ -208,7 +208,7 @@ impl NotUsable {
 /// Steps 6 and 7; asked at authentication and once more at the hold.
 pub(crate) fn check_state(caller: &Caller, node: &Node) -> Result<(), NotUsable> {
     let Caller { key, secret, tenant } = caller;
-    key.check(*secret, tenant.lifetime, node.wall()).map_err(NotUsable::Key)?;
+    key.check(*secret, &tenant.lifetimes, node.wall()).map_err(NotUsable::Key)?;
     match tenant.state {
         OrganizationState::Active | OrganizationState::SetUp => Ok(()),
         _ => Err(NotUsable::Suspended),

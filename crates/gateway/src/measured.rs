@@ -2,6 +2,7 @@
 
 use crate::snapshot::Keys;
 use claviger_domain::key::{Key, KeyText, Prefixes};
+use claviger_domain::lifetime::Lifetimes;
 use claviger_domain::secret::Pepper;
 use claviger_domain::time::Timestamp;
 
@@ -28,6 +29,6 @@ impl Table {
     pub fn verify(&self, text: &[u8], now: Timestamp) -> bool {
         let Ok(parsed) = KeyText::parse(text, &self.prefixes) else { return false };
         let found = self.keys.find_presented(Some(parsed.id), text, &self.peppers);
-        found.is_some_and(|found| found.key.check(found.secret, None, now).is_ok())
+        found.is_some_and(|found| found.key.check(found.secret, &Lifetimes::default(), now).is_ok())
     }
 }

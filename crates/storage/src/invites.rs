@@ -392,7 +392,8 @@ pub(crate) async fn inviter(
     }
     if let Ok(id) = invited_by.parse::<KeyId>() {
         let key = keys::find_anywhere(tx, id).await?.filter(|key| key.organization == scope.0);
-        let key = key.filter(|key| key.state.at(now, key.expires_at) == KeyState::Active);
+        let lifetimes = tenancy::find(tx, scope.0).await?.map(|found| found.policy.lifetimes).unwrap_or_default();
+        let key = key.filter(|key| key.state_within(&lifetimes, now) == KeyState::Active);
         let Some((role, owner)) = key.and_then(|key| Some((key.role?, key.owner))) else { return Ok(None) };
         let owner = match owner {
             None => Bound::Nobody,

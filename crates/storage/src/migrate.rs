@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (11, include_str!("migrations/0011_places.sql")),
     (12, include_str!("migrations/0012_proof.sql")),
     (13, include_str!("migrations/0013_charges.sql")),
+    (14, include_str!("migrations/0014_rights.sql")),
     (15, include_str!("migrations/0015_places.sql")),
     (20, include_str!("migrations/0020_keys.sql")),
 ];

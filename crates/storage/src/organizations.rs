@@ -15,7 +15,7 @@ use crate::tenancy::{self, organization_columns};
 use claviger_domain::audit::{Action, Attribution, FieldChange};
 use claviger_domain::id::{KeyId, OrganizationId};
 use claviger_domain::revocation::Change;
-use claviger_domain::tenancy::{Organization, OrganizationPolicy, OrganizationState, TenantScope};
+use claviger_domain::tenancy::{Organization, OrganizationState, PolicyEdit, TenantScope};
 use claviger_domain::time::Timestamp;
 
 statements! {
@@ -23,7 +23,7 @@ statements! {
     UPDATE = "UPDATE organization SET slug = $2, name = $3, state = $4, state_reason = $5, max_keys = $6, \
         key_prefix = $7, reporting_zone = $8, creators = $9, lifetime_days = $10, lifetime_set_at = $11, \
         lifetime_binds_at = $12, suggested_expiry_days = $13, require_source_tag = $14, allowed_ips = $15, \
-        leak_action = $16, finish_when_quiet_hours = $17, developers_see_all = $18, settings_version = $19 \
+        leak_action = $16, finish_when_quiet_hours = $17, developers_see_all = $18, settings_version = $19, lifetime_ended = $20, lifetime_longer = $21 \
         WHERE id = $1";
     COUNT_LIVE = "SELECT o.live_keys - (SELECT CAST(COUNT(*) AS BIGINT) FROM api_key k WHERE k.org_id = o.id \
         AND k.expires_at <= $2 AND k.expires_at IS NOT NULL AND k.state <> 'revoked' AND k.trust_id IS NULL) AS live \
@@ -43,8 +43,8 @@ pub struct OrganizationEdit {
     pub slug: Option<String>,
     /// Its reporting zone.
     pub reporting_zone: Option<String>,
-    /// Its key policy, whole.
-    pub policy: Option<OrganizationPolicy>,
+    /// Its key policy, by what is changed of it.
+    pub policy: Option<PolicyEdit>,
     /// How many keys it may have.
     pub keys_max: Option<u32>,
     /// Its prefix; `Some(None)` = the instance's.
@@ -155,7 +155,7 @@ async fn update(
         next.reporting_zone.clone_from(zone);
     }
     if let Some(policy) = &edit.policy {
-        next.policy.clone_from(policy);
+        next.policy = policy.onto(&former.policy, by.at);
     }
     if let Some(keys_max) = edit.keys_max {
         next.keys_max = keys_max;
@@ -196,25 +196,28 @@ async fn write(tx: &mut Tx<'_>, next: &Organization) -> Result<(), Error> {
             .bind(&next.key_prefix)
             .bind(&next.reporting_zone)
             .bind(policy.creators.name())
-            .bind(policy.lifetime.map(|lifetime| i64::from(lifetime.days)))
-            .bind(policy.lifetime.map(|lifetime| lifetime.set_at.0))
-            .bind(policy.lifetime.map(|lifetime| lifetime.binds_at.0))
+            .bind(policy.lifetimes.current.map(|lifetime| i64::from(lifetime.days)))
+            .bind(policy.lifetimes.current.map(|lifetime| lifetime.set_at.0))
+            .bind(policy.lifetimes.current.map(|lifetime| lifetime.binds_at.0))
             .bind(policy.suggested_expiry_days.map(i64::from))
             .bind(policy.require_source_tag)
-            .bind(networks(policy))
+            .bind(policy.allowed_ips.as_deref().and_then(listed))
             .bind(policy.leak_action.name())
             .bind(policy.finish_when_quiet_hours.map(i64::from))
             .bind(policy.developers_see_all)
             .bind(next.version)
+            .bind(listed(&policy.lifetimes.ended))
+            .bind(listed(&policy.lifetimes.longer))
             .execute(c)
             .await?;
     });
     Ok(())
 }
 
-fn networks(policy: &OrganizationPolicy) -> Option<String> {
-    let list = policy.allowed_ips.as_ref()?;
-    Some(list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+/// A list as one text, parted by spaces; none for an empty one.
+fn listed<T: ToString>(list: &[T]) -> Option<String> {
+    let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
+    (!texts.is_empty()).then(|| texts.join(" "))
 }
 
 /// The fields as the audit record names them, and how they stand.
@@ -230,11 +233,11 @@ fn described(organization: &Organization) -> [(&'static str, Option<String>); 16
         ("key_prefix", organization.key_prefix.clone()),
         ("reporting_zone", Some(organization.reporting_zone.clone())),
         ("creators", Some(policy.creators.name().to_owned())),
-        ("max_lifetime_days", policy.lifetime.map(|lifetime| lifetime.days.to_string())),
-        ("max_lifetime_binds_at", policy.lifetime.map(|lifetime| seconds(lifetime.binds_at))),
+        ("max_lifetime_days", policy.lifetimes.current.map(|lifetime| lifetime.days.to_string())),
+        ("max_lifetime_binds_at", policy.lifetimes.current.map(|lifetime| seconds(lifetime.binds_at))),
         ("suggested_expiry_days", policy.suggested_expiry_days.map(|days| days.to_string())),
         ("require_source_tag", Some(policy.require_source_tag.to_string())),
-        ("allowed_ips", networks(policy)),
+        ("allowed_ips", policy.allowed_ips.as_deref().and_then(listed)),
         ("leak_action", Some(policy.leak_action.name().to_owned())),
         ("finish_when_quiet_hours", policy.finish_when_quiet_hours.map(|hours| hours.to_string())),
         ("developers_see_all", Some(policy.developers_see_all.to_string())),

@@ -7,19 +7,20 @@ use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::statements::statements;
 use crate::store::Store;
-use claviger_domain::address::Cidr;
 use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::id::{EnvironmentId, OrganizationId};
+use claviger_domain::lifetime::{Lifetime, Lifetimes};
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::right::Creators;
-use claviger_domain::tenancy::{LeakAction, Lifetime, Organization, OrganizationPolicy, OrganizationState};
+use claviger_domain::tenancy::{LeakAction, Organization, OrganizationPolicy, OrganizationState};
 use claviger_domain::time::Timestamp;
+use std::str::FromStr;
 
 /// What every reading of organizations selects.
 macro_rules! organization_columns {
     () => {
         "SELECT id, slug, name, state, state_reason, default_environment, max_keys, key_prefix, reporting_zone, creators, \
-         lifetime_days, lifetime_set_at, lifetime_binds_at, suggested_expiry_days, require_source_tag, allowed_ips, \
+         lifetime_days, lifetime_set_at, lifetime_binds_at, lifetime_longer, lifetime_ended, suggested_expiry_days, require_source_tag, allowed_ips, \
          leak_action, finish_when_quiet_hours, developers_see_all, settings_version, created_at FROM organization"
     };
 }
@@ -166,14 +167,14 @@ pub(crate) fn organization<R: Cells>(row: &R) -> Result<Organization, Error> {
     })
 }
 
-/// Networks as one text, parted by spaces.
-fn networks(text: &str) -> Result<Vec<Cidr>, Error> {
-    text.split(' ').map(|part| parse("organization.allowed_ips", part)).collect()
+/// A list as one text, parted by spaces.
+pub(crate) fn listed<T: FromStr>(column: &'static str, text: &str) -> Result<Vec<T>, Error> {
+    text.split(' ').map(|part| parse(column, part)).collect()
 }
 
 fn policy<R: Cells>(row: &R) -> Result<OrganizationPolicy, Error> {
     let (creators, leak_action) = (row.text("creators")?, row.text("leak_action")?);
-    let lifetime = match row.int_or_none("lifetime_days")? {
+    let current = match row.int_or_none("lifetime_days")? {
         None => None,
         Some(days) => Some(Lifetime {
             days: count(days),
@@ -181,12 +182,18 @@ fn policy<R: Cells>(row: &R) -> Result<OrganizationPolicy, Error> {
             binds_at: Timestamp(row.int("lifetime_binds_at")?),
         }),
     };
+    let longer = row.text_or_none("lifetime_longer")?.map(|text| listed("organization.lifetime_longer", &text));
+    let ended = row.text_or_none("lifetime_ended")?.map(|text| listed("organization.lifetime_ended", &text));
+    let (longer, ended) = (longer.transpose()?.unwrap_or_default(), ended.transpose()?.unwrap_or_default());
     Ok(OrganizationPolicy {
         creators: known(Creators::from_name(&creators), "organization.creators", &creators)?,
-        lifetime,
+        lifetimes: Lifetimes { current, longer, ended },
         suggested_expiry_days: row.int_or_none("suggested_expiry_days")?.map(count),
         require_source_tag: row.flag("require_source_tag")?,
-        allowed_ips: row.text_or_none("allowed_ips")?.map(|text| networks(&text)).transpose()?,
+        allowed_ips: row
+            .text_or_none("allowed_ips")?
+            .map(|text| listed("organization.allowed_ips", &text))
+            .transpose()?,
         leak_action: known(LeakAction::from_name(&leak_action), "organization.leak_action", &leak_action)?,
         finish_when_quiet_hours: row.int_or_none("finish_when_quiet_hours")?.map(count),
         developers_see_all: row.flag("developers_see_all")?,

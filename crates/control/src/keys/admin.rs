@@ -78,17 +78,18 @@ pub(crate) async fn list(State(call): State<Call<Member>>, mut query: Query) -> 
     let filter = KeyFilter {
         class: Some(Class::Admin),
         environment: call.actor.seen_from(),
+        lifetimes: call.actor.lifetimes().clone(),
         now: call.now.wall,
         ..KeyFilter::default()
     };
     let found = call.control.store().list_keys(call.actor.scope(), &filter, &page).await?;
     let found = found.ok_or(Code::InvalidCursor)?;
-    Ok(Json(List::of(found, |key| key.id.to_string(), |key| AdminKey::new(key, call.now.wall))))
+    Ok(Json(List::of(found, |key| key.id.to_string(), |key| AdminKey::new(&call, key))))
 }
 
 pub(crate) async fn get(State(call): State<Call<Member>>, query: Query) -> Result<Json<AdminKey>, Refusal> {
     query.finish()?;
-    Ok(Json(AdminKey::new(&find(&call).await?, call.now.wall)))
+    Ok(Json(AdminKey::new(&call, &find(&call).await?)))
 }
 
 pub(crate) async fn create(
@@ -122,10 +123,10 @@ pub(crate) async fn create(
         Made::Now(created) => {
             let confirmation = Some(widened(&call, created.epoch).await);
             let value = Some(created.value.expose().clone());
-            Ok(Json(AdminKey { value, confirmation, ..AdminKey::new(&created.key, call.now.wall) }).into_response())
+            Ok(Json(AdminKey { value, confirmation, ..AdminKey::new(&call, &created.key) }).into_response())
         }
         Made::Before(key) => {
-            let mut response = Json(AdminKey::new(&key, call.now.wall)).into_response();
+            let mut response = Json(AdminKey::new(&call, &key)).into_response();
             response.headers_mut().insert("idempotent-replayed", http::HeaderValue::from_static("true"));
             Ok(response)
         }
@@ -158,7 +159,8 @@ async fn find(call: &Call<Member>) -> Result<Key, Refusal> {
 }
 
 impl AdminKey {
-    fn new(key: &Key, now: Timestamp) -> Self {
+    fn new(call: &Call<Member>, key: &Key) -> Self {
+        let (lifetimes, now) = (call.actor.lifetimes(), call.now.wall);
         Self {
             object: OBJECT,
             id: key.id.to_string(),
@@ -169,8 +171,8 @@ impl AdminKey {
             last_used_at: key.last_used_at.map(Timestamp::seconds),
             owner: OwnerObject::of(key),
             role: key.role.map(Role::name),
-            state: key.state_at(now).name(),
-            flags: flags(key, now),
+            state: key.state_within(lifetimes, now).name(),
+            flags: flags(key, lifetimes, now),
             value: None,
             confirmation: None,
         }

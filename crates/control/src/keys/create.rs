@@ -95,16 +95,16 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    pub(crate) fn shown(key: &Key, value: Option<String>, confirmation: Confirmation, now: Timestamp) -> Response {
+    pub(crate) fn shown(call: &Call<Member>, key: &Key, value: Option<String>, confirmation: Confirmation) -> Response {
         let reissue_until = key.newest().and_then(|secret| secret.reissue_until).map(Timestamp::seconds);
-        let key = KeyObject::new(key, now);
+        let key = KeyObject::new(key, call.actor.lifetimes(), call.now.wall);
         Json(Self { key, value, reissue_until, confirmation: Some(confirmation) }).into_response()
     }
 
     /// The replay of W31.
-    pub(crate) fn repeated(key: &Key, now: Timestamp) -> Response {
+    pub(crate) fn repeated(call: &Call<Member>, key: &Key) -> Response {
         let reissue_until = key.newest().and_then(|secret| secret.reissue_until).map(Timestamp::seconds);
-        let key = KeyObject::new(key, now);
+        let key = KeyObject::new(key, call.actor.lifetimes(), call.now.wall);
         let mut response = Json(Self { key, value: None, reissue_until, confirmation: None }).into_response();
         response.headers_mut().insert("idempotent-replayed", http::HeaderValue::from_static("true"));
         response
@@ -145,9 +145,9 @@ pub(crate) async fn finish(call: &Call<Member>, ask: Ask, once: Option<Once>) ->
         Made::Now(created) => {
             let confirmation = widened(call, created.epoch).await;
             let value = (!is_foreign).then(|| created.value.expose().clone());
-            Ok(Reply::shown(&created.key, value, confirmation, call.now.wall))
+            Ok(Reply::shown(call, &created.key, value, confirmation))
         }
-        Made::Before(key) => Ok(Reply::repeated(&key, call.now.wall)),
+        Made::Before(key) => Ok(Reply::repeated(call, &key)),
     }
 }
 

@@ -40,5 +40,5 @@ pub(crate) async fn handler(
     let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;
     let confirmation = narrowed(&call, changed.epoch, Some(key.id)).await?;
-    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, now), confirmation }))
+    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.actor.lifetimes(), now), confirmation }))
 }

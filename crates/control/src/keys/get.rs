@@ -12,5 +12,5 @@ pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> R
     query.finish()?;
     let key = find(&call).await?;
     let owners = call.control.store().describe_owners(call.actor.scope(), key.owner.into_iter()).await?;
-    Ok(Json(KeyObject::new(&key, call.now.wall).with_owner(owners.first())))
+    Ok(Json(KeyObject::new(&key, call.actor.lifetimes(), call.now.wall).with_owner(owners.first())))
 }

@@ -43,7 +43,7 @@ pub(crate) async fn handler(
     let owners = store.describe_owners(scope, found.data.iter().filter_map(|key| key.owner)).await?;
     let show = |key: &Key| {
         let owner = owners.iter().find(|owner| Some(owner.owner) == key.owner);
-        KeyObject::new(key, call.now.wall).with_owner(owner)
+        KeyObject::new(key, call.actor.lifetimes(), call.now.wall).with_owner(owner)
     };
     Ok(Json(List::of(found, |key| key.id.to_string(), show)))
 }
@@ -97,6 +97,7 @@ fn read(query: &mut Query, call: &Call<Member>) -> Result<KeyFilter, Refusal> {
         search: query.text("q")?,
         has_owner_here: None,
         is_exchanged: query.flag("exchanged")?,
+        lifetimes: call.actor.lifetimes().clone(),
         now: call.now.wall,
     })
 }

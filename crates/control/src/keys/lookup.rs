@@ -12,7 +12,7 @@ use crate::serve::{Call, Control};
 use axum::Json;
 use axum::extract::State;
 use claviger_domain::id::{KeyId, SecretId};
-use claviger_domain::key::Key;
+use claviger_domain::key::{Key, StoredSecret};
 use claviger_domain::limits;
 use claviger_domain::money::Nano;
 use claviger_domain::time::Timestamp;
@@ -71,8 +71,7 @@ pub(crate) async fn handler(
         .filter(|(_, key, _)| seen_from.is_none_or(|environment| environment == key.environment))
         .collect();
     let spend = spend(&call, found.iter().map(|(_, key, _)| key.id).collect(), since).await?;
-    let now = call.now.wall;
-    let data = found.into_iter().map(|(hash, key, secret)| shown(hash, &key, secret, &spend, now)).collect();
+    let data = found.into_iter().map(|(hash, key, secret)| shown(&call, hash, &key, secret, &spend)).collect();
     Ok(Json(Matches { object: "list", data, since: since.seconds() }))
 }
 
@@ -97,16 +96,19 @@ async fn spend(call: &Call<Member>, keys: Vec<KeyId>, since: Timestamp) -> Resul
 }
 
 fn shown(
+    call: &Call<Member>,
     sha256: Option<String>,
     key: &Key,
     secret: Option<SecretId>,
     spend: &HashMap<KeyId, Nano>,
-    now: Timestamp,
 ) -> Match {
-    let is_usable = key.state_at(now) == claviger_domain::key::KeyState::Active;
+    let (lifetimes, now) = (call.actor.lifetimes(), call.now.wall);
+    let is_usable = key.state_within(lifetimes, now) == claviger_domain::key::KeyState::Active;
+    let is_young = |secret: &&StoredSecret| lifetimes.end_of(secret.created_at).is_none_or(|(end, _)| now < end);
+    let mut live = key.live_secrets(now).filter(is_young);
     let is_secret_live = match secret {
-        Some(id) => key.live_secrets(now).any(|live| live.id == id),
-        None => key.live_secrets(now).next().is_some(),
+        Some(id) => live.any(|live| live.id == id),
+        None => live.next().is_some(),
     };
     Match {
         object: "api_key.match",
@@ -115,6 +117,6 @@ fn shown(
         secret_id: secret.map(|id| id.to_string()),
         is_live: is_usable && is_secret_live,
         spend: spend.get(&key.id).copied().unwrap_or(Nano::ZERO).to_string(),
-        key: KeyObject::new(key, now),
+        key: KeyObject::new(key, lifetimes, now),
     }
 }

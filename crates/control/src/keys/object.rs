@@ -5,6 +5,7 @@
 use claviger_domain::key::{
     Class, EndReason, Key, Limits, Owner, Policy, Restrictions, StateChange, StoredSecret, is_safe_to_end,
 };
+use claviger_domain::lifetime::Lifetimes;
 use claviger_domain::limits;
 use claviger_domain::right::Role;
 use claviger_domain::time::Timestamp;
@@ -122,8 +123,8 @@ struct StateChanged {
 }
 
 impl KeyObject {
-    /// The object of a key at an instant.
-    pub(crate) fn new(key: &Key, now: Timestamp) -> Self {
+    /// The object of a key at an instant, where secrets live as long.
+    pub(crate) fn new(key: &Key, lifetimes: &Lifetimes, now: Timestamp) -> Self {
         Self {
             object: "organization.project.api_key",
             id: key.id.to_string(),
@@ -136,8 +137,8 @@ impl KeyObject {
             class: key.class.name(),
             test: key.is_test,
             canary: key.is_canary,
-            state: key.state.at(now, key.expires_at).name(),
-            flags: flags(key, now),
+            state: key.state_within(lifetimes, now).name(),
+            flags: flags(key, lifetimes, now),
             environment_id: key.environment.to_string(),
             source_tag: key.source_tag.clone(),
             expires_at: key.expires_at.map(Timestamp::seconds),
@@ -250,10 +251,11 @@ impl ShadowObject {
 }
 
 /// What deserves attention, worst first (`keys.md` §4); only flags whose grounds are kept.
-pub(super) fn flags(key: &Key, now: Timestamp) -> Vec<&'static str> {
+pub(super) fn flags(key: &Key, lifetimes: &Lifetimes, now: Timestamp) -> Vec<&'static str> {
     let age = |since: Timestamp| now.seconds().saturating_sub(since.seconds());
-    let is_expiring =
-        key.expires_at.is_some_and(|at| at > now && at.seconds().saturating_sub(now.seconds()) <= 14 * DAY);
+    let is_expiring = key
+        .end_within(lifetimes, now)
+        .is_some_and(|at| at > now && at.seconds().saturating_sub(now.seconds()) <= 14 * DAY);
     let is_inference = key.class == Class::Inference;
     let is_within = |at: Option<Timestamp>, shown| at.is_some_and(|at| now < at.plus(shown));
     let is_exposed = key.exposed_at.is_some_and(|at| key.live_secrets(now).any(|secret| secret.created_at <= at));

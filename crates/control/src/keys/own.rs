@@ -72,7 +72,7 @@ pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> R
     call.control.rights().self_service(key.id)?;
     let since = windows(call.now.wall, &call.actor.organization().reporting_zone);
     let spend = call.control.store().key_spend(call.actor.scope(), key.id, since).await?;
-    let data = shown(key, &spend, &call.control.settings().currency, call.now.wall);
+    let data = shown(key, &spend, &call.control.settings().currency, &call);
     Ok(Json(Own { data }))
 }
 
@@ -88,7 +88,8 @@ fn windows(now: Timestamp, zone: &str) -> [Timestamp; 3] {
     })
 }
 
-fn shown(key: &Key, spend: &KeySpend, currency: &str, now: Timestamp) -> OwnKey {
+fn shown(key: &Key, spend: &KeySpend, currency: &str, call: &Call<Member>) -> OwnKey {
+    let (lifetimes, now) = (call.actor.lifetimes(), call.now.wall);
     let [daily, weekly, monthly] = spend.since.map(number);
     let is_admin = key.class == Class::Admin;
     OwnKey {
@@ -115,8 +116,8 @@ fn shown(key: &Key, spend: &KeySpend, currency: &str, now: Timestamp) -> OwnKey 
         name: key.name.clone(),
         redacted_value: key.redacted().to_owned(),
         class: key.class.name(),
-        state: key.state_at(now).name(),
-        flags: flags(key, now),
+        state: key.state_within(lifetimes, now).name(),
+        flags: flags(key, lifetimes, now),
         test: key.is_test,
         environment_id: key.environment.to_string(),
         source_tag: key.source_tag.clone(),

@@ -72,6 +72,7 @@ pub(crate) async fn handler(
             confirmation,
         })
         .into_response(),
-        _ => Json(Confirmed { key: KeyObject::new(&changed.key, call.now.wall), confirmation }).into_response(),
+        _ => Json(Confirmed { key: KeyObject::new(&changed.key, call.actor.lifetimes(), call.now.wall), confirmation })
+            .into_response(),
     })
 }

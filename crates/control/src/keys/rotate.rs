@@ -128,9 +128,9 @@ async fn finish(
                 false => widened(call, changed.epoch).await,
             };
             let value = minted.text.expose().clone();
-            Ok(Reply::shown(&changed.key, Some(value), confirmation, call.now.wall))
+            Ok(Reply::shown(call, &changed.key, Some(value), confirmation))
         }
-        Done::Before(key) => Ok(Reply::repeated(&key, call.now.wall)),
+        Done::Before(key) => Ok(Reply::repeated(call, &key)),
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn end(
     let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;
     let confirmation = narrowed(&call, changed.epoch, Some(key.id)).await?;
-    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, now), confirmation }))
+    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.actor.lifetimes(), now), confirmation }))
 }
 
 pub(crate) async fn extend(
@@ -50,7 +50,7 @@ pub(crate) async fn extend(
     let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;
     let confirmation = widened(&call, changed.epoch).await;
-    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, now), confirmation }))
+    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.actor.lifetimes(), now), confirmation }))
 }
 
 async fn found(call: &Call<Member>) -> Result<(Key, SecretId), Refusal> {

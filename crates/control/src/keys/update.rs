@@ -65,7 +65,7 @@ pub(crate) async fn handler(
         true => widened(&call, changed.epoch).await,
         false => narrowed(&call, changed.epoch, Some(key.id)).await?,
     };
-    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.now.wall), confirmation }))
+    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.actor.lifetimes(), call.now.wall), confirmation }))
 }
 
 /// Whether what was true until `former` is true for less long.

@@ -14,5 +14,9 @@ pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> R
     query.finish()?;
     let member = find(&call).await?;
     let keys = call.control.store().list_seen_keys(call.actor.scope(), member.user.id).await?;
-    Ok(Json(List::whole(&keys, |key| key.id.to_string(), |key| KeyObject::new(key, call.now.wall))))
+    Ok(Json(List::whole(
+        &keys,
+        |key| key.id.to_string(),
+        |key| KeyObject::new(key, call.actor.lifetimes(), call.now.wall),
+    )))
 }

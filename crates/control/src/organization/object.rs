@@ -1,6 +1,6 @@
 //! The organization and its key policy, as every reply shows them.
 
-use claviger_domain::tenancy::{Lifetime, Organization, OrganizationPolicy};
+use claviger_domain::tenancy::{Organization, OrganizationPolicy};
 use serde::Serialize;
 
 /// `organization`.
@@ -64,8 +64,8 @@ impl PolicyObject {
         Self {
             object: "organization.policy",
             creators: policy.creators.name(),
-            max_lifetime_days: policy.lifetime.map(|Lifetime { days, .. }| days),
-            max_lifetime_binds_at: policy.lifetime.map(|lifetime| lifetime.binds_at.seconds()),
+            max_lifetime_days: policy.lifetimes.current.map(|current| current.days),
+            max_lifetime_binds_at: policy.lifetimes.current.map(|current| current.binds_at.seconds()),
             suggested_expiry_days: policy.suggested_expiry_days,
             require_source_tag: policy.require_source_tag,
             allowed_ips: policy.allowed_ips.as_ref().map(|list| list.iter().map(ToString::to_string).collect()),

@@ -7,6 +7,7 @@ mod key_life;
 mod keys;
 mod ladder;
 mod leaving;
+mod lifetimes;
 mod limits;
 mod money;
 mod passkeys;

@@ -4,6 +4,7 @@ use super::name::{Name, SourceTag, StoredIn};
 use super::policy::{Class, Owner, Policy};
 use super::state::{KeyState, StoredState};
 use crate::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
+use crate::lifetime::Lifetimes;
 use crate::right::{Role, words};
 use crate::secret::Digest;
 use crate::time::Timestamp;
@@ -193,9 +194,22 @@ impl Key {
         self.newest().map_or("", |secret| &secret.redacted)
     }
 
-    /// The state at `now`.
+    /// The state at `now` but for the maximum lifetime of secrets, which a rotation renews.
     pub fn state_at(&self, now: Timestamp) -> KeyState {
         self.state.at(now, self.expires_at)
+    }
+
+    /// The state at `now`, as requests with its living secrets meet it (`keys.md` §4).
+    pub fn state_within(&self, lifetimes: &Lifetimes, now: Timestamp) -> KeyState {
+        self.state.at(now, self.end_within(lifetimes, now))
+    }
+
+    /// When it ends by itself: at its expiry, or when the last of its living secrets reaches its maximum lifetime.
+    pub fn end_within(&self, lifetimes: &Lifetimes, now: Timestamp) -> Option<Timestamp> {
+        let ends = self.live_secrets(now).map(|secret| lifetimes.end_of(secret.created_at).map(|(end, _)| end));
+        // Of these, none is later than any instant: such a secret lives for ever.
+        let last = ends.map(|end| end.unwrap_or(Timestamp(i64::MAX))).max().filter(|end| *end < Timestamp(i64::MAX));
+        [self.expires_at, last].into_iter().flatten().min()
     }
 
     /// Secrets that admit at `now`, newest first.

@@ -9,8 +9,9 @@ use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
 use claviger_domain::key::{
     Class, EndReason, Key, KeyState, Owner, Policy, Recipe, RevocationReason, StoredSecret, StoredState,
 };
+use claviger_domain::lifetime::Lifetimes;
 use claviger_domain::secret::Digest;
-use claviger_domain::tenancy::{Lifetime, Organization, OrganizationState};
+use claviger_domain::tenancy::{Organization, OrganizationState};
 use claviger_domain::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -24,7 +25,7 @@ pub(crate) struct Tenant {
     pub(crate) id: OrganizationId,
     pub(crate) state: OrganizationState,
     /// How long its secrets may live.
-    pub(crate) lifetime: Option<Lifetime>,
+    pub(crate) lifetimes: Lifetimes,
     /// Where its keys may be used from.
     pub(crate) allowed_ips: Option<Box<[Cidr]>>,
     /// What it and its environments limit, if they do.
@@ -36,7 +37,7 @@ impl Tenant {
         Self {
             id: organization.id,
             state: organization.state,
-            lifetime: organization.policy.lifetime,
+            lifetimes: organization.policy.lifetimes.clone(),
             allowed_ips: organization.policy.allowed_ips.clone().map(Vec::into_boxed_slice),
             places: places.map(Arc::new),
         }
@@ -307,7 +308,7 @@ impl KeyEntry {
 
     /// Whether key and presented secret may be used at `now`; of several reasons not to, the worst (`keys.md` §2.1
     /// step 6). Every time limit is judged here, by the clock.
-    pub(crate) fn check(&self, secret: SecretId, lifetime: Option<Lifetime>, now: Timestamp) -> Result<(), Unusable> {
+    pub(crate) fn check(&self, secret: SecretId, lifetimes: &Lifetimes, now: Timestamp) -> Result<(), Unusable> {
         let state = self.state(now);
         if let KeyState::Revoked { .. } = state {
             return Err(Unusable::State(state));
@@ -319,7 +320,7 @@ impl KeyEntry {
         if let Some(at) = secret.ended(now) {
             return Err(Unusable::SecretEnded { at });
         }
-        let too_old = lifetime.map(|lifetime| (lifetime.end_of(secret.created_at), lifetime.days));
+        let too_old = lifetimes.end_of(secret.created_at);
         match (state, too_old) {
             (KeyState::Expired { .. }, _) => Err(Unusable::State(state)),
             (_, Some((at, days))) if now >= at => Err(Unusable::TooOld { at, days }),
@@ -329,10 +330,10 @@ impl KeyEntry {
     }
 
     /// When the presented secret stops by itself: the first of the key's expiry, its own end and its lifetime.
-    pub(crate) fn stops_at(&self, secret: SecretId, lifetime: Option<Lifetime>) -> Option<Timestamp> {
+    pub(crate) fn stops_at(&self, secret: SecretId, lifetimes: Option<&Lifetimes>) -> Option<Timestamp> {
         let secret = self.secrets().find(|known| known.id() == secret);
         let end = secret.filter(|secret| secret.ends_at < i64::MAX).map(|secret| Timestamp(secret.ends_at));
-        let too_old = secret.and_then(|secret| Some(lifetime?.end_of(secret.created_at)));
+        let too_old = secret.and_then(|secret| lifetimes?.end_of(secret.created_at)).map(|(end, _)| end);
         [self.expires_at(), end, too_old].into_iter().flatten().min()
     }
 

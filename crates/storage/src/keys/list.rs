@@ -12,6 +12,7 @@ use crate::page::{Page, PageRequest};
 use crate::store::Store;
 use claviger_domain::id::EnvironmentId;
 use claviger_domain::key::{Class, Key, Owner};
+use claviger_domain::lifetime::Lifetimes;
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::Timestamp;
 use sqlx::AssertSqlSafe;
@@ -43,6 +44,8 @@ pub struct KeyFilter {
     pub has_owner_here: Option<bool>,
     /// Those that came from trusts, or the others.
     pub is_exchanged: bool,
+    /// How long secrets live.
+    pub lifetimes: Lifetimes,
     /// When expiry is judged.
     pub now: Timestamp,
 }
@@ -62,6 +65,7 @@ impl Default for KeyFilter {
             older_than: None,
             has_owner_here: None,
             is_exchanged: false,
+            lifetimes: Lifetimes::default(),
             now: Timestamp::default(),
         }
     }
@@ -98,7 +102,10 @@ impl Store {
             None => false,
         };
         let has = |state: &str| filter.states.contains(&state);
-        let sql = AssertSqlSafe(list_text(walk.is_ascending, is_narrow));
+        // The same number at any time: a text is prepared once for each.
+        let aged = filter.lifetimes.spans(filter.now);
+        let soon = filter.lifetimes.spans(filter.expiring_before.unwrap_or(filter.now));
+        let sql = AssertSqlSafe(list_text(walk.is_ascending, is_narrow, aged.len()));
         let rows = both!(&mut reader, c => {
             let query = sqlx::query(sql)
                 .bind(scope.0.to_string())
@@ -124,10 +131,13 @@ impl Store {
                 .bind(asked.as_ref().and_then(|asked| asked.last_four.as_deref()))
                 .bind(filter.has_owner_here)
                 .bind(filter.is_exchanged);
-            let query = match asked.as_ref().filter(|_| is_narrow) {
+            let mut query = match asked.as_ref().filter(|_| is_narrow) {
                 Some(asked) => query.bind(&asked.words).bind(&asked.first_id).bind(&asked.end_id),
                 None => query,
             };
+            for (from, through) in aged.iter().chain(&soon) {
+                query = query.bind(from.0).bind(through.0);
+            }
             keys(&query.fetch_all(c).await?)?
         });
         Ok(Some(walk.page(rows)))
@@ -202,15 +212,38 @@ fn few_text() -> String {
 /// The texts that are made at run time.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
     vec![
-        ("key list ascending", list_text(true, false)),
-        ("key list descending", list_text(false, false)),
-        ("key search ascending", list_text(true, true)),
-        ("key search descending", list_text(false, true)),
+        ("key list ascending", list_text(true, false, 0)),
+        ("key list descending", list_text(false, false, 0)),
+        ("key search ascending", list_text(true, true, 0)),
+        ("key search descending", list_text(false, true, 0)),
+        ("key list with lifetimes", list_text(true, false, 3)),
+        ("key search with lifetimes", list_text(false, true, 2)),
         ("key search narrow", few_text()),
     ]
 }
 
-fn list_text(is_ascending: bool, is_narrow: bool) -> String {
+/// That the maximum lifetime has ended what was left of a key: it has living secrets, and all of them were made within the
+/// spans, whose bounds are bound from `first` on. Without a maximum there is nothing to ask.
+fn aged(first: usize, spans: usize) -> Option<String> {
+    let alive = "SELECT 1 FROM secret e WHERE e.key_id = a.id AND e.ended_at IS NULL \
+         AND (e.ends_at IS NULL OR e.ends_at > CAST($5 AS BIGINT))";
+    let bound = |number: usize| first.saturating_add(number.saturating_mul(2));
+    let spared: String = (0..spans)
+        .map(|span| {
+            let (from, through) = (bound(span), bound(span).saturating_add(1));
+            format!(" AND NOT (e.created_at BETWEEN CAST(${from} AS BIGINT) AND CAST(${through} AS BIGINT))")
+        })
+        .collect();
+    (spans > 0).then(|| format!("(EXISTS ({alive}) AND NOT EXISTS ({alive}{spared}))"))
+}
+
+fn list_text(is_ascending: bool, is_narrow: bool, spans: usize) -> String {
+    let first: usize = if is_narrow { 26 } else { 23 };
+    let soon =
+        aged(first.saturating_add(spans.saturating_mul(2)), spans).map_or(String::new(), |soon| format!(" OR {soon}"));
+    let aged = aged(first, spans);
+    let is_aged = aged.as_ref().map_or(String::new(), |aged| format!(" OR {aged}"));
+    let is_not_aged = aged.as_ref().map_or(String::new(), |aged| format!(" AND NOT {aged}"));
     let (than, order) = if is_ascending { (">", "ASC") } else { ("<", "DESC") };
     let from = if is_narrow {
         let meant = candidates(23, 24, 25, 20);
@@ -225,8 +258,9 @@ fn list_text(is_ascending: bool, is_narrow: bool) -> String {
         "{} FROM (SELECT a.* {from} a.org_id = $1 \
          AND (a.created_at, a.id) {than} (CAST($2 AS BIGINT), CAST($3 AS TEXT)) \
          AND ((a.state = 'revoked' AND $9) \
-              OR (a.state <> 'revoked' AND a.expires_at IS NOT NULL AND a.expires_at <= CAST($5 AS BIGINT) AND $8) \
-              OR ((a.expires_at IS NULL OR a.expires_at > CAST($5 AS BIGINT)) \
+              OR (a.state <> 'revoked' AND $8 \
+                  AND ((a.expires_at IS NOT NULL AND a.expires_at <= CAST($5 AS BIGINT)){is_aged})) \
+              OR ((a.expires_at IS NULL OR a.expires_at > CAST($5 AS BIGINT)){is_not_aged} \
                   AND ((a.state = 'disabled' AND $7) OR (a.state = 'enabled' AND $6)))) \
          AND (CAST($10 AS TEXT) IS NULL OR a.class = CAST($10 AS TEXT)) \
          AND (CAST($11 AS TEXT) IS NULL OR a.environment_id = CAST($11 AS TEXT)) \
@@ -239,7 +273,7 @@ fn list_text(is_ascending: bool, is_narrow: bool) -> String {
          AND (CAST($15 AS TEXT) IS NULL OR a.owner = CAST($15 AS TEXT)) \
          AND (CAST($16 AS BOOLEAN) IS NULL OR a.is_test = CAST($16 AS BOOLEAN)) \
          AND (CAST($17 AS BIGINT) IS NULL OR COALESCE(a.last_used_at, a.created_at) < CAST($17 AS BIGINT)) \
-         AND (CAST($18 AS BIGINT) IS NULL OR a.expires_at < CAST($18 AS BIGINT)) \
+         AND (CAST($18 AS BIGINT) IS NULL OR a.expires_at < CAST($18 AS BIGINT){soon}) \
          AND (CAST($19 AS BIGINT) IS NULL OR NOT EXISTS (SELECT 1 FROM secret o WHERE o.key_id = a.id \
               AND o.created_at >= CAST($19 AS BIGINT))) \
          AND (a.trust_id IS NOT NULL) = CAST($22 AS BOOLEAN) \

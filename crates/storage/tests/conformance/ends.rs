@@ -2,17 +2,19 @@
 
 use crate::on_both_engines;
 use crate::world::{World, by};
-use claviger_domain::audit::Action;
+use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::id::SecretId;
-use claviger_domain::key::{self, AtDeadline, Key, NewText, RevocationReason, Rotation};
+use claviger_domain::key::{self, AtDeadline, Key, NewText, RevocationReason, Rotation, Set};
 use claviger_domain::secret::Digest;
+use claviger_domain::tenancy::PolicyEdit;
 use claviger_domain::time::Timestamp;
-use claviger_storage::{Engine, SecretUse};
+use claviger_storage::{Engine, OrganizationEdit, SecretUse};
 use claviger_testkit::clock::START;
 use std::time::Duration;
 
 on_both_engines! {
     a_key_is_told_of_14_3_and_1_days_before_it_expires,
+    a_key_is_told_of_before_its_maximum_lifetime_ends_it,
     a_replaced_secret_is_told_of_while_it_is_used,
 }
 
@@ -45,6 +47,35 @@ async fn a_key_is_told_of_14_3_and_1_days_before_it_expires(engine: Engine) {
     let notices = world.tamper("SELECT kind, detail FROM notice WHERE kind = 'key.expiring'").unwrap();
     assert_eq!(notices.matches("\"name\":\"long\"").count(), 3, "{notices}");
     assert!(notices.contains(&end.rfc3339()), "{notices}");
+}
+
+async fn a_key_is_told_of_before_its_maximum_lifetime_ends_it(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let (old, rotated) = (world.key("old").await, world.key("rotated").await);
+    let set = async |days, grace_days, at| {
+        let edit =
+            PolicyEdit { lifetime_days: Set::To(days), lifetime_grace_days: grace_days, ..PolicyEdit::default() };
+        let edit = OrganizationEdit { policy: Some(edit), ..OrganizationEdit::default() };
+        let by = Attribution { at, ..by() };
+        world.store().update_organization(world.scope.0, edit, None, &by).await.unwrap();
+    };
+    set(40, 0, START).await;
+    let end = old.created_at.plus(DAY * 40);
+    assert_eq!(told(&world, Timestamp(end.minus(DAY * 14).0 - 1)).await, 0);
+    assert_eq!((told(&world, end.minus(DAY * 14)).await, told(&world, end.minus(DAY * 14)).await), (2, 0));
+    let text = NewText { digest: Digest::from_bytes([9; 32]), pepper_version: 1, redacted: "clv_…0009".to_owned() };
+    let how = Rotation { overlap: DAY * 20, finish_when_quiet_hours: None, at_deadline: AtDeadline::End };
+    let at = end.minus(DAY * 10);
+    let rotate = move |key: &Key| key::rotate(key, SecretId::from_u128(9), text.clone(), how, "operator", at).map(Some);
+    world.store().change_key(world.scope, rotated.id, Action::KeyRotated, rotate, &by()).await.unwrap();
+    assert_eq!(told(&world, end.minus(DAY * 3)).await, 1, "the younger secret of the other goes on");
+    // A shorter maximum spares them, but the old one no longer than it would have lived.
+    set(1, 30, end.minus(DAY * 2)).await;
+    assert_eq!((told(&world, end.minus(DAY)).await, told(&world, end).await), (1, 0));
+    assert_eq!(told(&world, end.plus(DAY * 14)).await, 1, "the rotated key, 14 days before it is bound");
+    let notices = world.tamper("SELECT kind, detail FROM notice WHERE kind = 'key.expiring'").unwrap();
+    assert_eq!(notices.matches("\"name\":\"old\"").count(), 3, "{notices}");
+    assert_eq!(notices.matches("\"max_lifetime_days\":40").count(), 4, "{notices}");
 }
 
 async fn a_replaced_secret_is_told_of_while_it_is_used(engine: Engine) {

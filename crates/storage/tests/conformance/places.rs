@@ -2,10 +2,11 @@
 
 use crate::on_both_engines;
 use crate::world::{World, by};
+use claviger_domain::audit::Attribution;
 use claviger_domain::id::{AgentId, EnvironmentId, RegistryId};
-use claviger_domain::key::Owner;
+use claviger_domain::key::{Owner, Set};
 use claviger_domain::right::{Creators, Role};
-use claviger_domain::tenancy::{Lifetime, OrganizationPolicy, OrganizationState, RegistryState};
+use claviger_domain::tenancy::{OrganizationPolicy, OrganizationState, PolicyEdit, RegistryState};
 use claviger_storage::{
     ArchiveOutcome, CreateAgentOutcome, CreateKeyOutcome, Edited, Engine, Error, KeyFilter, NewAgent, NewRegistry,
     Order, OrganizationEdit, PageRequest,
@@ -21,6 +22,7 @@ on_both_engines! {
     an_agent_is_made_with_its_key_and_ends_with_it,
     an_agent_without_room_for_its_key_is_not_made,
     an_organization_changes_by_version,
+    what_a_lifetime_has_ended_is_kept_and_listed,
     only_a_suspended_organization_resumes_and_a_closed_one_stays,
     live_secrets_come_oldest_first,
 }
@@ -244,18 +246,20 @@ async fn an_organization_changes_by_version(engine: Engine) {
     let mut world = World::new(engine).await;
     world.neighbour("umbrella").await;
     let (store, id) = (world.store(), world.scope.0);
-    let policy = OrganizationPolicy {
-        creators: Creators::Developers,
-        lifetime: Some(Lifetime { days: 30, set_at: START, binds_at: START.plus(Duration::from_secs(86_400)) }),
-        allowed_ips: Some(vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()]),
-        require_source_tag: true,
-        finish_when_quiet_hours: Some(12),
-        ..OrganizationPolicy::default()
+    let edited = PolicyEdit {
+        creators: Some(Creators::Developers),
+        lifetime_days: Set::To(30),
+        lifetime_grace_days: 1,
+        allowed_ips: Set::To(vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()]),
+        require_source_tag: Some(true),
+        finish_when_quiet_hours: Set::To(12),
+        ..PolicyEdit::default()
     };
+    let policy = edited.onto(&OrganizationPolicy::default(), by().at);
     let edit = OrganizationEdit {
         name: Some("Acme & Söhne".to_owned()),
         reporting_zone: Some("Asia/Shanghai".to_owned()),
-        policy: Some(policy.clone()),
+        policy: Some(edited),
         keys_max: Some(7),
         key_prefix: Some(Some("acme_".to_owned())),
         ..OrganizationEdit::default()
@@ -276,6 +280,42 @@ async fn an_organization_changes_by_version(engine: Engine) {
     let unknown = PageRequest { after: Some("org_x".to_owned()), ..PageRequest::default() };
     assert!(store.page_organizations(&unknown).await.unwrap().is_none());
     assert_eq!(store.verify_audit().await.unwrap().faults, vec![]);
+}
+
+async fn what_a_lifetime_has_ended_is_kept_and_listed(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let key = world.key("old").await;
+    let (store, id) = (world.store(), world.scope.0);
+    let day = |number: u64| START.plus(Duration::from_secs(86_400 * number));
+    let set = async |days, at| {
+        let edit = PolicyEdit { lifetime_days: days, ..PolicyEdit::default() };
+        let edit = OrganizationEdit { policy: Some(edit), ..OrganizationEdit::default() };
+        let by = Attribution { at, ..by() };
+        done(store.update_organization(id, edit, None, &by).await.unwrap()).policy
+    };
+    set(Set::To(2), day(0)).await;
+    let lifted = set(Set::Clear, day(3)).await;
+    assert_eq!(
+        lifted.lifetimes.end_of(key.created_at),
+        Some((key.created_at.plus(Duration::from_secs(2 * 86_400)), 2))
+    );
+    let stored = store.find_organization(id).await.unwrap().unwrap().policy;
+    assert_eq!(stored, lifted, "it reads back as it was written");
+    for (state, expected) in [("active", 0), ("expired", 1)] {
+        for (search, is_ascending) in [(None, true), (Some("old".to_owned()), false)] {
+            let filter = KeyFilter {
+                states: vec![state],
+                search,
+                lifetimes: stored.lifetimes.clone(),
+                now: day(4),
+                ..KeyFilter::default()
+            };
+            let order = if is_ascending { Order::Ascending } else { Order::Descending };
+            let page = PageRequest { order, ..PageRequest::default() };
+            let page = store.list_keys(world.scope, &filter, &page).await.unwrap().unwrap();
+            assert_eq!(page.data.len(), expected, "{state}");
+        }
+    }
 }
 
 async fn only_a_suspended_organization_resumes_and_a_closed_one_stays(engine: Engine) {

@@ -126,7 +126,7 @@ async fn grant(
         Made::Now(Created { key, value, .. }) => Ok(Granted {
             organization: organization.slug.clone(),
             email: user.email.to_string(),
-            key: KeyObject::new(&key, now.wall),
+            key: KeyObject::new(&key, &organization.policy.lifetimes, now.wall),
             value: value.expose().clone(),
         }),
         Made::Before(_) => Err(Code::InternalError.into()),

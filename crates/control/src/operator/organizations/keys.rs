@@ -48,7 +48,8 @@ async fn run(
     decide: impl Fn(&Key) -> Result<Option<Key>, Denied> + Send + 'static,
 ) -> Result<Json<Confirmed>, Refusal> {
     query.finish()?;
-    let scope = TenantScope(found(call).await?.id);
+    let organization = found(call).await?;
+    let scope = TenantScope(organization.id);
     let id: KeyId = call.id("key")?;
     call.control.store().find_key(scope, id).await?.ok_or_else(Refusal::not_found)?;
     let note = Some(reason(&mut fields)?);
@@ -57,5 +58,8 @@ async fn run(
     let outcome = call.control.store().change_key(scope, id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;
     let confirmation = narrowed(call, changed.epoch, Some(id)).await?;
-    Ok(Json(Confirmed { key: KeyObject::new(&changed.key, call.now.wall), confirmation }))
+    Ok(Json(Confirmed {
+        key: KeyObject::new(&changed.key, &organization.policy.lifetimes, call.now.wall),
+        confirmation,
+    }))
 }
