@@ -23,7 +23,8 @@ claviger-bench [run] [--rounds N] [--seconds S] [--quick] [--only direct,nginx,c
 claviger-bench load --url U --model M --keys-file F --connections N --seconds S             closed loop
 claviger-bench load --url U --model M --keys-file F --rate R --connections N --seconds S    open loop
 claviger-bench sse  --url U --model M --keys-file F --rate R --connections N --seconds S    open loop on streams
-claviger-bench keys [--keys N] [--claviger PATH]                                            a million keys beside a thousand
+claviger-bench keys [--keys N] [--postgres URL] [--only sqlite|postgres] [--claviger PATH]  a million keys beside a thousand
+claviger-bench nodes --postgres URL [--revokes N] [--rate R] [--claviger PATH]              revocations over three nodes
 claviger-bench hold --url U --model M --keys-file F --streams N --ramp R --seconds S        open streams and keep them";
 
 fn main() -> ExitCode {
@@ -45,6 +46,7 @@ fn dispatch(mut arguments: Arguments) -> anyhow::Result<ExitCode> {
         "load" => println!("{}", load::closed::run(arguments)?),
         "sse" => println!("{}", load::open::run(arguments, load::Answer::Stream)?),
         "keys" => runner::keys::run(arguments)?,
+        "nodes" => runner::nodes::run(arguments)?,
         "hold" => load::hold::run(arguments)?,
         "help" => println!("{HELP}"),
         other => bail!("no command named {other:?}\n{HELP}"),

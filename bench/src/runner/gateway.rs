@@ -22,6 +22,19 @@ pub(crate) const UPSTREAM_STREAM_MODEL: &str = "sim-stream";
 pub(crate) const STREAM_MODEL: &str = "bench-stream";
 pub(crate) const FREE_STREAM_MODEL: &str = "bench-free-stream";
 
+/// Where a gateway listens, what it forwards to, and what it is made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) listen: SocketAddrV4,
+    pub(crate) private_listen: SocketAddrV4,
+    pub(crate) upstream: SocketAddrV4,
+    pub(crate) credential: &'a str,
+    /// How many keys its organization may have, at least.
+    pub(crate) keys: usize,
+    /// A database of Postgres; `None` = SQLite in the directory.
+    pub(crate) database: Option<&'a str>,
+}
+
 /// The release binary with its directory.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -34,21 +47,9 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Writes the configuration and sets the first organization up, before any server runs.
-    pub(crate) fn prepare(
-        program: &Path,
-        dir: &Path,
-        listen: SocketAddrV4,
-        private_listen: SocketAddrV4,
-        upstream: SocketAddrV4,
-        credential: &str,
-        keys: usize,
-    ) -> anyhow::Result<Self> {
-        let data = dir.join("data");
-        let config = dir.join("claviger.toml");
-        write_secret(&dir.join("provider-key"), credential)?;
+    pub(crate) fn prepare(program: &Path, dir: &Path, place: &Place<'_>) -> anyhow::Result<Self> {
         write_secret(&dir.join("password"), "bench-only-passphrase-1")?;
-        fs::write(&config, config_text(dir, private_listen, upstream, keys))?;
-        let mut gateway = Self { program: program.to_owned(), data, config, listen, admin_key: String::new() };
+        let mut gateway = Self::configured(program, dir, place)?;
         let password = dir.join("password").to_string_lossy().into_owned();
         let words = ["--organization", "Bench", "--email", "bench@example.com", "--password-file", &password];
         let set_up = gateway.tool("setup", &[&words[..], &["--credit", CREDIT]].concat())?;
@@ -56,6 +57,25 @@ impl Gateway {
             set_up.pointer("/admin_key/value").and_then(Value::as_str).context("setup gave no admin key")?;
         gateway.admin_key = admin_key.to_owned();
         Ok(gateway)
+    }
+
+    /// One more node of this gateway's database, in a directory of its own.
+    pub(crate) fn join(&self, dir: &Path, place: &Place<'_>) -> anyhow::Result<Self> {
+        let mut node = Self::configured(&self.program, dir, place)?;
+        fs::create_dir(&node.data)?;
+        fs::set_permissions(&node.data, Permissions::from_mode(0o700))?;
+        for file in ["pepper", "audit-key"] {
+            fs::copy(self.data.join(file), node.data.join(file)).with_context(|| format!("copying {file}"))?;
+        }
+        node.admin_key.clone_from(&self.admin_key);
+        Ok(node)
+    }
+
+    fn configured(program: &Path, dir: &Path, place: &Place<'_>) -> anyhow::Result<Self> {
+        let (data, config) = (dir.join("data"), dir.join("claviger.toml"));
+        write_secret(&dir.join("provider-key"), place.credential)?;
+        fs::write(&config, config_text(dir, place))?;
+        Ok(Self { program: program.to_owned(), data, config, listen: place.listen, admin_key: String::new() })
     }
 
     /// The admin key that set-up made.
@@ -114,7 +134,9 @@ fn write_secret(file: &Path, text: &str) -> anyhow::Result<()> {
     Ok(fs::set_permissions(file, Permissions::from_mode(0o600))?)
 }
 
-fn config_text(dir: &Path, private_listen: SocketAddrV4, upstream: SocketAddrV4, keys: usize) -> String {
+fn config_text(dir: &Path, place: &Place<'_>) -> String {
+    let Place { private_listen, upstream, keys, .. } = place;
+    let storage = place.database.map(|url| format!("[storage]\ndatabase_url = \"{url}\"\n\n")).unwrap_or_default();
     let model = |id: &str, upstream_model: &str, rest: &str| {
         format!(
             "[[model]]\nid = \"{id}\"\nendpoints = [\"chat.completions\"]\ncontext = 32768\nmax_output = 16384\n{rest}\
@@ -125,7 +147,7 @@ fn config_text(dir: &Path, private_listen: SocketAddrV4, upstream: SocketAddrV4,
         format!("[[price]]\nmodel = \"{id}\"\nmeter = \"{meter}\"\nsell = \"{sell}\"\n\n")
     };
     let mut text = format!(
-        "[server]\nprivate_listen = \"{private_listen}\"\n\n[keys]\nmax_per_organization = {}\n\n\
+        "[server]\nprivate_listen = \"{private_listen}\"\n\n{storage}[keys]\nmax_per_organization = {}\n\n\
          [telemetry]\nlevel = \"warn\"\naccess_log = false\n\n\
          [[provider]]\nname = \"sim\"\ndialect = \"openai\"\nbase_url = \"http://{upstream}/v1\"\nkey_file = \"{}\"\n\n",
         keys + 100,

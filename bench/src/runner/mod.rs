@@ -11,6 +11,8 @@ mod http;
 pub(crate) mod keys;
 mod measure;
 mod nginx;
+pub(crate) mod nodes;
+pub(crate) mod postgres;
 mod process;
 mod table;
 
@@ -23,7 +25,7 @@ use std::{env, fs};
 use anyhow::{Context, bail, ensure};
 use children::{Children, LOAD_CORE, TARGET_CORE};
 use figures::{Figures, Target};
-use gateway::Gateway;
+use gateway::{Gateway, Place};
 
 use crate::arguments::Arguments;
 use crate::call::chat_body;
@@ -180,7 +182,15 @@ impl Bench {
     fn start_gateway(&mut self, dir: &Path) -> anyhow::Result<Vec<String>> {
         let (listen, private) = (free_address()?, free_address()?);
         let program = self.options.claviger.clone();
-        let gateway = Gateway::prepare(&program, dir, listen, private, self.upstream, UPSTREAM_CREDENTIAL, KEYS)?;
+        let place = Place {
+            listen,
+            private_listen: private,
+            upstream: self.upstream,
+            credential: UPSTREAM_CREDENTIAL,
+            keys: KEYS,
+            database: None,
+        };
+        let gateway = Gateway::prepare(&program, dir, &place)?;
         let command = self.children.command(TARGET_CORE, &program, &gateway.serve_words());
         let pid = self.children.start("claviger", command, &dir.join("claviger.log"))?;
         let until = clock::now() + Duration::from_secs(30);

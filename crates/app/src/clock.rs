@@ -27,7 +27,10 @@ impl Clock for MachineClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     fn wall(&self) -> Timestamp {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(i64::try_from(wall.as_micros()).unwrap_or(i64::MAX))
+        let wall = Timestamp(i64::try_from(wall.as_micros()).unwrap_or(i64::MAX));
+        #[cfg(feature = "bugs")]
+        let wall = Timestamp(wall.0 + AHEAD.load(std::sync::atomic::Ordering::Relaxed) * 1_000_000);
+        wall
     }
 
     fn monotonic(&self) -> Monotonic {
@@ -41,6 +44,16 @@ impl Clock for MachineClock {
 /// Thousandths of the true rate at which the monotonic clocks of this test build run.
 #[cfg(feature = "bugs")]
 static RATE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1000);
+
+/// Seconds by which the wall clock of this test build is ahead of the machine's.
+#[cfg(feature = "bugs")]
+static AHEAD: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+
+/// Sets the wall clock of this process, as an operator or a time server would. Before the first reading.
+#[cfg(feature = "bugs")]
+pub(crate) fn set_ahead(seconds: i64) {
+    AHEAD.store(seconds, std::sync::atomic::Ordering::Relaxed);
+}
 
 /// Makes every monotonic clock run at `rate` thousandths of the true rate. Before the first is made.
 #[cfg(feature = "bugs")]

@@ -20,7 +20,7 @@ use claviger_domain::key::{Verified, VerifyAsk};
 use claviger_domain::money::Nano;
 use claviger_domain::revocation::Epoch;
 use claviger_domain::secret::Secret;
-use claviger_domain::time::Monotonic;
+use claviger_domain::time::{Monotonic, Now, Timestamp};
 use claviger_gateway::{BodyError, Gateway, PacedBody, RequestContext, Waited, Watchtower};
 use claviger_storage::Store;
 use http::{Request, Response};
@@ -356,6 +356,10 @@ impl AwaitRights for ThisNode {
         self.gateway.self_service(key)
     }
 
+    fn latest(&self, now: Now) -> Timestamp {
+        self.gateway.latest(now)
+    }
+
     fn verify(&self, ask: &VerifyAsk<'_>) -> Result<Verified, PublicError> {
         self.gateway.verify(ask)
     }
@@ -379,7 +383,7 @@ impl Condition for ThisNode {
     }
 }
 
-/// Wakes one seeded bug of a test build, and gives its clock another rate.
+/// Wakes one seeded bug of a test build, and gives its clocks another rate or another time.
 #[cfg(feature = "bugs")]
 fn wake_bug(variables: &Variables) -> Result<(), Failure> {
     match variables.find("CLAVIGER_BUG").unwrap_or_default() {
@@ -392,12 +396,16 @@ fn wake_bug(variables: &Variables) -> Result<(), Failure> {
         "audit_after_commit" => claviger_storage::bugs::audit_after_commit(true),
         "epoch_from_a_sequence" => claviger_storage::bugs::epoch_from_a_sequence(true),
         "secret_in_one_log_line" => claviger_gateway::bugs::plant_secret_in_a_log_line(),
+        "secrets_compared_by_equals" => claviger_domain::bugs::plant_secrets_compared_by_equals(),
         "duplicate_json_key_accepted" => claviger_wire::bugs::plant_duplicate_key_accepted(),
         other if claviger_gateway::bugs::plant_revocation(other) => {}
         other => return Err(Failure::new(Kind::Usage, format!("there is no seeded bug `{other}`"))),
     }
     if let Some(rate) = variables.find("CLAVIGER_CLOCK_RATE").and_then(|rate| rate.parse().ok()) {
         crate::clock::run_at(rate);
+    }
+    if let Some(seconds) = variables.find("CLAVIGER_CLOCK_AHEAD").and_then(|seconds| seconds.parse().ok()) {
+        crate::clock::set_ahead(seconds);
     }
     Ok(())
 }

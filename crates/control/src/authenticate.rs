@@ -104,7 +104,8 @@ pub(crate) async fn authenticate(
         leaks::alarms::raise(control, NoticeKind::CanaryHit, &key, row.path, signed(Actor::Nobody, String::new()));
         return Err(incorrect(text, prefixes, UNKNOWN));
     }
-    check_state(&key, &secret, &organization.policy.lifetimes, now.wall).map_err(|(code, reason)| {
+    let at = control.rights().latest(now);
+    check_state(&key, &secret, &organization.policy.lifetimes, at).map_err(|(code, reason)| {
         Refusal::because(code, format!("Incorrect API key provided: {}. {reason}", mask(text, prefixes)))
     })?;
     if organization.state == OrganizationState::Suspended || organization.state == OrganizationState::Closed {

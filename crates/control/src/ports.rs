@@ -10,6 +10,7 @@ use claviger_domain::key::{Verified, VerifyAsk};
 use claviger_domain::money::Nano;
 use claviger_domain::revocation::{Epoch, NodeConfirmation};
 use claviger_domain::secret::Secret;
+use claviger_domain::time::{Now, Timestamp};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -36,6 +37,11 @@ pub trait AwaitRights: Send + Sync + 'static {
     /// # Errors
     /// 429.
     fn self_service(&self, key: KeyId) -> Result<(), PublicError>;
+
+    /// By which time limits are judged at `now`: a running node knows the database's clock too.
+    fn latest(&self, now: Now) -> Timestamp {
+        now.wall
+    }
 
     /// What a running node says of a key that was presented elsewhere.
     ///

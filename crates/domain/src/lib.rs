@@ -19,6 +19,8 @@
 pub mod address;
 pub mod audit;
 pub mod base62;
+#[cfg(any(test, feature = "bugs"))]
+pub mod bugs;
 pub mod catalog;
 pub mod credential;
 pub mod credit_lease;

@@ -231,8 +231,14 @@ pub const OVERLAP: Duration = Duration::from_secs(24 * 3600);
 pub const REPLAY: Duration = Duration::from_secs(24 * 3600);
 /// A key that was not used for so long is counted when the limit of keys is told.
 pub const UNUSED_KEY: Duration = Duration::from_secs(90 * 24 * 3600);
+/// So many of those are counted one by one; whoever has more need not know how many.
+pub const UNUSED_KEYS_COUNTED: u32 = 1_000;
 /// The first start's test key.
 pub const FIRST_TEST_KEY: Duration = Duration::from_secs(24 * 3600);
+/// How long what a key spent is kept by quarters of an hour: longer than any month is, in any time zone.
+pub const SPEND_SLOTS_KEPT: Duration = Duration::from_secs(34 * 24 * 3600);
+/// Quarters that are added up in one transaction: charges wait for it.
+pub const SPEND_SLOTS_ADDED: u32 = 500;
 /// How late a last use may be written.
 pub const LAST_USE_FLUSH: Duration = Duration::from_secs(10);
 /// The longest life of an admin key that is made with an expiry by OpenAI's endpoint: a year.

@@ -54,6 +54,10 @@ impl Digest {
 
     /// Equality in constant time.
     pub fn matches(&self, other: &Self) -> bool {
+        #[cfg(any(test, feature = "bugs"))]
+        if crate::bugs::compares_by_equals() {
+            return self.0.iter().zip(&other.0).all(|(one, other)| one == other);
+        }
         // By words: a constant-time step costs the same for eight bytes as for one, and a request makes four comparisons.
         self.words().ct_eq(&other.words()).into()
     }
@@ -105,5 +109,50 @@ impl Pepper {
         Hmac::<Sha256>::new_from_slice(self.bytes.expose())
             .map(|mac| mac.chain_update(message).finalize().into_bytes().into())
             .unwrap_or([0; 32])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hint::black_box;
+    use std::time::{Duration, Instant};
+
+    /// How much longer it takes to refuse a digest whose last byte alone is wrong than one whose first byte is: the ratio
+    /// of the medians of many interleaved batches.
+    #[expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
+    fn slowness_of_a_near_miss() -> f64 {
+        let stored = Pepper::new(1, [7; 32]).digest(b"clv_ stored");
+        let with_wrong = |place: usize| {
+            let mut bytes = *stored.as_bytes();
+            bytes[place] ^= 1;
+            Digest::from_bytes(bytes)
+        };
+        let presented = [with_wrong(0), with_wrong(31)];
+        let mut times = [Vec::new(), Vec::new()];
+        for round in 0..2_000 {
+            for which in [round % 2, 1 - round % 2] {
+                let begun = Instant::now();
+                for _ in 0..100 {
+                    assert!(!black_box(&stored).matches(black_box(&presented[which])));
+                }
+                times[which].push(begun.elapsed());
+            }
+        }
+        let [far, near] = times.map(|mut times: Vec<Duration>| {
+            times.sort_unstable();
+            times[times.len() / 2].as_secs_f64()
+        });
+        near / far
+    }
+
+    #[test]
+    fn secrets_that_nearly_match_take_no_longer_and_the_seeded_bug_is_caught() {
+        // A machine may be busy during one measurement; a comparison that leaks is slow in all of them.
+        let ratio = (0..5).map(|_| slowness_of_a_near_miss()).fold(f64::INFINITY, f64::min);
+        assert!(ratio < 1.2, "a near miss takes {ratio:.2} times as long");
+        crate::bugs::plant_secrets_compared_by_equals();
+        let ratio = (0..5).map(|_| slowness_of_a_near_miss()).fold(f64::INFINITY, f64::min);
+        assert!(ratio > 1.5, "byte by byte a near miss takes only {ratio:.2} times as long: nothing would be found");
     }
 }

@@ -22,6 +22,42 @@ pub struct Now {
     pub monotonic: Monotonic,
 }
 
+/// What another clock said at an instant of this process, carried on from there: the clock that all nodes share, even
+/// where this machine's own is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherClock {
+    /// Its wall time less the monotonic one, in microseconds.
+    ahead: i64,
+}
+
+impl OtherClock {
+    /// It said `wall` at this instant or shortly before.
+    pub fn said(wall: Timestamp, at: Monotonic) -> Self {
+        Self { ahead: wall.0.saturating_sub(at.micros()) }
+    }
+
+    /// What it says at `now`: never later than the truth, as long as the two run at one rate.
+    pub fn at(self, now: Monotonic) -> Timestamp {
+        Timestamp(self.ahead.saturating_add(now.micros()))
+    }
+
+    /// As a number, for a place that is read without a lock.
+    pub const fn to_bits(self) -> i64 {
+        self.ahead
+    }
+
+    /// From that number.
+    pub const fn from_bits(ahead: i64) -> Self {
+        Self { ahead }
+    }
+}
+
+impl Monotonic {
+    fn micros(self) -> i64 {
+        i64::try_from(self.0.checked_div(1_000).unwrap_or(0)).unwrap_or(i64::MAX)
+    }
+}
+
 /// The source of [`Now`]; the real one is in the binary, a stepped one in the tests.
 pub trait Clock: Send + Sync + 'static {
     /// Reads both clocks.

@@ -1,8 +1,15 @@
 //! Measurements of the key table; not run with the tests. Prints a table.
 //!
 //! `cargo run --release -p claviger-gateway --features measured --example lookup`: how long a presented key takes among
-//! 1,000 and among 1,000,000 of them, and whether the time of a refusal tells an unknown id from a wrong secret: Welch's
-//! t over pairs in random order, the slowest hundredth (interrupts) left out of both.
+//! 1,000 and among 1,000,000 of them, and whether the time of a refusal tells an unknown id from a wrong secret, as
+//! Welch's t over 100,000 pairs in random order, the slowest hundredth (interrupts) left out of both:
+//!
+//! - *new ids*: each call has an id of its own, drawn from all that are known or from all that are not;
+//! - *the same ids*: 200 couples of one id each, each called 500 times in a row: t over the 200 differences, because what
+//!   one id has of the machine (which lines of the cache its entry lies across) is not what its class has.
+//!
+//! Beside each stands a control: the same measurement of a class against itself, which shows what the measuring finds
+//! where nothing is to be found. Every text lies at the same address when it is presented.
 #![expect(clippy::disallowed_methods, reason = "measuring needs a clock")]
 
 use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
@@ -16,6 +23,8 @@ use std::time::{Duration, Instant};
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 const PRESENTED: usize = 100_000;
 const PAIRS: usize = 100_000;
+/// Couples of ids, each of which is called many times in a row.
+const COUPLES: usize = 200;
 
 /// SplitMix64: the same keys in every run.
 struct Numbers(u64);
@@ -46,23 +55,31 @@ fn mint(numbers: &mut Numbers, id: KeyId) -> Vec<u8> {
     MintedKey::mint("clv_", false, id, numbers).text.expose().clone().into_bytes()
 }
 
-/// A table of so many keys, and the ids and texts of a thousand of them.
-fn filled(count: usize, numbers: &mut Numbers) -> (Table, Vec<(KeyId, Vec<u8>)>) {
+/// A table of so many keys.
+struct Filled {
+    table: Table,
+    ids: Vec<KeyId>,
+    /// The texts of a thousand of them.
+    texts: Vec<Vec<u8>>,
+}
+
+fn filled(count: usize, numbers: &mut Numbers) -> Filled {
     let pepper = Pepper::new(1, [7; 32]);
     let table = Table::new(Prefixes::new("clv_", &[]).expect("a good prefix"), pepper.clone());
     let (organization, environment) = (OrganizationId::from_u128(1), EnvironmentId::from_u128(2));
-    let mut some = Vec::new();
+    let (mut ids, mut texts) = (Vec::with_capacity(count), Vec::new());
     for number in 0..count {
         let id = KeyId::generate(numbers);
         let text = mint(numbers, id);
         let secret = StoredSecret::new(SecretId::generate(NOW, numbers), pepper.digest(&text), 1, "…".to_owned(), NOW);
         let name = Name::parse(&format!("key {number}")).expect("a good name");
         table.learn(NewKey::new(id, name, secret).made(organization, environment, NOW, "operator"));
+        ids.push(id);
         if number % (count / 1_000) == 0 {
-            some.push((id, text));
+            texts.push(text);
         }
     }
-    (table, some)
+    Filled { table, ids, texts }
 }
 
 fn took(table: &Table, text: &[u8], expected: bool) -> Duration {
@@ -78,61 +95,108 @@ fn share(sorted: &[Duration], share: f64) -> f64 {
     sorted[rank.clamp(1, sorted.len()) - 1].as_secs_f64() * 1e6
 }
 
-fn verify(table: &Table, some: &[(KeyId, Vec<u8>)], numbers: &mut Numbers) -> (f64, f64) {
+fn verify(filled: &Filled, numbers: &mut Numbers) -> (f64, f64) {
+    let Filled { table, texts, .. } = filled;
     let mut times: Vec<Duration> =
-        (0..PRESENTED).map(|_| took(table, &some[numbers.below(some.len())].1, true)).collect();
+        (0..PRESENTED).map(|_| took(table, &texts[numbers.below(texts.len())], true)).collect();
     times.sort_unstable();
     (share(&times, 0.50), share(&times, 0.99))
 }
 
-/// Welch's t of two samples.
-fn welch(first: &[f64], second: &[f64]) -> f64 {
-    let moments = |sample: &[f64]| {
-        let mean = sample.iter().sum::<f64>() / sample.len() as f64;
-        let spread = sample.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (sample.len() - 1) as f64;
-        (mean, spread / sample.len() as f64)
-    };
-    let ((first, one), (second, two)) = (moments(first), moments(second));
-    (first - second) / (one + two).sqrt()
+/// Whose ids are presented, with secrets that nobody has.
+#[derive(Clone, Copy)]
+enum Class {
+    Unknown,
+    Known,
 }
 
-/// How unknown ids and wrong secrets differ: the medians in nanoseconds, and t.
-fn timing(table: &Table, known: &[KeyId], unknown: &[KeyId], numbers: &mut Numbers) -> String {
-    let mut times: [Vec<Duration>; 2] = [Vec::new(), Vec::new()];
-    for _ in 0..PAIRS {
-        let texts = [unknown, known].map(|ids| {
-            let id = ids[numbers.below(ids.len())];
-            mint(numbers, id)
-        });
-        let first = numbers.below(2);
-        for which in [first, 1 - first] {
-            times[which].push(took(table, &texts[which], false));
+impl Filled {
+    fn id(&self, class: Class, numbers: &mut Numbers) -> KeyId {
+        match class {
+            Class::Unknown => KeyId::generate(numbers),
+            Class::Known => self.ids[numbers.below(self.ids.len())],
         }
     }
-    let mut all: Vec<Duration> = times.concat();
-    all.sort_unstable();
+}
+
+/// A text that no cache line's end runs through, whatever the text.
+#[repr(align(128))]
+struct Place([u8; 128]);
+
+/// Calls both ids once, in random order, from the same place; how long each took, in nanoseconds.
+fn pair(filled: &Filled, ids: [KeyId; 2], place: &mut Place, numbers: &mut Numbers) -> [f64; 2] {
+    let first = numbers.below(2);
+    let mut times = [0.0; 2];
+    for which in [first, 1 - first] {
+        let text = mint(numbers, ids[which]);
+        place.0[..text.len()].copy_from_slice(&text);
+        times[which] = took(&filled.table, &place.0[..text.len()], false).as_secs_f64() * 1e9;
+    }
+    times
+}
+
+fn moments(sample: &[f64]) -> (f64, f64) {
+    let mean = sample.iter().sum::<f64>() / sample.len() as f64;
+    let spread = sample.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (sample.len() - 1) as f64;
+    (mean, spread / sample.len() as f64)
+}
+
+/// Both samples without what was slower than all but a hundredth of them together.
+fn trimmed(samples: [Vec<f64>; 2]) -> [Vec<f64>; 2] {
+    let mut all = samples.concat();
+    all.sort_unstable_by(f64::total_cmp);
     let slowest = all[all.len() * 99 / 100];
-    let [unknown, wrong] = times.map(|sample| {
-        let mut kept: Vec<f64> =
-            sample.into_iter().filter(|time| *time < slowest).map(|time| time.as_secs_f64() * 1e9).collect();
-        kept.sort_unstable_by(f64::total_cmp);
-        kept
-    });
-    let middle = |sorted: &[f64]| sorted[sorted.len() / 2];
-    format!("{:.2} ({:.0} and {:.0} ns)", welch(&unknown, &wrong), middle(&unknown), middle(&wrong))
+    samples.map(|sample| sample.into_iter().filter(|time| *time <= slowest).collect())
+}
+
+/// Each call with an id of its own: t, and the means.
+fn new_ids(filled: &Filled, classes: [Class; 2], numbers: &mut Numbers) -> String {
+    let mut place = Place([0; 128]);
+    let mut times = [Vec::with_capacity(PAIRS), Vec::with_capacity(PAIRS)];
+    for _ in 0..PAIRS {
+        let ids = classes.map(|class| filled.id(class, numbers));
+        let pair = pair(filled, ids, &mut place, numbers);
+        times.iter_mut().zip(pair).for_each(|(times, time)| times.push(time));
+    }
+    let [(one, spread_of_one), (two, spread_of_two)] = trimmed(times).map(|sample| moments(&sample));
+    format!("{:+.2} ({one:.1} and {two:.1} ns)", (one - two) / (spread_of_one + spread_of_two).sqrt())
+}
+
+/// Couples of one id each, called over and over: t over the couples, and their mean difference.
+fn same_ids(filled: &Filled, classes: [Class; 2], numbers: &mut Numbers) -> String {
+    let mut place = Place([0; 128]);
+    let differences: Vec<f64> = (0..COUPLES)
+        .map(|_| {
+            let ids = classes.map(|class| filled.id(class, numbers));
+            let mut times = [Vec::new(), Vec::new()];
+            for _ in 0..PAIRS / COUPLES {
+                let pair = pair(filled, ids, &mut place, numbers);
+                times.iter_mut().zip(pair).for_each(|(times, time)| times.push(time));
+            }
+            let [one, two] = trimmed(times).map(|sample| moments(&sample).0);
+            one - two
+        })
+        .collect();
+    let (mean, spread) = moments(&differences);
+    format!("{:+.2} ({mean:+.2} ns)", mean / spread.sqrt())
 }
 
 fn main() {
-    let mut numbers = Numbers(1);
-    println!("| keys | verify p50, µs | verify p99, µs | t, one id each | t, a thousand ids each |\n|--|--|--|--|--|");
+    use Class::{Known, Unknown};
+    let seed = std::env::args().nth(1).and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let mut numbers = Numbers(seed);
+    println!("Seed {seed}. t of an unknown id and a wrong secret; bar: |t| < 4.5\n");
+    println!(
+        "| keys | verify p50, µs | verify p99, µs | t, new ids | unknown with itself | known with itself | t, the same ids | unknown with itself | known with itself |"
+    );
+    println!("|--|--|--|--|--|--|--|--|--|");
     for count in [1_000, 1_000_000] {
-        let (table, some) = filled(count, &mut numbers);
-        let known: Vec<KeyId> = some.iter().map(|(id, _)| *id).collect();
-        let unknown: Vec<KeyId> = known.iter().map(|_| KeyId::generate(&mut numbers)).collect();
-        verify(&table, &some, &mut numbers);
-        let (p50, p99) = verify(&table, &some, &mut numbers);
-        let one = timing(&table, &known[..1], &unknown[..1], &mut numbers);
-        let many = timing(&table, &known, &unknown, &mut numbers);
-        println!("| {count} | {p50:.2} | {p99:.2} | {one} | {many} |");
+        let filled = filled(count, &mut numbers);
+        verify(&filled, &mut numbers);
+        let (p50, p99) = verify(&filled, &mut numbers);
+        let classes = [[Unknown, Known], [Unknown, Unknown], [Known, Known]];
+        let new = classes.map(|classes| new_ids(&filled, classes, &mut numbers)).join(" | ");
+        let same = classes.map(|classes| same_ids(&filled, classes, &mut numbers)).join(" | ");
+        println!("| {count} | {p50:.2} | {p99:.2} | {new} | {same} |");
     }
 }

@@ -16,6 +16,7 @@ use claviger_domain::notice::NoticeKind;
 use claviger_domain::tenancy::OrganizationState;
 use claviger_domain::time::Timestamp;
 use http::{HeaderMap, HeaderName, header};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -129,7 +130,12 @@ fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Call
 
 /// Whether a request came over plain HTTP from another machine, where keys are not accepted.
 fn is_in_the_clear(node: &Node, trace: &Trace) -> bool {
-    node.settings.is_tls_required && !trace.client.ip().is_loopback()
+    node.settings.is_tls_required && is_elsewhere(trace.client.ip())
+}
+
+/// Whether a peer is another machine. The kernel of a listener on both protocols writes `::ffff:127.0.0.1`.
+fn is_elsewhere(peer: IpAddr) -> bool {
+    !peer.to_canonical().is_loopback()
 }
 
 /// Whether a request to the management plane brings a key over plain HTTP from another machine.
@@ -208,7 +214,7 @@ impl NotUsable {
 /// Steps 6 and 7; asked at authentication and once more at the hold.
 pub(crate) fn check_state(caller: &Caller, node: &Node) -> Result<(), NotUsable> {
     let Caller { key, secret, tenant } = caller;
-    key.check(*secret, &tenant.lifetimes, node.wall()).map_err(NotUsable::Key)?;
+    key.check(*secret, &tenant.lifetimes, node.latest()).map_err(NotUsable::Key)?;
     match tenant.state {
         OrganizationState::Active | OrganizationState::SetUp => Ok(()),
         _ => Err(NotUsable::Suspended),
@@ -236,4 +242,19 @@ fn presented(headers: &HeaderMap) -> credential::Presented<'_> {
 fn incorrect(text: &[u8], prefixes: &Prefixes, sentence: &str) -> Refusal {
     let shown = mask(text, prefixes);
     PublicError::with_message(Code::InvalidApiKey, format!("Incorrect API key provided: {shown}. {sentence}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_elsewhere;
+
+    #[test]
+    fn plain_http_is_for_callers_on_this_machine() {
+        for peer in ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"] {
+            assert!(!is_elsewhere(peer.parse().unwrap()), "{peer}");
+        }
+        for peer in ["10.0.0.1", "192.0.2.2", "fd00::2", "::ffff:10.0.0.1", "0.0.0.0"] {
+            assert!(is_elsewhere(peer.parse().unwrap()), "{peer}");
+        }
+    }
 }

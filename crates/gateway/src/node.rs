@@ -236,6 +236,11 @@ impl Gateway {
         }
     }
 
+    /// By which time limits are judged at `now`: the later one of this machine's clock and the database's.
+    pub fn latest(&self, now: Now) -> Timestamp {
+        self.0.snapshot.latest(now)
+    }
+
     /// How long a confirmation can take while nodes and database do what they should.
     pub fn patience(&self) -> Duration {
         self.0.watchtower.patience()
@@ -308,6 +313,11 @@ impl Node {
 
     pub(crate) fn wall(&self) -> Timestamp {
         self.clock.wall()
+    }
+
+    /// By which time limits are judged.
+    pub(crate) fn latest(&self) -> Timestamp {
+        self.snapshot.latest_of(self.clock.as_ref())
     }
 
     pub(crate) fn monotonic(&self) -> Monotonic {

@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (14, include_str!("migrations/0014_rights.sql")),
     (15, include_str!("migrations/0015_places.sql")),
     (20, include_str!("migrations/0020_keys.sql")),
+    (21, include_str!("migrations/0021_keysize.sql")),
 ];
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (\

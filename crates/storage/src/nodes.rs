@@ -87,6 +87,8 @@ pub struct Polled {
     pub is_draining: bool,
     /// How many nodes are registered, this one among them.
     pub nodes: i64,
+    /// The database's own clock, where it has one.
+    pub clock: Option<Timestamp>,
 }
 
 impl Store {
@@ -145,7 +147,7 @@ impl Store {
         let events = self.changes_since(applied).await?;
         let epoch = events.last().map_or(applied, |event| event.epoch);
         let answer = Answered { standing: Standing::Renewed, epoch, mark: None, events };
-        Ok(Polled { answer, recalled: Vec::new(), is_draining, nodes: 1 })
+        Ok(Polled { answer, recalled: Vec::new(), is_draining, nodes: 1, clock: None })
     }
 
     /// Every registered node, at one point in time.

@@ -54,9 +54,9 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::sessions::STATEMENTS,
         crate::setup::STATEMENTS,
         crate::shared_rates::STATEMENTS,
+        crate::spend::STATEMENTS,
         crate::tenancy::STATEMENTS,
         crate::trusts::STATEMENTS,
-        crate::usage::STATEMENTS,
         crate::verify::STATEMENTS,
     ];
     let built = [

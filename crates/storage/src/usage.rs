@@ -4,7 +4,6 @@ use crate::cells::Cells;
 use crate::door::both;
 use crate::error::Error;
 use crate::record::meter_columns;
-use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::id::{EnvironmentId, KeyId};
 use claviger_domain::key::Owner;
@@ -89,40 +88,7 @@ pub struct UsageRow {
     pub charge: Nano,
 }
 
-/// What one key was charged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KeySpend {
-    /// As far back as records go.
-    pub total: Nano,
-    /// Since each of the instants that were asked about.
-    pub since: [Nano; 3],
-}
-
-statements! {
-    SPEND = "SELECT CAST(COALESCE(SUM(charge), 0) AS BIGINT) AS total, \
-        CAST(COALESCE(SUM(CASE WHEN completed_at >= $3 THEN charge ELSE 0 END), 0) AS BIGINT) AS since_0, \
-        CAST(COALESCE(SUM(CASE WHEN completed_at >= $4 THEN charge ELSE 0 END), 0) AS BIGINT) AS since_1, \
-        CAST(COALESCE(SUM(CASE WHEN completed_at >= $5 THEN charge ELSE 0 END), 0) AS BIGINT) AS since_2 \
-        FROM request WHERE org_id = $1 AND key_id = $2";
-}
-
 impl Store {
-    /// What a key was charged: in all, and since each of three instants.
-    ///
-    /// # Errors
-    /// Those of reading.
-    pub async fn key_spend(&self, scope: TenantScope, key: KeyId, since: [Timestamp; 3]) -> Result<KeySpend, Error> {
-        let (organization, key) = (scope.0.to_string(), key.to_string());
-        let [first, second, third] = since;
-        let mut reader = self.level_reader().await?;
-        both!(&mut reader, c => {
-            let query = sqlx::query(SPEND).bind(&organization).bind(&key).bind(first.0).bind(second.0).bind(third.0);
-            let row = query.fetch_one(c).await?;
-            let since = [row.int("since_0")?, row.int("since_1")?, row.int("since_2")?];
-            Ok(KeySpend { total: Nano(row.int("total")?), since: since.map(Nano) })
-        })
-    }
-
     /// Sums records. Rows are ordered by bucket, then by the dimensions in the order of [`UsageDimension`].
     ///
     /// # Errors

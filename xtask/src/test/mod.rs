@@ -8,7 +8,7 @@ mod debian;
 mod deny;
 mod evidence;
 mod long;
-mod postgres;
+pub(crate) mod postgres;
 mod tally;
 
 use crate::tidy;

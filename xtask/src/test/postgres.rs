@@ -14,7 +14,7 @@ use std::time::Duration;
 const START: Duration = Duration::from_secs(30);
 
 /// The running cluster; ends with this value.
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     server: Child,
     programs: PathBuf,
     folder: PathBuf,
@@ -38,7 +38,7 @@ fn version(folder: &Path) -> u32 {
 
 impl Postgres {
     /// Makes and starts a cluster that trusts every local connection.
-    pub(super) fn start() -> Outcome<Self> {
+    pub(crate) fn start() -> Outcome<Self> {
         let programs = programs()?;
         let folder = std::env::temp_dir().join(format!("claviger-postgres-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
@@ -62,7 +62,7 @@ impl Postgres {
     }
 
     /// The cluster, without a database: tests make their own.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://claviger@127.0.0.1:{}", self.port)
     }
 

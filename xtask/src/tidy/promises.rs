@@ -78,7 +78,7 @@ pub(super) fn seeded_bugs() -> Outcome<Vec<Fault>> {
         }
     }
     let mut suite = String::new();
-    for folder in ["tests/e2e/tests", "crates/testkit/tests"] {
+    for folder in ["tests/e2e/tests", "crates/testkit/tests", "crates/domain/src"] {
         for path in workspace::files(folder, ".rs")? {
             suite.push_str(&workspace::read(&path)?);
         }

@@ -4,6 +4,7 @@ use crate::authorize::Member;
 use crate::respond::Refusal;
 use claviger_domain::error::Code;
 use claviger_domain::key::{Key, Unwilling};
+use claviger_domain::limits;
 use claviger_domain::right::Permission;
 use claviger_domain::rights::{Exceeds, Rights, is_within};
 use claviger_storage::{ChangeKeyOutcome, Changed};
@@ -72,6 +73,8 @@ pub(crate) fn changed<E: Into<Refusal>>(outcome: Option<ChangeKeyOutcome<E>>) ->
 
 /// The organization has as many keys as it may.
 pub(crate) fn limit_reached(limit: u32, unused: u32) -> Refusal {
+    // Nobody counts further than that.
+    let unused = if unused < limits::UNUSED_KEYS_COUNTED { unused.to_string() } else { format!("{unused} or more") };
     let message = format!(
         "This organization has {limit} of {limit} API keys; {unused} were not used for 90 days. Revoke one or ask the \
          operator for more."

@@ -15,7 +15,7 @@ use claviger_domain::money::Nano;
 use claviger_domain::place::TenantRules;
 use claviger_domain::revocation::{Change, Event, Member, Position, RightsEvent, Step};
 use claviger_domain::tenancy::TenantScope;
-use claviger_domain::time::{Clock, Monotonic};
+use claviger_domain::time::{Clock, Monotonic, OtherClock};
 use claviger_storage::{Engine, Error, PollAsk, Store};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -151,6 +151,9 @@ impl Follower {
         let ask =
             PollAsk { id: self.id, applied: self.member.applied(), validity: self.validity, at: now.wall, patience };
         let polled = self.store.poll_node(ask).await?;
+        if let Some(clock) = polled.clock {
+            self.snapshot.hear(OtherClock::said(clock, self.clock.now().monotonic));
+        }
         let sent_at = now.monotonic;
         #[cfg(feature = "bugs")]
         let (sent_at, polled) = crate::bugs::misread(sent_at, self.clock.now().monotonic, polled);

@@ -19,10 +19,10 @@ pub(crate) use neighbours::Neighbours;
 use crate::limits::Limiters;
 use claviger_domain::id::{IdMap, OrganizationId};
 use claviger_domain::revocation::Epoch;
-use claviger_domain::time::Monotonic;
+use claviger_domain::time::{Clock, Monotonic, Now, OtherClock, Timestamp};
 use parking_lot::RwLock;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::watch;
 
 /// Keys, organizations, and the lease under which they may be believed.
@@ -37,7 +37,12 @@ pub(crate) struct Snapshot {
     /// The end of the validity lease in monotonic nanoseconds; `u64::MAX` on SQLite, where the one process that
     /// writes is the one that reads.
     valid_until: AtomicU64,
+    /// The database's clock; `i64::MIN` = it has none, or has not been heard.
+    database_clock: AtomicI64,
 }
+
+/// No clock but this machine's is known.
+const UNHEARD: i64 = i64::MIN;
 
 impl Snapshot {
     fn new(limiters: Limiters) -> Self {
@@ -48,6 +53,7 @@ impl Snapshot {
             applied: watch::Sender::new(Epoch::default()),
             leaving: watch::Sender::new(false),
             valid_until: AtomicU64::new(0),
+            database_clock: AtomicI64::new(UNHEARD),
         }
     }
 
@@ -64,6 +70,26 @@ impl Snapshot {
     /// How much longer what is known here may be believed.
     pub(crate) fn fresh_for(&self, now: Monotonic) -> std::time::Duration {
         Monotonic(self.valid_until.load(Ordering::Acquire)).since(now)
+    }
+
+    /// By which time limits are judged: the later one of this machine's clock and the database's (`keys.md` §2.1 step 6).
+    pub(crate) fn latest(&self, now: Now) -> Timestamp {
+        match self.database_clock.load(Ordering::Acquire) {
+            UNHEARD => now.wall,
+            bits => now.wall.max(OtherClock::from_bits(bits).at(now.monotonic)),
+        }
+    }
+
+    /// The same, from a clock of which no more is read than is needed.
+    pub(crate) fn latest_of(&self, clock: &dyn Clock) -> Timestamp {
+        match self.database_clock.load(Ordering::Acquire) {
+            UNHEARD => clock.wall(),
+            _ => self.latest(clock.now()),
+        }
+    }
+
+    fn hear(&self, clock: OtherClock) {
+        self.database_clock.store(clock.to_bits(), Ordering::Release);
     }
 
     /// The organization, if this node knows it.

@@ -20,8 +20,10 @@ use claviger_domain::time::Timestamp;
 
 statements! {
     FIND_ENVIRONMENT = "SELECT id FROM environment WHERE org_id = $1 AND id = $2 AND archived_at IS NULL";
-    COUNT_UNUSED = "SELECT CAST(COUNT(*) AS BIGINT) AS unused FROM api_key WHERE org_id = $1 AND state <> 'revoked' \
-        AND trust_id IS NULL AND (expires_at IS NULL OR expires_at > $2) AND COALESCE(last_used_at, created_at) < $3";
+    /// A range of an index, and no more of it than is told.
+    COUNT_UNUSED = "SELECT CAST(COUNT(*) AS BIGINT) AS unused FROM (SELECT id FROM api_key WHERE org_id = $1 \
+        AND state <> 'revoked' AND trust_id IS NULL AND COALESCE(last_used_at, created_at) < $3 \
+        AND (expires_at IS NULL OR expires_at > $2) LIMIT CAST($4 AS BIGINT)) AS quiet";
     FIND_DIGEST = "SELECT key_id FROM secret WHERE digest = $1";
 }
 
@@ -39,7 +41,7 @@ pub enum CreateKeyOutcome {
     LimitReached {
         /// As many as that.
         limit: u32,
-        /// How many of them were not used for 90 days.
+        /// How many of them were not used for 90 days; nobody counts beyond [`limits::UNUSED_KEYS_COUNTED`].
         unused: u32,
     },
     /// The organization has no such environment.
@@ -185,7 +187,8 @@ pub(super) async fn limit_reached(
     }
     let long_ago = now.minus(limits::UNUSED_KEY);
     let unused = both!(tx, c => {
-        sqlx::query(COUNT_UNUSED).bind(organization).bind(now.0).bind(long_ago.0).fetch_one(c).await?.int("unused")?
+        let query = sqlx::query(COUNT_UNUSED).bind(organization).bind(now.0).bind(long_ago.0);
+        query.bind(i64::from(limits::UNUSED_KEYS_COUNTED)).fetch_one(c).await?.int("unused")?
     });
     Ok(Some((u32::try_from(limit).unwrap_or(u32::MAX), u32::try_from(unused).unwrap_or(u32::MAX))))
 }

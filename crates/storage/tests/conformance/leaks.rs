@@ -14,6 +14,7 @@ use claviger_storage::{
 
 on_both_engines! {
     imported_keys_count_once_and_are_found_by_digest,
+    an_import_ends_at_the_limit_of_keys,
     a_leaked_key_ends_or_is_flagged_as_its_organization_says,
     tables_of_other_systems_are_read_as_they_are,
     bait_is_recorded_told_and_takes_its_neighbours_along,
@@ -53,6 +54,24 @@ async fn imported_keys_count_once_and_are_found_by_digest(engine: Engine) {
     let records = world.store().list_audit(world.scope, &page).await.unwrap().unwrap().data;
     assert!(records.iter().all(|entry| entry.record.action == Action::KeyImported), "{records:?}");
     assert_eq!(world.store().verify_audit().await.unwrap().faults, vec![]);
+}
+
+async fn an_import_ends_at_the_limit_of_keys(engine: Engine) {
+    let mut world = World::new(engine).await;
+    world.key("made here").await;
+    world.tamper("UPDATE organization SET max_keys = 3").unwrap();
+    let mut expired = imported(&mut world, 1, false);
+    expired.key.expires_at = Some(by().at);
+    let keys =
+        vec![expired, imported(&mut world, 2, false), imported(&mut world, 3, true), imported(&mut world, 4, false)];
+    for is_dry in [true, false] {
+        let (told, _) = world.store().import_keys(world.scope, keys.clone(), "csv", is_dry, &by()).await.unwrap();
+        let told: Vec<bool> = told.iter().map(|row| matches!(row, ImportOutcome::LimitReached { limit: 3 })).collect();
+        assert_eq!(told, [false, false, false, true], "disabled keys count, expired ones do not; dry: {is_dry}");
+    }
+    assert_eq!(world.rights_keys().await.len(), 4);
+    let (again, _) = world.store().import_keys(world.scope, keys, "csv", false, &by()).await.unwrap();
+    assert!(again[..3].iter().all(|row| matches!(row, ImportOutcome::Existing(_))), "what is there stays: {again:?}");
 }
 
 fn sighting(world: &World, key: &Key) -> Sighting {

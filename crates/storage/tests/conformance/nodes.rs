@@ -41,6 +41,13 @@ async fn a_poll_brings_what_is_news(engine: Engine) {
     let level = poll(world.store(), ME, start.0 + 1, LONG).await;
     assert_eq!((level.answer.events, level.answer.epoch.0), (vec![], start.0 + 1));
     assert_eq!(level.recalled, vec![]);
+    match engine {
+        Engine::Sqlite => assert_eq!(level.clock, None, "a file has no clock of its own"),
+        // The true time, whatever the test's clock says.
+        Engine::Postgres => {
+            assert!(level.clock > polled.clock && polled.clock > Some(Timestamp(1_700_000_000_000_000)))
+        }
+    }
 }
 
 async fn a_node_is_known_until_it_leaves_or_is_forgotten(engine: Engine) {

@@ -6,9 +6,11 @@ use crate::error::Error;
 use crate::nodes::{PollAsk, Polled};
 use claviger_domain::limits;
 use claviger_domain::revocation::{Answered, Epoch, RightsEvent, Standing};
+use claviger_domain::time::Timestamp;
 use sqlx::PgConnection;
 
-/// The database's own clock, in microseconds. It decides only whether a laggard is renewed, never whether a node is silent.
+/// The database's own clock, in microseconds. It decides whether a laggard is renewed and, beside the node's, whether a
+/// time limit holds; never whether a node is silent.
 const POLL: &str = "WITH late AS (\
         SELECT EXISTS (SELECT 1 FROM rights_event WHERE epoch > $2 \
             AND mark < CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) - $3) AS is_late\
@@ -20,6 +22,7 @@ const POLL: &str = "WITH late AS (\
         (SELECT COUNT(*) FROM renewed) AS renewed, \
         (SELECT COUNT(*) FROM node WHERE id = $1) AS known, \
         (SELECT COUNT(*) FROM node) AS nodes, \
+        CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS clock, \
         COALESCE((SELECT draining FROM node WHERE id = $1), 0) AS draining, \
         COALESCE((SELECT JSON_AGG(JSON_BUILD_ARRAY(e.epoch, e.mark, e.org_id, e.kind, e.object, e.amount) \
             ORDER BY e.epoch) FROM (SELECT * FROM rights_event WHERE epoch > $2 ORDER BY epoch LIMIT $5) e)::TEXT, '[]') \
@@ -59,6 +62,7 @@ pub(crate) async fn poll(connection: &mut PgConnection, ask: &PollAsk) -> Result
         recalled: recalled.map(|id| parse("wallet.org_id", id)).collect::<Result<_, Error>>()?,
         is_draining: row.int("draining")? > 0,
         nodes: row.int("nodes")?,
+        clock: Some(Timestamp(row.int("clock")?)),
     })
 }
 
