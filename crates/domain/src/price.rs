@@ -3,6 +3,7 @@
 //! `charge = ⌈Σ unitsᵢ × priceᵢ / 10⁶⌉`, summed in `i128`, rounded up once per request (`money.md` §1, §3, §5). Where
 //! quantities come from is not known here.
 
+use crate::endpoint::EndpointName;
 use crate::id::PriceVersionId;
 use crate::meter::{ABSURD_QUANTITY, Meter, Meters, Side, Usage, UsageSource};
 use crate::money::{Nano, Price, rounded_cost};
@@ -264,6 +265,13 @@ impl PriceSheet {
         lines.retain(|line| line.quantity > 0);
         lines.sort_by_key(|line| line.meter);
         lines
+    }
+
+    /// Whether every answer of this endpoint costs something at these prices, whatever its upstream reports.
+    pub fn measures(&self, endpoint: EndpointName) -> bool {
+        let is_priced = |meter: Meter| line_of(&self.rows, meter, 1).is_some_and(|line| line.price.0 > 0);
+        let counted = endpoint.counted();
+        counted.is_empty() || is_priced(Meter::Request) || counted.iter().any(|meter| is_priced(*meter))
     }
 
     /// Usage as these prices measure it: what their base counts and the upstream did not say is taken from the estimate,

@@ -81,6 +81,10 @@ impl Admitted {
         let sheet = match &model.pricing {
             Pricing::Free => None,
             Pricing::Priced(_) if caller.key.is_test || ask.is_free() => None,
+            // Whoever wrote the price has been told; what it does not measure is not given away meanwhile.
+            Pricing::Priced(sheet) if operation.endpoint().is_some_and(|endpoint| !sheet.measures(endpoint)) => {
+                return Err(not_priced(&model.id));
+            }
             Pricing::Priced(sheet) => Some(Arc::clone(sheet)),
             Pricing::Unpriced => return Err(not_priced(&model.id)),
         };

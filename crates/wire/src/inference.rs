@@ -55,6 +55,43 @@ pub struct UpstreamRequest {
 
 /// One inference request, read once: what it asks for, and how it is put to a target. Which model that is, and what it
 /// costs, is not known here.
+///
+/// An endpoint that cannot say the most it may use does not compile, and with that word it does:
+///
+/// ```compile_fail,E0046
+/// # use bytes::Bytes;
+/// # use claviger_domain::{catalog::Dialect, error::PublicError, price::Bound, settlement::Estimate};
+/// # use claviger_wire::inference::{Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
+/// # #[derive(Debug)]
+/// # struct Endpoint;
+/// impl Ask for Endpoint {
+///     // … everything else.
+/// #     fn model(&self) -> &str { "" }
+/// #     fn body_bytes(&self) -> usize { 0 }
+/// #     fn estimate(&self) -> Estimate { Estimate::of_text(0) }
+/// #     fn check_dialect(&self, _: Dialect) -> Result<(), PublicError> { Ok(()) }
+/// #     fn upstream(&self, _: &Edits<'_>) -> UpstreamRequest { unimplemented!() }
+/// #     fn read_reply(&self, _: Bytes, _: Dialect) -> Result<Reply, UpstreamFault> { unimplemented!() }
+/// }
+/// ```
+///
+/// ```
+/// # use bytes::Bytes;
+/// # use claviger_domain::{catalog::Dialect, error::PublicError, price::Bound, settlement::Estimate};
+/// # use claviger_wire::inference::{Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
+/// # #[derive(Debug)]
+/// # struct Endpoint;
+/// impl Ask for Endpoint {
+///     fn bound(&self, _: ModelLimits) -> Result<Bound, PublicError> { unimplemented!() }
+///     // … everything else.
+/// #     fn model(&self) -> &str { "" }
+/// #     fn body_bytes(&self) -> usize { 0 }
+/// #     fn estimate(&self) -> Estimate { Estimate::of_text(0) }
+/// #     fn check_dialect(&self, _: Dialect) -> Result<(), PublicError> { Ok(()) }
+/// #     fn upstream(&self, _: &Edits<'_>) -> UpstreamRequest { unimplemented!() }
+/// #     fn read_reply(&self, _: Bytes, _: Dialect) -> Result<Reply, UpstreamFault> { unimplemented!() }
+/// }
+/// ```
 pub trait Ask: fmt::Debug + Send + Sync {
     /// The model as the caller named it: 1 to 256 bytes without control characters.
     fn model(&self) -> &str;

@@ -41,6 +41,9 @@ pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
             if let Err(message) = tests(&wishes, &postgres, &evidence, &mut tally) {
                 tally.failed("tests", &message);
             }
+            if wishes.filter.is_empty() {
+                tally.gate("what must not compile", check_refused_code);
+            }
             let is_whole = wishes.filter.is_empty();
             tally.gate("no secret was left anywhere", || evidence.check(&postgres, is_whole));
         }
@@ -60,6 +63,11 @@ fn check_lints() -> Outcome<()> {
     let mut clippy = workspace::cargo();
     clippy.args(["clippy", "--quiet", "--workspace", "--all-targets", "--features", "claviger-e2e/long"]);
     workspace::succeed(clippy.args(["--", "-D", "warnings"]))
+}
+
+/// Examples in the documentation of `wire` that the compiler must refuse, each beside one that it must take.
+fn check_refused_code() -> Outcome<()> {
+    workspace::succeed(workspace::cargo().args(["test", "--quiet", "--doc", "--package", "claviger-wire"]))
 }
 
 fn prepare(wishes: &Wishes) -> Outcome<(Postgres, Evidence)> {

@@ -152,12 +152,20 @@ fn model(
         (false, Some(Book::Sheet(sheet))) => Pricing::Priced(Arc::new(sheet.clone())),
         (false, None) => Pricing::Unpriced,
     };
+    let endpoints = endpoints(&typed.endpoints).map_err(at)?;
+    if let Pricing::Priced(sheet) = &pricing
+        && let Some(given_away) = endpoints.iter().find(|endpoint| !sheet.measures(**endpoint))
+    {
+        let prices: Vec<String> = given_away.counted().iter().map(|meter| format!("`{meter}`")).collect();
+        let (endpoint, prices) = (given_away.name(), prices.join(" or "));
+        return Err(at(format!("its prices do not measure the endpoint `{endpoint}`: price {prices}, or `request`")));
+    }
     Ok(Model {
         id: typed.id.clone(),
         created_seconds: OFFERED_SINCE,
         owned_by: typed.id.split_once('/').map_or("claviger", |(owner, _)| owner).to_owned(),
         tiers: tiers(layered, typed, providers).map_err(at)?,
-        endpoints: endpoints(&typed.endpoints).map_err(at)?,
+        endpoints,
         context_tokens: typed.context,
         output_tokens_max: typed.max_output,
         pricing,

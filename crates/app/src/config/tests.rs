@@ -126,6 +126,20 @@ fn a_model_is_priced_free_or_unpriced_and_never_two_of_them() {
 }
 
 #[test]
+fn a_price_that_would_give_an_endpoint_away_is_refused() {
+    let model = |endpoints: &str, meter: &str| {
+        let price = format!("[[price]]\nmodel = \"a/b\"\nmeter = \"{meter}\"\nsell = \"15\"\n");
+        Case::new(&format!("{PROVIDER}[[model]]\nid = \"a/b\"\nendpoints = [{endpoints}]\n{price}"))
+    };
+    assert!(model("\"audio.speech\"", "character").serve().is_ok());
+    let given_away = model("\"audio.speech\", \"chat.completions\"", "character").error();
+    let expected = "its prices do not measure the endpoint `chat.completions`: price `input_token` or `output_token`, or `request`";
+    assert!(given_away.contains(expected), "{given_away}");
+    assert!(model("\"embeddings\"", "output_token").error().contains("price `input_token`, or `request`"));
+    assert!(model("\"audio.speech\", \"chat.completions\"", "request").serve().is_ok());
+}
+
+#[test]
 fn a_model_without_tiers_goes_to_the_only_provider() {
     let toml = format!("{PROVIDER}[[model]]\nid = \"a/b\"\naliases = [\"b\"]\n");
     let serve = Case::new(&toml).serve().expect("it is good");

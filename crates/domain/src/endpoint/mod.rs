@@ -4,6 +4,7 @@
 //! follows W47: inference rows forgive runs of `/` and one trailing `/`, all other rows match byte for byte. The
 //! handlers are not known here.
 
+mod counted;
 mod data;
 mod management;
 mod matching;

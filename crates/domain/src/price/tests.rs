@@ -24,6 +24,37 @@ const WHOLE: [(Meter, &str); 3] =
     [(Meter::InputToken, "2.50"), (Meter::CachedInputToken, "0.25"), (Meter::OutputToken, "15")];
 const MARGINAL: [(Meter, &str); 2] = [(Meter::InputToken, "2.50"), (Meter::CachedInputToken, "0.25")];
 
+/// One price of each base.
+const BASES: [Meter; 8] = [
+    Meter::InputToken,
+    Meter::OutputToken,
+    Meter::Character,
+    Meter::AudioSecond,
+    Meter::SearchUnit,
+    Meter::Image,
+    Meter::VideoSecond,
+    Meter::Request,
+];
+
+#[test]
+fn every_base_measures_an_endpoint_or_would_give_it_away() {
+    for base in BASES {
+        let sheet = sheet(&[(base, "0.000001")]);
+        for endpoint in EndpointName::ALL.iter().copied().filter(|endpoint| !endpoint.counted().is_empty()) {
+            let least: Vec<_> = endpoint.counted().iter().map(|meter| (*meter, 1)).collect();
+            let cost = sheet.cost(&meters(&least)).unwrap();
+            assert_eq!(sheet.measures(endpoint), cost > Nano::ZERO, "{} by {base}", endpoint.name());
+        }
+        let measured = EndpointName::ALL.iter().filter(|endpoint| sheet.measures(**endpoint)).count();
+        assert!(measured > 0, "{base} prices something");
+    }
+    assert!(!sheet(&[(Meter::Character, "15")]).measures(EndpointName::ChatCompletions));
+    assert!(!sheet(&[(Meter::OutputToken, "15")]).measures(EndpointName::Embeddings));
+    let free_input = sheet(&[(Meter::InputToken, "0"), (Meter::OutputToken, "15")]);
+    assert!(free_input.measures(EndpointName::Messages) && !free_input.measures(EndpointName::AudioTranscriptions));
+    assert!(sheet(&[(Meter::Character, "15")]).measures(EndpointName::Models), "the free list needs no price");
+}
+
 #[test]
 fn plain_vectors() {
     let v1 = sheet(&[(Meter::InputToken, "0.15"), (Meter::OutputToken, "0.60")]);
