@@ -138,11 +138,11 @@ catalogue! {
     InvalidLink = "invalid_link", 400, "invalid_request_error", Caller, Retry::Unsaid, "This link or code was used, has expired, or was replaced by a newer one. Ask for a new one.";
     InvalidAmount = "invalid_amount", 400, "invalid_request_error", Caller, Retry::Unsaid, "An amount is a positive decimal text with at most 9 fraction digits, such as \"10.00\".";
     EventConflict = "event_conflict", 400, "invalid_request_error", Caller, Retry::Unsaid, "The same event was booked before with other content.";
-    MissingApiKey = "missing_api_key", 401, "authentication_error", Credential, Retry::Unsaid, "You didn't provide an API key. Send 'Authorization: Bearer YOUR_API_KEY' or 'X-API-Key: YOUR_API_KEY'.";
-    InvalidApiKey = "invalid_api_key", 401, "authentication_error", Credential, Retry::Unsaid, "Incorrect API key provided.";
-    KeyRevoked = "key_revoked", 401, "authentication_error", Credential, Retry::Unsaid, "Incorrect API key provided: this key was revoked.";
-    KeyExpired = "key_expired", 401, "authentication_error", Credential, Retry::Unsaid, "Incorrect API key provided: this key expired.";
-    KeyDisabled = "key_disabled", 401, "authentication_error", Credential, Retry::Unsaid, "Incorrect API key provided: this key is disabled; an administrator of its organization can enable it.";
+    MissingApiKey = "missing_api_key", 401, "authentication_error", Credential, Retry::Never, "You didn't provide an API key. Send 'Authorization: Bearer YOUR_API_KEY' or 'X-API-Key: YOUR_API_KEY'.";
+    InvalidApiKey = "invalid_api_key", 401, "authentication_error", Credential, Retry::Never, "Incorrect API key provided.";
+    KeyRevoked = "key_revoked", 401, "authentication_error", Credential, Retry::Never, "Incorrect API key provided: this key was revoked.";
+    KeyExpired = "key_expired", 401, "authentication_error", Credential, Retry::Never, "Incorrect API key provided: this key expired.";
+    KeyDisabled = "key_disabled", 401, "authentication_error", Credential, Retry::Never, "Incorrect API key provided: this key is disabled; an administrator of its organization can enable it.";
     InvalidLogin = "invalid_login", 401, "authentication_error", Credential, Retry::Unsaid, "The e-mail address or the password is wrong.";
     InvalidToken = "invalid_token", 401, "authentication_error", Credential, Retry::Unsaid, "The token is not one that this server trusts.";
     SessionRequired = "session_required", 401, "authentication_error", Credential, Retry::Unsaid, "Sign in: this needs a session, and there is none or it has ended.";

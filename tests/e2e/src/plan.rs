@@ -100,6 +100,7 @@ const MODELS: &[Model] = &[
     Model { line: "endpoints = [\"rerank\"]", ..model("paid/rank-tokens", "sim-rerank", &[("input_token", "1")]) },
     Model { line: "endpoints = [\"completions\"]", ..model("paid/text", "echo", PAID) },
     model("paid/json", "sim-json", PAID),
+    Model { line: "endpoints = [\"chat.completions\"]", ..model("paid/tools", "sim-tools", PAID) },
     Model {
         line: "endpoints = [\"chat.completions\", \"responses\"]",
         ..model("paid/broken", "sim-error-midstream", PAID)

@@ -171,6 +171,12 @@ impl Raw {
         }
     }
 
+    /// Everything until the server closes or is silent for `quiet`.
+    pub async fn heard(&mut self, quiet: Duration) -> String {
+        while matches!(timeout(quiet, self.more()).await, Ok(Ok(()))) {}
+        String::from_utf8_lossy(&self.read).into_owned()
+    }
+
     /// Everything until the server closes.
     ///
     /// # Errors

@@ -90,6 +90,7 @@ async fn sdks_continue_texts_whole_and_streamed_and_pay_for_both() -> Result<()>
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ranking_has_one_form_and_one_price_whatever_server_made_it() -> Result<()> {
     let documents = ["green pears", "apples, red", "an apple is red"];
+    let mut worlds = Vec::new();
     for (dialect, path) in
         [("vllm", "/v1/rerank"), ("sglang", "/v1/rerank"), ("llamacpp", "/v1/rerank"), ("tei", "/rerank")]
     {
@@ -117,6 +118,19 @@ async fn a_ranking_has_one_form_and_one_price_whatever_server_made_it() -> Resul
             charged += token_cost(19, 1_000_000_000, 0, 0);
         }
         assert_eq!(before - world.balance().await?, charged, "{dialect}");
+        worlds.push((world, key));
+    }
+    // LiteLLM asks for the same in two forms, by its providers `jina_ai` and `cohere`.
+    let mut sdk = python("litellm", "litellm_calls.py")?.env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
+    let mut before = Vec::new();
+    for (world, key) in &worlds {
+        before.push(world.balance().await?);
+        sdk = sdk.arg(&world.url).arg(key).arg("paid/rank");
+    }
+    let ranking = json!([[1, 1.0], [2, 0.5]]);
+    assert_eq!(sdk.json().await?, json!(vec![[&ranking, &ranking]; worlds.len()]));
+    for ((world, _), before) in worlds.iter().zip(before) {
+        assert_eq!(before - world.balance().await?, 2 * 2_000_000);
         assert_eq!(world.held().await?, 0);
         world.verify_ledger().await?;
     }
@@ -297,8 +311,14 @@ async fn a_file_of_24_mebibytes_passes_and_one_of_26_is_too_large() -> Result<()
         let script = python("openai-3", "upload.py")?.env("OPENAI_API_KEY", &key);
         let printed = script.env("OPENAI_BASE_URL", &format!("{}/v1", world.url)).arg(size).json().await?;
         assert_eq!(printed, expected, "{size} MiB");
+        let milliseconds = size.parse::<u32>()? * 1024 * 64 - 100;
+        let file = world.folder.path().join("long.wav");
+        std::fs::write(&file, sound(milliseconds))?;
+        let script = node("upload.mjs")?.env("OPENAI_API_KEY", &key).arg(&file.display().to_string());
+        let printed = script.env("OPENAI_BASE_URL", &format!("{}/v1", world.url)).json().await?;
+        assert_eq!(printed, expected, "{size} MiB from the disk");
     }
-    assert_eq!(world.upstream.count().await?, 1, "what is too large never leaves");
+    assert_eq!(world.upstream.count().await?, 2, "what is too large never leaves");
     world.verify_ledger().await
 }
 

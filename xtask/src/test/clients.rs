@@ -4,7 +4,8 @@ use crate::workspace::{self, Outcome, program, root, succeed, target};
 use std::path::Path;
 
 /// One list of pinned packages a venv; the tests name the venv by the list.
-const PYTHON: &[&str] = &["openai-3", "openai-2", "openai-1", "cohere", "anthropic-2", "anthropic-0", "langchain"];
+const PYTHON: &[&str] =
+    &["openai-3", "openai-2", "openai-1", "cohere", "anthropic-2", "anthropic-0", "langchain", "litellm", "llm"];
 
 /// Installs every client whose list has changed since it was installed.
 pub(super) fn install() -> Outcome<()> {
@@ -12,7 +13,15 @@ pub(super) fn install() -> Outcome<()> {
         let list = root().join(format!("tests/e2e/python/{name}.txt"));
         venv(&target().join("e2e").join(name), &list)?;
     }
-    node()
+    node()?;
+    rust()
+}
+
+/// The Rust client, built outside the workspace: cargo itself knows whether there is anything to do.
+fn rust() -> Outcome<()> {
+    let mut build = workspace::cargo();
+    build.args(["build", "--quiet", "--locked", "--manifest-path", "tests/e2e/rust/Cargo.toml", "--target-dir"]);
+    succeed(build.arg(target().join("e2e/async-openai")))
 }
 
 /// A venv in `folder` with the packages of `list`; kept while the list is unchanged.

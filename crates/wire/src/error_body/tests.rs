@@ -18,6 +18,7 @@ fn golden_401i() {
     assert_eq!(header(&reply, "www-authenticate"), Some(r#"Bearer realm="api", error="invalid_token""#));
     assert_eq!(header(&reply, "x-claviger-code"), Some("invalid_api_key"));
     assert_eq!(header(&reply, "content-type"), Some("application/json"));
+    assert_eq!(header(&reply, "x-should-retry"), Some("false"), "a key does not become right by being sent again");
     assert_eq!(
         reply.body,
         r#"{"error":{"message":"Incorrect API key provided: eco_****wxyz. No key of this server matches it.","type":"authentication_error","param":null,"code":"invalid_api_key"}}"#
