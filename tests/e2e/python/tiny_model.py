@@ -3,7 +3,8 @@
 What it says is noise; its token counts, its context limit and the protocol around it are the server's own. The weights
 come from a fixed seed, so the file is the same on every machine.
 
-    python tiny_model.py FILE
+    python tiny_model.py FILE           for chats
+    python tiny_model.py FILE pooled    for vectors: one for a text, where the other gives one for each of its tokens
 """
 
 import sys
@@ -65,6 +66,8 @@ def main():
     writer.add_rope_dimension_count(EMBEDDING // HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(len(tokens))
+    if sys.argv[2:] == ["pooled"]:
+        writer.add_pooling_type(gguf.PoolingType.MEAN)
     writer.add_tokenizer_model("llama")
     writer.add_token_list([text for text, _ in tokens])
     writer.add_token_types([kind for _, kind in tokens])

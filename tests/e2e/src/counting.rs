@@ -34,7 +34,7 @@ pub struct Understood {
 }
 
 enum Log {
-    Program(Program),
+    Program(Box<Program>),
     Memory(Arc<Mutex<Vec<Understood>>>, tokio::task::JoinHandle<()>),
 }
 
@@ -99,7 +99,7 @@ impl Counting {
             Ok(program.output().lines().next().and_then(|line| line.parse::<u16>().ok()))
         })
         .await?;
-        Ok(Self { address: format!("127.0.0.1:{port}"), log: Log::Program(program) })
+        Ok(Self { address: format!("127.0.0.1:{port}"), log: Log::Program(Box::new(program)) })
     }
 
     /// Host and port.

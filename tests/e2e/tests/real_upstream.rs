@@ -1,11 +1,12 @@
-//! The long run's upstream that is not ours: llama.cpp's server on a tiny model of random weights, called by the official
-//! SDK through Claviger. What it says is noise; its protocol, its token counts and its refusals are real.
+//! The long run's upstream that is not ours: llama.cpp's server on tiny models of random weights, called by the official
+//! SDKs through Claviger, for chats and for vectors. What it says is noise; its protocol, its token counts and its refusals
+//! are real.
 //!
 //! It runs as dialect `llamacpp` and as dialect `compatible`, which knows nothing of it. It reports usage in whole
 //! answers and, in this version, never on streams, so a stream is billed by the estimate and says so.
 
 use anyhow::{Context, ensure};
-use claviger_e2e::{Client, Plan, Program, Result, World, eventually, python, token_cost, workspace_root};
+use claviger_e2e::{Client, Plan, Program, Result, World, eventually, node, python, token_cost, workspace_root};
 use serde_json::Value;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -19,24 +20,65 @@ const OUTPUT_PRICE: u64 = 15_000_000_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_server_that_is_not_ours_is_called_recorded_and_charged_to_the_token() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let (mut llama, url) = start_llama(folder.path()).await?;
-    let world = Plan::default().more(&configuration(&url)).start().await?;
+    let (mut llama, url) = start_llama(folder.path(), "tiny.gguf", &["--chat_format", "chatml"]).await?;
+    let world = Plan::default().more(&configuration(&url, CHAT)).start().await?;
     let key = world.key("llama").await?;
     let before = world.balance().await?;
     let mut charged = 0;
     for dialect in DIALECTS {
         let model = format!("tiny/{dialect}");
-        let script = python("openai-3", "real_upstream.py")?.arg(&model);
-        let script = script.env("OPENAI_API_KEY", &key).env("OPENAI_BASE_URL", &format!("{}/v1", world.url));
-        let said = script.json().await?;
-        println!("\n== dialect {dialect}: the SDK saw\n{said:#}");
-        charged += whole_answer(&world, &model, &said["whole"]).await?;
-        charged += streamed_answer(&world, &model, &said["streamed"]).await?;
-        charged += streamed_answer(&world, &model, &said["streamed_with_usage"]).await?;
-        refusals(&world, &said).await?;
+        for script in [python("openai-3", "real_upstream.py")?, node("real_upstream.mjs")?] {
+            let script = script.arg(&model).env("OPENAI_API_KEY", &key);
+            let said = script.env("OPENAI_BASE_URL", &format!("{}/v1", world.url)).json().await?;
+            println!("\n== dialect {dialect}: the SDK saw\n{said:#}");
+            charged += whole_answer(&world, &model, &said["whole"]).await?;
+            charged += streamed_answer(&world, &model, &said["streamed"]).await?;
+            charged += streamed_answer(&world, &model, &said["streamed_with_usage"]).await?;
+            if said["too_long"].is_object() {
+                refusals(&world, &said).await?;
+            }
+        }
     }
     llama.ensure_running()?;
     assert!(charged > 0);
+    assert_eq!(before - world.balance().await?, charged, "the wallet lost what the records charge");
+    world.verify_ledger().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_of_a_server_that_is_not_ours_are_charged_by_its_own_count() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (mut llama, url) = start_llama(folder.path(), "tiny-vectors.gguf", &["--embedding", "true"]).await?;
+    let world = Plan::default().more(&configuration(&url, VECTORS)).start().await?;
+    let (key, before) = (world.key("vectors").await?, world.balance().await?);
+    let (mut charged, mut firsts) = (0, Vec::new());
+    for dialect in DIALECTS {
+        let model = format!("tiny/{dialect}");
+        for script in
+            [python("openai-3", "real_vectors.py")?.arg(&model), node("real_upstream.mjs")?.arg(&model).arg("v")]
+        {
+            let script = script.env("OPENAI_API_KEY", &key);
+            let said = script.env("OPENAI_BASE_URL", &format!("{}/v1", world.url)).json().await?;
+            // The SDKs ask for base64 by themselves; this server knows numbers only.
+            for way in ["usual", "floats"] {
+                let said = &said[way];
+                assert_eq!((&said["model"], &said["lengths"]), (&model.as_str().into(), &serde_json::json!([64, 64])));
+                let record = shown(&world, &said["request_id"]).await?;
+                let told = count(&said["usage"]["prompt_tokens"])?;
+                assert_eq!(
+                    (&record["endpoint"], &record["usage_source"]),
+                    (&"embeddings".into(), &"upstream_final".into())
+                );
+                assert_eq!(count(&record["meters"]["input_token"])?, told, "{record}");
+                let charge = nano(&record["charge"])?;
+                assert_eq!(charge, token_cost(told, INPUT_PRICE, 0, 0));
+                charged += charge;
+                firsts.push(said["first"].as_f64().context("a number")?);
+            }
+        }
+    }
+    llama.ensure_running()?;
+    assert!(firsts.iter().all(|first| (first - firsts[0]).abs() < 1e-6), "one text, one vector: {firsts:?}");
     assert_eq!(before - world.balance().await?, charged, "the wallet lost what the records charge");
     world.verify_ledger().await
 }
@@ -93,7 +135,11 @@ async fn shown(world: &World, request: &Value) -> Result<Value> {
     Ok(record)
 }
 
-fn configuration(url: &str) -> String {
+/// What stands in a model's table beside its route.
+const CHAT: &str = "context = 4096\nmax_output = 512\nendpoints = [\"chat.completions\"]";
+const VECTORS: &str = "context = 512\nendpoints = [\"embeddings\"]";
+
+fn configuration(url: &str, limits: &str) -> String {
     DIALECTS
         .map(|dialect| {
             format!(
@@ -106,8 +152,7 @@ base_url = "{url}/v1"
 [[model]]
 id = "tiny/{dialect}"
 tiers = [[{{ provider = "{dialect}", model = "tiny" }}]]
-context = 4096
-max_output = 512
+{limits}
 
 [[price]]
 model = "tiny/{dialect}"
@@ -125,12 +170,12 @@ sell = "15"
 }
 
 /// Starts llama.cpp's server on a free port of the loopback interface.
-async fn start_llama(folder: &Path) -> Result<(Program, String)> {
+async fn start_llama(folder: &Path, model: &str, more: &[&str]) -> Result<(Program, String)> {
     let installed = llama_folder()?;
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port().to_string();
     let mut command = Command::new(installed.join("bin/python"));
-    command.args(["-m", "llama_cpp.server", "--model"]).arg(installed.join("tiny.gguf"));
-    command.args(["--model_alias", "tiny", "--n_ctx", "512", "--chat_format", "chatml"]);
+    command.args(["-m", "llama_cpp.server", "--model"]).arg(installed.join(model));
+    command.args(["--model_alias", "tiny", "--n_ctx", "512"]).args(more);
     command.args(["--host", "127.0.0.1", "--port", &port, "--n_threads", "1"]);
     command.current_dir(workspace_root());
     let mut llama = Program::start(command, &folder.join("llama.log"))?;
@@ -150,7 +195,11 @@ fn llama_folder() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let target = own.ancestors().nth(3).context("the test lies in no target directory")?;
     let folder = target.join("e2e/llama");
-    ensure!(folder.join("tiny.gguf").exists(), "{} is missing: `cargo xtask test --long` makes it", folder.display());
+    ensure!(
+        folder.join("tiny-vectors.gguf").exists(),
+        "{} is missing: `cargo xtask test --long` makes it",
+        folder.display()
+    );
     Ok(folder)
 }
 
