@@ -66,8 +66,8 @@ pub(crate) struct Sample {
     /// Open loop, milliseconds.
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
-    /// What the disk itself took to sync during the open loop, median milliseconds.
-    pub(crate) sync_ms: f64,
+    /// What the journal's disk took to make a charge durable during the open loop, median milliseconds.
+    pub(crate) sync_ms: Option<f64>,
     /// First content byte of a stream, milliseconds.
     pub(crate) first_p50_ms: f64,
     pub(crate) first_p99_ms: f64,

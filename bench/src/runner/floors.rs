@@ -119,7 +119,7 @@ mod tests {
 
     fn figures(answers: f64, p50_ms: f64, lost: u64) -> Figures {
         let sample =
-            |answers, p50_ms| Sample { answers, p50_ms, sync_ms: 0.2, cpu_seconds: Some(1.0), ..Sample::default() };
+            |answers, p50_ms| Sample { answers, p50_ms, sync_ms: Some(0.2), cpu_seconds: Some(1.0), ..Sample::default() };
         let round = BTreeMap::from([
             (Target::Direct, sample(0.0, 0.1)),
             (Target::Nginx, sample(1000.0, 0.2)),

@@ -42,6 +42,7 @@ pub(crate) struct Gateway {
     data: PathBuf,
     config: PathBuf,
     pub(crate) listen: SocketAddrV4,
+    pub(crate) private_listen: SocketAddrV4,
     admin_key: String,
 }
 
@@ -75,7 +76,9 @@ impl Gateway {
         let (data, config) = (dir.join("data"), dir.join("claviger.toml"));
         write_secret(&dir.join("provider-key"), place.credential)?;
         fs::write(&config, config_text(dir, place))?;
-        Ok(Self { program: program.to_owned(), data, config, listen: place.listen, admin_key: String::new() })
+        let Place { listen, private_listen, .. } = *place;
+        let program = program.to_owned();
+        Ok(Self { program, data, config, listen, private_listen, admin_key: String::new() })
     }
 
     /// The admin key that set-up made.

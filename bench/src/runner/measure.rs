@@ -1,9 +1,7 @@
 //! One measurement: a generator on its core, the target's processor time and memory around it.
 
-use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -11,9 +9,9 @@ use serde_json::Value;
 
 use super::children::LOAD_CORE;
 use super::figures::{Held, Round, Sample, Target};
+use super::syncs::Syncs;
 use super::{Bench, process};
 use crate::clock;
-use crate::latency::Latencies;
 
 /// Connections of the closed loop.
 const CLOSED_CONNECTIONS: usize = 64;
@@ -26,10 +24,6 @@ const STREAM_CONNECTIONS: usize = 48;
 /// Streams opened a second, and how long all of them are kept.
 const RAMP: u32 = 500;
 const HOLD_SECONDS: u32 = 5;
-/// The probe of the disk: what one sync writes, how many pieces its file has, and the pause between two.
-const SYNC_BYTES: usize = 32 * 1024;
-const SYNC_PIECES: usize = 256;
-const SYNC_GAP: Duration = Duration::from_millis(40);
 /// Beyond its own plan a generator gets this long.
 const GENERATOR_GRACE: Duration = Duration::from_secs(60);
 
@@ -50,8 +44,9 @@ pub(crate) fn round(bench: &Bench, number: usize) -> anyhow::Result<Round> {
     for target in targets {
         let mut sample = Sample::default();
         closed(bench, target, bench.options.seconds, &mut sample)?;
-        let (fixed, sync_ms) =
-            beside_syncs(bench, || open(bench, target, "load", target.model(), RATE, OPEN_CONNECTIONS, &mut sample))?;
+        let (fixed, sync_ms) = with_syncs(bench, target, || {
+            open(bench, target, "load", target.model(), RATE, OPEN_CONNECTIONS, &mut sample)
+        })?;
         (sample.p50_ms, sample.p99_ms) = fixed;
         sample.sync_ms = sync_ms;
         let first = open(bench, target, "sse", target.stream_model(), STREAM_RATE, STREAM_CONNECTIONS, &mut sample)?;
@@ -170,43 +165,18 @@ fn start_generator(
     Ok(child)
 }
 
-/// Times the disk's own sync beside the data directory while `work` runs: what any durable answer must wait for at least.
-///
-/// 32 KiB over an existing file, as a commit of one charge writes it; a few times a second, so as not to be a load.
-fn beside_syncs<T>(bench: &Bench, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, f64)> {
-    let path = bench.options.dir.join("sync-probe");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
-    let piece = vec![7; SYNC_BYTES];
-    for _ in 0..SYNC_PIECES {
-        file.write_all(&piece)?;
-    }
-    file.sync_all()?;
-    let is_over = AtomicBool::new(false);
-    let (outcome, syncs) = std::thread::scope(|scope| {
-        let probe = scope.spawn(|| -> anyhow::Result<Latencies> {
-            let mut latencies = Latencies::default();
-            for turn in 0.. {
-                if is_over.load(Ordering::Relaxed) {
-                    break;
-                }
-                if turn % SYNC_PIECES == 0 {
-                    file.seek(SeekFrom::Start(0))?;
-                }
-                file.write_all(&piece)?;
-                let begin = clock::now();
-                file.sync_data()?;
-                latencies.record(clock::now().duration_since(begin));
-                std::thread::sleep(SYNC_GAP);
-            }
-            Ok(latencies)
-        });
-        let outcome = work();
-        is_over.store(true, Ordering::Relaxed);
-        (outcome, probe.join())
-    });
-    let Ok(syncs) = syncs else { bail!("the probe of the disk ended early") };
-    std::fs::remove_file(&path)?;
-    Ok((outcome?, syncs?.percentile_ms(0.50).unwrap_or_default()))
+/// The median of the syncs that a gateway's own journal waited for while `work` ran; `None` where nothing is charged.
+fn with_syncs<T>(
+    bench: &Bench,
+    target: Target,
+    work: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<(T, Option<f64>)> {
+    let Some((_, gateway)) = bench.gateway.as_ref().filter(|_| target == Target::Claviger) else {
+        return Ok((work()?, None));
+    };
+    let before = Syncs::read(gateway.private_listen)?;
+    let outcome = work()?;
+    Ok((outcome, Syncs::read(gateway.private_listen)?.median_since(&before)?))
 }
 
 fn number(line: &Value, pointer: &str) -> anyhow::Result<f64> {

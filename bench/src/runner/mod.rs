@@ -14,6 +14,7 @@ mod nginx;
 pub(crate) mod nodes;
 pub(crate) mod postgres;
 mod process;
+mod syncs;
 mod table;
 
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};

@@ -81,7 +81,9 @@ fn latency(figures: &Figures, targets: &[Target]) -> Vec<Row> {
         own("p50 at 500 requests/s, ms", |sample| sample.p50_ms),
         own("p99 at 500 requests/s, ms", |sample| sample.p99_ms),
         added("added p50, ms", |sample| sample.p50_ms),
-        own("the disk's own sync p50 meanwhile, ms", |sample| sample.sync_ms),
+        row("of which the journal's sync p50, ms", targets, |target| {
+            cell(figures.own(target, |sample| sample.sync_ms), 2)
+        }),
         beyond_sync,
         added("added p99, ms", |sample| sample.p99_ms),
         own("first SSE byte p50, ms", |sample| sample.first_p50_ms),
@@ -90,9 +92,9 @@ fn latency(figures: &Figures, targets: &[Target]) -> Vec<Row> {
     ]
 }
 
-/// The added median less the median of the disk's own sync meanwhile.
+/// The added median less the median of the journal's own syncs meanwhile.
 pub(crate) fn added_beyond_sync(figures: &Figures, target: Target) -> Option<Spread> {
-    figures.against(target, Target::Direct, |own, direct| Some(own.p50_ms - direct.p50_ms - own.sync_ms))
+    figures.against(target, Target::Direct, |own, direct| Some(own.p50_ms - direct.p50_ms - own.sync_ms?))
 }
 
 fn memory(figures: &Figures, targets: &[Target]) -> Vec<Row> {

@@ -98,9 +98,29 @@ impl Metrics {
         for (name, value) in counters {
             let _ = writeln!(text, "# TYPE {name} counter\n{name} {value}");
         }
+        sync_metrics(&mut text, node);
         provider_metrics(&mut text, node);
         text
     }
+}
+
+/// How long the journal's disk took to make charges durable, where there is a journal.
+fn sync_metrics(text: &mut String, node: &Node) {
+    let Some(reading) = node.charges.sync_times() else { return };
+    let name = "claviger_journal_sync_seconds";
+    let _ = writeln!(text, "# TYPE {name} histogram");
+    for (bound, count) in &reading.buckets {
+        let _ = writeln!(text, "{name}_bucket{{le=\"{}\"}} {count}", seconds(*bound, 6));
+    }
+    let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {}", reading.count);
+    let _ = writeln!(text, "{name}_sum {}\n{name}_count {}", seconds(reading.nanos, 9), reading.count);
+}
+
+/// A count of 10^-`digits` seconds as seconds; without floats, so that nothing is rounded.
+fn seconds(count: u64, digits: usize) -> String {
+    let text = format!("{count:0>width$}", width = digits.saturating_add(1));
+    let (whole, part) = text.split_at_checked(text.len().saturating_sub(digits)).unwrap_or((&text, ""));
+    format!("{whole}.{part}")
 }
 
 /// What this node knows of its providers: names of configuration, no text of a user.
@@ -117,5 +137,18 @@ fn provider_metrics(text: &mut String, node: &Node) {
     text.push_str("# TYPE claviger_provider_open gauge\n");
     for reading in &readings {
         let _ = writeln!(text, "claviger_provider_open{{provider=\"{}\"}} {}", reading.name, u8::from(reading.is_open));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn seconds_are_written_to_the_last_digit() {
+        assert_eq!(seconds(50, 6), "0.000050");
+        assert_eq!(seconds(1_000_000, 6), "1.000000");
+        assert_eq!(seconds(12_345_678_901, 9), "12.345678901");
+        assert_eq!(seconds(0, 9), "0.000000000");
     }
 }

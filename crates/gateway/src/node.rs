@@ -195,6 +195,7 @@ impl Gateway {
             is_draining: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         });
+        node.charges.time_syncs(Arc::clone(&node.clock));
         node.tasks.spawn(follower.run(node.stop.subscribe()));
         if node.store.engine() == Engine::Postgres {
             let neighbours = Neighbours { store: node.store.clone(), clock: Arc::clone(&node.clock), id, validity };

@@ -74,7 +74,7 @@ pub mod bugs;
 
 pub use agents::{CreateAgentOutcome, NewAgent};
 pub use audit::{AuditEntry, AuditEvent, AuditFault, AuditFilter, AuditReport, SecurityMinute};
-pub use charges::{ChargeSlot, Charges, Delivered, Durable, Intent, Lost, QueueFull};
+pub use charges::{ChargeSlot, Charges, Delivered, Durable, Intent, Lost, QueueFull, SyncReading};
 pub use environments::{ArchiveOutcome, Edited};
 pub use epochs::Rights;
 pub use error::{Cause, Error, OpenError};

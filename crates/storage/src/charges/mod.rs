@@ -11,13 +11,14 @@ pub(crate) mod shared;
 
 use crate::journal::Journal;
 use crate::journal::inbox::Entry;
+pub use crate::journal::sync_times::SyncReading;
 use crate::record::Rows;
 use crate::record_body::Columns;
 use claviger_domain::id::{KeyId, OrganizationId, RequestId};
 use claviger_domain::limits;
 use claviger_domain::money::Nano;
 use claviger_domain::request::{Delivery, RequestRecord};
-use claviger_domain::time::Timestamp;
+use claviger_domain::time::{Clock, Timestamp};
 use reply::{Answer, Reply};
 use shared::{Place, Shared};
 use std::future::Future;
@@ -152,6 +153,21 @@ impl Charges {
         match &self.queue {
             Queue::Database(_) => stop.await,
             Queue::Journal(journal, _) => journal.messenger.run(stop).await,
+        }
+    }
+
+    /// Counts how long the journal's disk takes, from now on.
+    pub fn time_syncs(&self, clock: Arc<dyn Clock>) {
+        if let Queue::Journal(journal, _) = &self.queue {
+            journal.sync_times.count_by(clock);
+        }
+    }
+
+    /// How long the journal's disk took; `None` where no journal stands before the database.
+    pub fn sync_times(&self) -> Option<SyncReading> {
+        match &self.queue {
+            Queue::Database(_) => None,
+            Queue::Journal(journal, _) => Some(journal.sync_times.read()),
         }
     }
 

@@ -79,7 +79,9 @@ impl<D: Disk> Appender<D> {
         let frames = self.write(batch, &told, &fates)?;
         if let Some(last) = frames.last().map(|frame| frame.position) {
             if frames.iter().any(|frame| frame.charges > 0) {
+                let begin = self.journal.sync_times.begin();
                 self.log.sync()?;
+                self.journal.sync_times.end(begin);
                 // Frames of marks only have nothing for the database: it has its own list.
                 let frames = frames.into_iter().filter(|frame| frame.charges > 0);
                 self.journal.backlog.push(frames, last, limits::CHARGE_GROUP);

@@ -16,6 +16,7 @@ pub(crate) mod item;
 pub(crate) mod log;
 #[cfg(test)]
 mod simulated;
+pub(crate) mod sync_times;
 
 use crate::charges::reply::Messenger;
 use crate::charges::shared::Shared;
@@ -24,6 +25,7 @@ use book::Book;
 use inbox::Inbox;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use sync_times::SyncTimes;
 
 /// How far the database has come: the last frame whose charges it holds, and the running hash there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +41,7 @@ pub(crate) struct Journal {
     pub(crate) book: Mutex<Book>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) messenger: Messenger,
+    pub(crate) sync_times: SyncTimes,
 }
 
 impl Journal {
@@ -49,6 +52,7 @@ impl Journal {
             book: Mutex::default(),
             shared,
             messenger: Messenger::default(),
+            sync_times: SyncTimes::default(),
         }
     }
 
