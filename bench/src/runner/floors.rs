@@ -118,8 +118,13 @@ mod tests {
     use crate::runner::figures::Held;
 
     fn figures(answers: f64, p50_ms: f64, lost: u64) -> Figures {
-        let sample =
-            |answers, p50_ms| Sample { answers, p50_ms, sync_ms: Some(0.2), cpu_seconds: Some(1.0), ..Sample::default() };
+        let sample = |answers, p50_ms| Sample {
+            answers,
+            p50_ms,
+            sync_ms: Some(0.2),
+            cpu_seconds: Some(1.0),
+            ..Sample::default()
+        };
         let round = BTreeMap::from([
             (Target::Direct, sample(0.0, 0.1)),
             (Target::Nginx, sample(1000.0, 0.2)),

@@ -171,6 +171,8 @@ const fn nanos_of(duration: Duration) -> u64 {
 pub const CHARGE_QUEUE: usize = 16_384;
 /// Charges of one commit.
 pub const CHARGE_GROUP: usize = 1024;
+/// A lone request waits on its own thread for a disk that last took no longer than this: any solid one, no turning one.
+pub const LONE_SYNC: Duration = Duration::from_millis(1);
 /// Segments of the journal; new requests are refused while more than half of them hold what the database lacks.
 pub const JOURNAL_SEGMENTS: usize = 4;
 /// Bytes of one segment: with all that may be queued, half of the journal has room for everything that runs.

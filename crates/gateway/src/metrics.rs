@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 pub(crate) struct Metrics {
     by_operation: [AtomicU64; Operation::ALL.len()],
     by_code: [AtomicU64; Code::ALL.len()],
-    pub(crate) in_flight: AtomicI64,
     pub(crate) streams_open: AtomicI64,
     pub(crate) connections: AtomicI64,
     pub(crate) charged_nanos: AtomicI64,
@@ -25,7 +24,6 @@ impl Default for Metrics {
         Self {
             by_operation: std::array::from_fn(|_| AtomicU64::new(0)),
             by_code: std::array::from_fn(|_| AtomicU64::new(0)),
-            in_flight: AtomicI64::new(0),
             streams_open: AtomicI64::new(0),
             connections: AtomicI64::new(0),
             charged_nanos: AtomicI64::new(0),
@@ -70,7 +68,6 @@ impl Metrics {
         let fresh = node.snapshot.fresh_for(node.now().monotonic).min(std::time::Duration::from_secs(24 * 3600));
         let fresh_ms = i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX);
         let gauges = [
-            ("claviger_requests_in_flight", self.in_flight.load(Ordering::Relaxed)),
             ("claviger_streams_open", self.streams_open.load(Ordering::Relaxed)),
             ("claviger_connections", self.connections.load(Ordering::Relaxed)),
             ("claviger_holds_open", self.holds_open.load(Ordering::Relaxed)),

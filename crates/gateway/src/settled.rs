@@ -62,7 +62,8 @@ impl Settled {
             };
             hold.settle(charge);
         }
-        let durable = slot.append(record);
+        // A stream's charge is written while its tail still flows.
+        let durable = if record.is_stream { slot.append(record) } else { node.charges.append_whole(slot, record) };
         // A request that cost nothing does not wait for the disk.
         let durable = (charge > Nano::ZERO).then_some(durable);
         Self { node, wallet, trace, durable }

@@ -10,7 +10,8 @@ pub(crate) mod reply;
 pub(crate) mod shared;
 
 use crate::journal::Journal;
-use crate::journal::inbox::Entry;
+use crate::journal::inbox::{Entry, Inbox};
+use crate::journal::pen::Pen;
 pub use crate::journal::sync_times::SyncReading;
 use crate::record::Rows;
 use crate::record_body::Columns;
@@ -38,8 +39,8 @@ pub struct Charges {
 enum Queue {
     /// The database's writer.
     Database(mpsc::Sender<Queued>),
-    /// The node's journal, and how many slots are taken.
-    Journal(Arc<Journal>, Arc<AtomicUsize>),
+    /// The node's journal, how many slots are taken, and who writes it.
+    Journal(Arc<Journal>, Arc<AtomicUsize>, Option<Arc<Pen>>),
 }
 
 /// Room for one charge, taken at admission. Dropping it gives the room back.
@@ -61,6 +62,11 @@ impl Slot {
     fn take(taken: &Arc<AtomicUsize>) -> Option<Self> {
         let slot = Self(Arc::clone(taken));
         (taken.fetch_add(1, Ordering::AcqRel) < limits::CHARGE_QUEUE).then_some(slot)
+    }
+
+    /// Whether nobody else has one.
+    fn is_only(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 1
     }
 }
 
@@ -127,8 +133,8 @@ impl Charges {
     }
 
     /// A queue before a journal.
-    pub(crate) fn before(journal: &Arc<Journal>) -> Self {
-        let queue = Queue::Journal(Arc::clone(journal), Arc::default());
+    pub(crate) fn before(journal: &Arc<Journal>, pen: Option<Arc<Pen>>) -> Self {
+        let queue = Queue::Journal(Arc::clone(journal), Arc::default(), pen);
         Self { queue, shared: Arc::clone(&journal.shared) }
     }
 
@@ -139,7 +145,7 @@ impl Charges {
     pub fn try_reserve(&self) -> Result<ChargeSlot, QueueFull> {
         let room = match &self.queue {
             Queue::Database(queue) => Room::Database(queue.clone().try_reserve_owned().map_err(|_| QueueFull)?),
-            Queue::Journal(journal, taken) => {
+            Queue::Journal(journal, taken, _) => {
                 let slot = Slot::take(taken).filter(|_| journal.is_open()).ok_or(QueueFull)?;
                 Room::Journal(Arc::clone(journal), slot)
             }
@@ -152,13 +158,13 @@ impl Charges {
     pub async fn answer_here(&self, stop: impl Future<Output = ()>) {
         match &self.queue {
             Queue::Database(_) => stop.await,
-            Queue::Journal(journal, _) => journal.messenger.run(stop).await,
+            Queue::Journal(journal, ..) => journal.messenger.run(stop).await,
         }
     }
 
     /// Counts how long the journal's disk takes, from now on.
     pub fn time_syncs(&self, clock: Arc<dyn Clock>) {
-        if let Queue::Journal(journal, _) = &self.queue {
+        if let Queue::Journal(journal, ..) = &self.queue {
             journal.sync_times.count_by(clock);
         }
     }
@@ -167,7 +173,23 @@ impl Charges {
     pub fn sync_times(&self) -> Option<SyncReading> {
         match &self.queue {
             Queue::Database(_) => None,
-            Queue::Journal(journal, _) => Some(journal.sync_times.read()),
+            Queue::Journal(journal, ..) => Some(journal.sync_times.read()),
+        }
+    }
+
+    /// Queues as [`ChargeSlot::append`] does the charge of an answer that is whole. Where nothing else runs and the disk
+    /// is quick, it is durable when this returns: there is nobody whom waiting here could delay, and waking the journal's
+    /// thread would cost more.
+    pub fn append_whole(&self, slot: ChargeSlot, record: RequestRecord) -> Durable {
+        match (&self.queue, &slot.room) {
+            (Queue::Journal(_, _, Some(pen)), Room::Journal(_, place))
+                if record.charge > Nano::ZERO && place.is_only() && pen.is_quick() =>
+            {
+                let durable = slot.append_by(record, Inbox::push_quietly);
+                pen.write_here();
+                durable
+            }
+            _ => slot.append(record),
         }
     }
 
@@ -187,6 +209,10 @@ impl ChargeSlot {
     ///
     /// A record without a charge wakes nobody: it is written with the next group, or with the next tick.
     pub fn append(self, record: RequestRecord) -> Durable {
+        self.append_by(record, Inbox::push)
+    }
+
+    fn append_by(self, record: RequestRecord, push: fn(&Inbox, &RequestRecord, Entry)) -> Durable {
         let has_written_intent = self.shared.close(record.id);
         let expects_mark = record.charge > Nano::ZERO && record.delivery == Delivery::Delivered;
         let (reply, waiter) = oneshot::channel();
@@ -206,7 +232,7 @@ impl ChargeSlot {
                     reply,
                     _slot: slot,
                 };
-                journal.inbox.push(&record, entry);
+                push(&journal.inbox, &record, entry);
             }
             Room::Database(permit) if record.charge > Nano::ZERO => {
                 drop(permit.send(Queued::of(&record, waiting, None)));

@@ -14,7 +14,7 @@ use crate::door::Job;
 use crate::error::{Error, OpenError};
 use crate::journal::Journal;
 use crate::journal::appender::Appender;
-use crate::journal::disk::Disk;
+use crate::journal::pen::Pen;
 use crate::record::{AbsorbRow, RecordRow};
 use crate::store::{DatabaseUrl, Engine, Opened, Readers};
 use claviger_domain::audit::AuditKey;
@@ -152,12 +152,10 @@ async fn on_sqlite(path: &Path, intake: Intake, now: Now, ready: oneshot::Sender
         let journal = Arc::new(Journal::new(Arc::new(Shared::with_journal())));
         let mut writer = sqlite::writer::Writer::new(open, intake, Arc::clone(&journal));
         writer.replay(known, &unflushed).await?;
-        let appended = append(Appender::new(log, Arc::clone(&journal)))?;
-        Ok((
-            writer,
-            appended,
-            Ready { readers, renewals: None, charges: Charges::before(&journal), journal: Some(journal) },
-        ))
+        let pen = Arc::new(Pen::new(Appender::new(log, Arc::clone(&journal)), Arc::clone(&journal)));
+        let charges = Charges::before(&journal, Some(Arc::clone(&pen)));
+        let appended = append(pen)?;
+        Ok((writer, appended, Ready { readers, renewals: None, charges, journal: Some(journal) }))
     };
     match opened.await {
         Ok((writer, appended, opened)) => {
@@ -170,10 +168,10 @@ async fn on_sqlite(path: &Path, intake: Intake, now: Now, ready: oneshot::Sender
 }
 
 /// Starts the journal's thread; the receiver resolves when it has ended.
-fn append<D: Disk + Send + 'static>(appender: Appender<D>) -> Result<oneshot::Receiver<()>, OpenError> {
+fn append(pen: Arc<Pen>) -> Result<oneshot::Receiver<()>, OpenError> {
     let (ended, appended) = oneshot::channel();
     let work = move || {
-        appender.run();
+        pen.run();
         let _ = ended.send(());
     };
     #[expect(clippy::disallowed_methods, reason = "the storage thread owns this one: it closes its queue and waits")]

@@ -1,4 +1,4 @@
-//! The one thread that owns the journal: takes what queued, writes it, syncs once, wakes everyone.
+//! What whoever holds the journal's pen does: writes what queued, syncs once, wakes everyone.
 //!
 //! Order of durability: write, sync, then the backlog, then the answers; so whoever has an answer finds the charge in the
 //! database after a barrier. An error of the disk ends appending for good: a sync that failed once is not tried again.
@@ -6,7 +6,7 @@
 use super::Journal;
 use super::backlog::Waiting;
 use super::disk::Disk;
-use super::inbox::{Batch, Entry, Wake};
+use super::inbox::{Batch, Entry};
 use super::item::{self, Mark};
 use super::log::{Log, NotAppended};
 use crate::charges::{Delivered, Lost};
@@ -23,7 +23,7 @@ const FRAME_BYTES: usize = 512 * 1024;
 /// Requests that are remembered at least, so that a second charge of the same one is noticed.
 const REMEMBERED: usize = 16 * 1024;
 
-/// What the thread owns.
+/// The journal's end, and what was charged lately.
 pub(crate) struct Appender<D> {
     log: Log<D>,
     journal: Arc<Journal>,
@@ -46,26 +46,6 @@ enum Fate {
 impl<D: Disk> Appender<D> {
     pub(crate) fn new(log: Log<D>, journal: Arc<Journal>) -> Self {
         Self { log, journal, recent: Recent::default(), payload: Vec::new(), marks_end: 0 }
-    }
-
-    /// Appends until the journal is closed, or its disk fails.
-    pub(crate) fn run(mut self) {
-        let mut batch = Batch::default();
-        while self.journal.inbox.take(&mut batch, limits::CHARGE_GROUP) == Wake::Work {
-            #[cfg(feature = "bugs")]
-            if !batch.entries.is_empty() && crate::bugs::is_acking_before_commit() {
-                std::thread::sleep(crate::bugs::COMMIT_LAG);
-            }
-            if let Err(error) = self.append(&mut batch) {
-                tracing::error!(%error, "the journal cannot be written: no charge is taken any more: {error}");
-                self.journal.inbox.close();
-                // Whoever is queued learns it by the end of the queue.
-                while self.journal.inbox.take(&mut batch, usize::MAX) == Wake::Work {
-                    batch = Batch::default();
-                }
-                return;
-            }
-        }
     }
 
     /// Appends a batch, syncs it if there is a charge in it, and answers.

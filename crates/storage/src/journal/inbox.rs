@@ -58,35 +58,51 @@ struct State {
     has_marks: bool,
 }
 
-impl Inbox {
-    /// Queues a charge; after the end its reply is dropped, which tells the caller.
-    pub(crate) fn push(&self, record: &RequestRecord, mut entry: Entry) {
-        let mut state = self.state.lock();
-        if state.is_closed {
+impl State {
+    fn put(&mut self, record: &RequestRecord, mut entry: Entry) {
+        if self.is_closed {
             return;
         }
-        item::put_charge(&mut state.batch.bytes, record);
-        entry.end = state.batch.bytes.len();
-        state.batch.entries.push(entry);
-        self.rouse(&mut state);
+        item::put_charge(&mut self.batch.bytes, record);
+        entry.end = self.batch.bytes.len();
+        self.batch.entries.push(entry);
+    }
+}
+
+impl Inbox {
+    /// Queues a charge and wakes the thread; after the end its reply is dropped, which tells the caller.
+    pub(crate) fn push(&self, record: &RequestRecord, entry: Entry) {
+        let mut state = self.state.lock();
+        state.put(record, entry);
+        self.rouse_in(&mut state);
+    }
+
+    /// The same without waking: the caller writes it himself, or calls [`Inbox::rouse`].
+    pub(crate) fn push_quietly(&self, record: &RequestRecord, entry: Entry) {
+        self.state.lock().put(record, entry);
     }
 
     /// Says that marks should be written even if no charge comes.
     pub(crate) fn bring_marks(&self) {
         let mut state = self.state.lock();
         state.has_marks = true;
-        self.rouse(&mut state);
+        self.rouse_in(&mut state);
     }
 
-    fn rouse(&self, state: &mut State) {
+    /// Wakes the thread if it sleeps.
+    pub(crate) fn rouse(&self) {
+        self.rouse_in(&mut self.state.lock());
+    }
+
+    fn rouse_in(&self, state: &mut State) {
         if std::mem::take(&mut state.is_waiting) {
             self.wake.notify_one();
         }
     }
 
-    /// Waits for work and takes it, in exchange for an empty batch. While more keeps coming, the core is given to those
-    /// who bring it, up to `most`: no timer, and when nothing else can run one system call.
-    pub(crate) fn take(&self, batch: &mut Batch, most: usize) -> Wake {
+    /// Waits for work. While more keeps coming, the core is given to those who bring it, up to `most`: no timer, and when
+    /// nothing else can run one system call.
+    pub(crate) fn wait(&self, most: usize) -> Wake {
         let mut state = self.state.lock();
         while state.batch.entries.is_empty() && !state.has_marks {
             if state.is_closed {
@@ -95,14 +111,20 @@ impl Inbox {
             state.is_waiting = true;
             self.wake.wait(&mut state);
         }
+        state.is_waiting = false;
         let mut seen = 0;
         while state.batch.entries.len() > seen && state.batch.entries.len() < most {
             seen = state.batch.entries.len();
             parking_lot::MutexGuard::unlocked(&mut state, std::thread::yield_now);
         }
+        Wake::Work
+    }
+
+    /// Takes what is queued, in exchange for an empty batch.
+    pub(crate) fn take(&self, batch: &mut Batch) {
+        let mut state = self.state.lock();
         state.has_marks = false;
         std::mem::swap(&mut state.batch, batch);
-        Wake::Work
     }
 
     /// Takes no more; what is queued is still appended.
@@ -110,7 +132,7 @@ impl Inbox {
         self.is_closed.store(true, Ordering::Release);
         let mut state = self.state.lock();
         state.is_closed = true;
-        self.rouse(&mut state);
+        self.rouse_in(&mut state);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

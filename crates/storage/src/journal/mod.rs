@@ -1,7 +1,7 @@
 //! The journal: a charge is durable here before its answer's last byte leaves, and in the database a moment later.
 //!
 //! One thread appends whatever queued during the last sync as frames ([`frame`], [`log`]) to preallocated segments
-//! ([`disk`]) and wakes everyone who waited. What it has appended lies in the [`backlog`] until the database's writer has
+//! ([`disk`]) and wakes everyone who waited; a request with nobody beside it does so itself ([`pen`]). What it has appended lies in the [`backlog`] until the database's writer has
 //! committed it, together with the number of the last frame; so a replay after a crash begins exactly behind what the
 //! database has. The [`book`] says what each wallet can still pay, so nothing is appended that the database would refuse.
 //! Which database lies behind is not known here.
@@ -14,6 +14,7 @@ pub(crate) mod frame;
 pub(crate) mod inbox;
 pub(crate) mod item;
 pub(crate) mod log;
+pub(crate) mod pen;
 #[cfg(test)]
 mod simulated;
 pub(crate) mod sync_times;

@@ -186,7 +186,7 @@ pub(crate) fn record(number: u64, charge: i64) -> RequestRecord {
     }
 }
 
-const ORGANIZATION: OrganizationId = OrganizationId::from_u128(7);
+pub(crate) const ORGANIZATION: OrganizationId = OrganizationId::from_u128(7);
 const CREDIT: i64 = 1_000_000;
 
 /// The database: what it has, and how far it has come, always together.
@@ -253,7 +253,7 @@ impl Life {
         let spent: i64 = self.database.charged.values().map(|charge| charge.0).sum();
         journal.book.lock().load([(ORGANIZATION, Nano(CREDIT - spent))]);
         let appender = Appender::new(log, Arc::clone(&journal));
-        Process { charges: Charges::before(&journal), journal, appender }
+        Process { charges: Charges::before(&journal, None), journal, appender }
     }
 
     /// Lets a process live until a crash.
@@ -289,7 +289,7 @@ impl Life {
             return self.flush(process);
         }
         let mut batch = Batch::default();
-        process.journal.inbox.take(&mut batch, usize::MAX);
+        process.journal.inbox.take(&mut batch);
         let appended = process.appender.append(&mut batch);
         drop(batch);
         for (request, charge, durable) in waiting {
@@ -381,7 +381,7 @@ fn appended(process: &mut Process, from: u64, count: u64) -> Vec<Result<crate::c
         .map(|number| process.charges.try_reserve().expect("room").append(record(number, 1)))
         .collect();
     let mut batch = Batch::default();
-    process.journal.inbox.take(&mut batch, usize::MAX);
+    process.journal.inbox.take(&mut batch);
     let appended = process.appender.append(&mut batch);
     if appended.is_err() {
         process.journal.inbox.close();
@@ -434,7 +434,7 @@ fn a_journal_that_is_half_full_refuses_and_still_takes_what_runs() {
         number += 1;
         let durable = slot.append(record(number, 1));
         let mut batch = Batch::default();
-        process.journal.inbox.take(&mut batch, usize::MAX);
+        process.journal.inbox.take(&mut batch);
         process.appender.append(&mut batch).expect("room for what runs");
         assert!(durable.wait().now_or_never().expect("answered").is_ok());
     }
@@ -458,7 +458,7 @@ fn a_wallet_is_not_overdrawn_and_a_request_is_charged_once() {
     assert_eq!(appended(&mut process, 1, 1).pop().unwrap().err(), None, "a repetition is durable already");
     let other = process.charges.try_reserve().expect("room").append(record(1, 2));
     let mut batch = Batch::default();
-    process.journal.inbox.take(&mut batch, usize::MAX);
+    process.journal.inbox.take(&mut batch);
     process.appender.append(&mut batch).expect("appended");
     assert_eq!(other.wait().now_or_never().expect("answered").err(), Some(Lost::Conflict));
     let taken = process.journal.backlog.take(100);

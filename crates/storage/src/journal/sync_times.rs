@@ -19,6 +19,8 @@ pub(crate) struct SyncTimes {
     buckets: [AtomicU64; BOUNDS_MICROS.len()],
     count: AtomicU64,
     nanos: AtomicU64,
+    /// Of the last sync; 0 = none yet.
+    last_nanos: AtomicU64,
 }
 
 /// What a histogram had counted when it was read.
@@ -56,7 +58,15 @@ impl SyncTimes {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.last_nanos.store(nanos, Ordering::Relaxed);
+    }
+
+    /// How long the last one took, once there was one.
+    pub(crate) fn last(&self) -> Option<Duration> {
+        let nanos = self.last_nanos.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
     pub(crate) fn read(&self) -> SyncReading {
