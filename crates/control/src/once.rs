@@ -24,16 +24,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
         let path = parts.uri.path().to_owned();
-        let mut values = parts.headers.get_all("idempotency-key").iter();
-        let key = match (values.next(), values.next()) {
-            (None, _) => None,
-            (Some(value), None) => {
-                let text = value.to_str().unwrap_or_default();
-                let is_good = (1..=255).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-                Some(text.to_owned()).filter(|_| is_good).ok_or(Code::InvalidIdempotencyKey).map(Some)?
-            }
-            (Some(_), Some(_)) => return Err(Code::InvalidIdempotencyKey.into()),
-        };
+        let key = claviger_wire::idempotency::key(&parts.headers)?;
         Ok(Self { key, path })
     }
 }

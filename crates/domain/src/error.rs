@@ -36,6 +36,8 @@ pub enum Retry {
     After(Duration),
     /// `retry-after-ms` and `Retry-After` as above, without a promise that it then passes.
     AfterMilliseconds(u32),
+    /// The same with `x-should-retry: true`: what is waited for comes (W27).
+    AlwaysAfter(u32),
 }
 
 macro_rules! catalogue {
@@ -124,6 +126,7 @@ catalogue! {
     RevokeTheKey = "revoke_the_key", 400, "invalid_request_error", Caller, Retry::Unsaid, "This is the key's newest secret: it ends with the key. Rotate first, or revoke the key.";
     SourceTagRequired = "source_tag_required", 400, "invalid_request_error", Caller, Retry::Unsaid, "This organization asks every key for a source tag.";
     InvalidIdempotencyKey = "invalid_idempotency_key", 400, "invalid_request_error", Caller, Retry::Unsaid, "An Idempotency-Key has 1 to 255 printable ASCII characters, and comes once.";
+    IdempotencyNotReplayable = "idempotency_not_replayable", 400, "invalid_request_error", Caller, Retry::Never, "A request with this Idempotency-Key was charged, but its answer is not kept.";
     IdempotencyKeyReused = "idempotency_key_reused", 400, "invalid_request_error", Caller, Retry::Unsaid, "This Idempotency-Key was used with another body within the last 24 hours.";
     KeyIsRevoked = "key_is_revoked", 400, "invalid_request_error", Caller, Retry::Unsaid, "This key is revoked, and that is final. Create a new one.";
     EnvironmentInUse = "environment_in_use", 400, "invalid_request_error", Caller, Retry::Unsaid, "This environment has live keys, or new keys go to it by default. Revoke its keys with it by 'revoke_keys': true; the default environment stays.";
@@ -169,7 +172,7 @@ catalogue! {
     InviteExpired = "invite_expired", 410, "invalid_request_error", Caller, Retry::Unsaid, "This invite has expired. Ask for a new one.";
     InviteWithdrawn = "invite_withdrawn", 410, "invalid_request_error", Caller, Retry::Unsaid, "This invite was withdrawn. Ask for a new one.";
     VersionConflict = "version_conflict", 412, "invalid_request_error", Caller, Retry::Unsaid, "Somebody else changed this object since you read it. Read it again.";
-    IdempotencyInProgress = "idempotency_in_progress", 409, "conflict_error", Caller, Retry::AfterMilliseconds(500), "A request with this Idempotency-Key is running. Please try again in 500ms.";
+    IdempotencyInProgress = "idempotency_in_progress", 409, "conflict_error", Caller, Retry::AlwaysAfter(500), "A request with this Idempotency-Key is running. Please try again in 500ms.";
     RequestTooLarge = "request_too_large", 413, "invalid_request_error", Caller, Retry::Unsaid, "The body is larger than this endpoint takes.";
     UnsupportedMediaType = "unsupported_media_type", 415, "invalid_request_error", Caller, Retry::Unsaid, "Send 'Content-Type: application/json'.";
     UnsupportedContentEncoding = "unsupported_content_encoding", 415, "invalid_request_error", Caller, Retry::Unsaid, "Send the body without Content-Encoding.";

@@ -97,6 +97,11 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub const COMMIT_HEADERS: Duration = Duration::from_secs(30);
 /// Ids of models that the log and the audit record of a reload name: a line that people read.
 pub const TOLD_MODELS: usize = 50;
+/// Tokens that a template adds around what is asked, beside those that its bytes bound: marks of roles, a server's own
+/// opening. Generous, for a bound that is too low is given away, and one that is too high is held for a moment.
+pub const TEMPLATE_TOKENS: u64 = 1024;
+/// The same where tools are described to the model, or may be: with words of how to call them.
+pub const TEMPLATE_TOKENS_WITH_TOOLS: u64 = 2048;
 /// The most attempts that an operator may allow a request (W54).
 pub const ATTEMPTS_MAX: usize = 5;
 /// Failures in a row that open a target's circuit (W55).
@@ -231,6 +236,13 @@ pub const OVERLAP_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const OVERLAP: Duration = Duration::from_secs(24 * 3600);
 /// How long an answer may be repeated under its Idempotency-Key (W31).
 pub const REPLAY: Duration = Duration::from_secs(24 * 3600);
+/// A request under an Idempotency-Key that has run for so long runs no more: one is over after an hour (W57), its retries
+/// begin within a minute, and a dead client's answer is read for ten minutes at most.
+pub const REPLAY_RUNS_MAX: Duration = Duration::from_secs(2 * 3600);
+/// The largest answer that is kept for its Idempotency-Key (W31).
+pub const REPLAYED_REPLY_BYTES: usize = 16 * 1024 * 1024;
+/// What is kept of one organization's answers at once: a hundred thousand of the usual ones, sixteen of the largest.
+pub const REPLAY_ROOM_BYTES: usize = 256 * 1024 * 1024;
 /// A key that was not used for so long is counted when the limit of keys is told.
 pub const UNUSED_KEY: Duration = Duration::from_secs(90 * 24 * 3600);
 /// So many of those are counted one by one; whoever has more need not know how many.

@@ -35,6 +35,8 @@ words! {
         NodeLost = "node_lost";
         /// Refused by us before any upstream call.
         Refused = "refused";
+        /// Answered with what was answered before, under its Idempotency-Key.
+        Replayed = "replayed";
     }
 }
 

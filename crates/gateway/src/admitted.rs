@@ -11,6 +11,7 @@ use crate::local;
 use crate::memory::Room;
 use crate::node::Node;
 use crate::observe::Trace;
+use crate::once::Claim;
 use crate::parsed::Parsed;
 use crate::respond::Refusal;
 use crate::running::RunningRequest;
@@ -55,6 +56,8 @@ pub(crate) struct Admitted {
     pub(crate) hold: Option<WalletHold>,
     pub(crate) slot: ChargeSlot,
     pub(crate) drain: DrainPermit,
+    /// What keeps it from running twice, if its caller has named it.
+    pub(crate) claim: Option<Claim>,
     /// Counted among its key's requests for as long as this lives.
     _running: RunningRequest,
     /// Only this file makes one.
@@ -67,7 +70,7 @@ impl Admitted {
     /// # Errors
     /// 400 unpriced, unserved; 401, 403 gone meanwhile; 403, 404 model; 429 credit; 503 when a charge could not be kept.
     pub(crate) async fn hold(from: Parsed, node: &Node, trace: &mut Trace) -> Result<Box<Self>, Refusal> {
-        let Parsed { caller, mut pass, ask, operation, headers, room, .. } = from;
+        let Parsed { caller, mut pass, ask, operation, headers, claim, room, .. } = from;
         let model = find_model(node, &caller, (operation, ask.model()), trace)?;
         if model.id != ask.model() {
             trace.alias = Some(std::mem::replace(&mut trace.model, model.id.clone()));
@@ -111,6 +114,7 @@ impl Admitted {
             hold: None,
             slot,
             drain,
+            claim,
             _running: running,
             _made_here: (),
         });

@@ -161,6 +161,8 @@ async fn rest_of_answer(open: &mut Open, target: &claviger_domain::catalog::Targ
         return ended(open, Event::UpstreamFailed);
     };
     open.note_reply(&reply);
+    // Who asks again under its name gets what was paid for.
+    open.offer(&reply);
     ended(open, Event::UpstreamEnded)
 }
 

@@ -201,6 +201,14 @@ impl Open {
         self.settlement.step(Event::Finished);
     }
 
+    /// The answer is known whole: kept for a caller who has named the request, if it is to be.
+    pub(crate) fn offer(&mut self, reply: &Reply) {
+        let content_type = self.admitted.ask.content_type();
+        if let Some(claim) = &mut self.admitted.claim {
+            claim.offer(&reply.body, content_type);
+        }
+    }
+
     /// The next thing that happens in the stream. Cancel-safe: nothing is lost when the wait is dropped.
     pub(crate) async fn next(&mut self, keeps_alive: bool) -> Next {
         loop {

@@ -39,6 +39,7 @@ mod memory;
 mod metrics;
 mod node;
 mod observe;
+mod once;
 mod parsed;
 mod pipeline;
 mod planned;

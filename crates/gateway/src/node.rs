@@ -4,10 +4,12 @@ use crate::alarms::Alarms;
 use crate::authenticated::Caller;
 use crate::callers::Callers;
 use crate::drain::Drains;
+use crate::exchange::Open;
 use crate::health::Health;
 use crate::limits::Limiters;
 use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
+use crate::once::{Claims, Ended};
 use crate::refusals::RefusalCounts;
 use crate::running::Running;
 use crate::snapshot::{Follower, Neighbours, Snapshot, Waited, Watchtower};
@@ -32,7 +34,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// How requests are put to targets.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +115,8 @@ pub(crate) struct Node {
     pub(crate) upstreams: Upstreams,
     pub(crate) health: Health,
     pub(crate) drains: Drains,
+    /// Requests that run once, under the name their callers gave them.
+    pub(crate) claims: Claims,
     pub(crate) memory: BodyMemory,
     pub(crate) running: Running,
     pub(crate) tasks: Tasks,
@@ -163,9 +167,11 @@ impl Gateway {
         let mut follower =
             Follower::new(store.clone(), Arc::clone(&wallets), limiters, Arc::clone(&clock), id, validity);
         follower.join().await?;
+        store.end_former_replays().await?;
         let snapshot = Arc::clone(&follower.snapshot);
         let watchtower = Watchtower::new(store.clone(), Arc::clone(&clock), validity);
         let (drains, abandoned) = Drains::new();
+        let (claims, ended) = Claims::new();
         let node = Arc::new(Node {
             charges: store.charges(),
             store,
@@ -177,6 +183,7 @@ impl Gateway {
             upstreams: Upstreams::new(),
             health: Health::default(),
             drains,
+            claims,
             memory: BodyMemory::new(),
             running: Running::new(),
             tasks: Tasks::default(),
@@ -203,14 +210,7 @@ impl Gateway {
             let wallets = Arc::clone(&node.wallets);
             node.tasks.spawn(wallets.run(node.store.clone(), Arc::clone(&node.clock), node.stop.subscribe()));
         }
-        let debts = Arc::clone(&node.snapshot.limiters.debts);
-        node.tasks.spawn(debts.run(Arc::clone(&node), node.stop.subscribe()));
-        node.tasks.spawn(crate::drain::run(Arc::downgrade(&node), abandoned, node.stop.subscribe()));
-        node.tasks.spawn(Node::write_last_uses(Arc::clone(&node)));
-        node.tasks.spawn(Node::tell_alarms(Arc::clone(&node)));
-        node.tasks.spawn(Node::keep_counts(Arc::clone(&node)));
-        node.tasks.spawn(Node::sweep_upstreams(Arc::clone(&node)));
-        node.tasks.spawn(Node::answer_charges(Arc::clone(&node)));
+        node.begin(abandoned, ended);
         Ok(Self(node))
     }
 
@@ -304,6 +304,19 @@ impl Gateway {
 }
 
 impl Node {
+    /// Begins what runs beside requests on every node.
+    fn begin(self: &Arc<Self>, abandoned: mpsc::Receiver<Box<Open>>, ended: mpsc::Receiver<Ended>) {
+        let debts = Arc::clone(&self.snapshot.limiters.debts);
+        self.tasks.spawn(debts.run(Arc::clone(self), self.stop.subscribe()));
+        self.tasks.spawn(crate::drain::run(Arc::downgrade(self), abandoned, self.stop.subscribe()));
+        self.tasks.spawn(crate::once::run(Arc::downgrade(self), ended, self.stop.subscribe()));
+        self.tasks.spawn(Self::write_last_uses(Arc::clone(self)));
+        self.tasks.spawn(Self::tell_alarms(Arc::clone(self)));
+        self.tasks.spawn(Self::keep_counts(Arc::clone(self)));
+        self.tasks.spawn(Self::sweep_upstreams(Arc::clone(self)));
+        self.tasks.spawn(Self::answer_charges(Arc::clone(self)));
+    }
+
     pub(crate) fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
     }

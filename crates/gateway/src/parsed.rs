@@ -6,6 +6,7 @@ use crate::limits::Pass;
 use crate::memory::Room;
 use crate::node::Node;
 use crate::observe::Trace;
+use crate::once::{Claim, Named};
 use crate::received::BodyLength;
 use crate::respond::Refusal;
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use claviger_domain::endpoint::{Operation, Row};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::key::redacted;
 use claviger_wire::content_type;
+use claviger_wire::idempotency;
 use claviger_wire::inference::{self, Ask};
 use claviger_wire::multipart;
 use http::{HeaderMap, HeaderValue, header};
@@ -26,6 +28,10 @@ pub(crate) struct Parsed {
     pub(crate) operation: Operation,
     /// Those of the client's headers that may be passed on (W22).
     pub(crate) headers: HeaderMap,
+    /// By what its caller has named it, to have it run once.
+    pub(crate) named: Option<Named>,
+    /// What it has claimed by that name.
+    pub(crate) claim: Option<Claim>,
     /// What the body has taken of the process's memory.
     pub(crate) room: Room,
     /// Only this file makes one.
@@ -42,6 +48,10 @@ impl Parsed {
         if let Err(refusal) = check_head(&matched.received.head.headers, matched.received.length, matched.found.row) {
             return Err(Unparsed { refusal, unread: Some(matched.received) });
         }
+        let key = match idempotency::key(&matched.received.head.headers) {
+            Ok(key) => key,
+            Err(code) => return Err(Unparsed { refusal: code.into(), unread: Some(matched.received) }),
+        };
         let headers = forwarded(&matched.received.head.headers);
         let operation = matched.found.row.operation;
         let content_type = operation.takes_form().then(|| content_type(&matched.received.head.headers)).flatten();
@@ -50,6 +60,11 @@ impl Parsed {
         let mut room = node.memory.room();
         let bytes =
             body.read_into(&mut room).await.map_err(|error| Unparsed::read(Refusal::closing(Code::from(error))))?;
+        let named = key.map(|key| {
+            let boundary = content_type.as_deref().and_then(|text| multipart::boundary(Some(text)).ok());
+            let fingerprint = idempotency::fingerprint(operation, query.as_deref(), boundary.as_deref(), &bytes);
+            Named { key, fingerprint }
+        });
         let ask = match operation.takes_form() {
             true => parsed_form(operation, content_type, bytes).await,
             false => inference::parse(operation, query.as_deref(), bytes),
@@ -58,7 +73,7 @@ impl Parsed {
         // A key written into the wrong field must not reach logs and records.
         trace.model = redacted(ask.model(), &node.settings.prefixes).into_owned();
         trace.is_stream = ask.is_stream();
-        Ok(Self { caller, pass, ask, operation, headers, room, _made_here: () })
+        Ok(Self { caller, pass, ask, operation, headers, named, claim: None, room, _made_here: () })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::local;
 use crate::matched::{Destination, Matched};
 use crate::node::Node;
 use crate::observe::Trace;
+use crate::once::{Claim, Taken};
 use crate::parsed::{Parsed, Unparsed};
 use crate::planned::Planned;
 use crate::received::{BodyLength, Received, RequestContext};
@@ -25,7 +26,8 @@ use claviger_domain::denied::DeniedAttempts;
 use claviger_domain::endpoint::{Match, Operation};
 use claviger_domain::error::Code;
 use claviger_domain::limits as bounds;
-use claviger_domain::request::RefusedBy;
+use claviger_domain::request::{Outcome, RefusedBy};
+use claviger_storage::KeptReply;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -136,10 +138,19 @@ impl Walk<'_> {
         if let Err(refusal) = limits::share(self.node, &mut from.pass).await {
             return self.refuse_unread((refusal, from.matched.received), trace).await;
         }
-        let parsed = match Parsed::read(from, self.node, &mut trace).await {
+        let mut parsed = match Parsed::read(from, self.node, &mut trace).await {
             Ok(parsed) => parsed,
             Err(Unparsed { refusal, unread }) => return self.refuse(refusal, trace, unread).await,
         };
+        if let Some(named) = parsed.named.take() {
+            // Boxed: few requests have one, and all would carry its futures.
+            let of_whom = (&parsed.caller, parsed.operation);
+            match Box::pin(Claim::take(named, of_whom, self.node, &trace)).await {
+                Ok(Taken::Claim(claim)) => parsed.claim = Some(claim),
+                Ok(Taken::Reply(reply)) => return self.replay(reply, &trace),
+                Err(refusal) => return self.refuse(refusal, trace, None).await,
+            }
+        }
         let admitted = Admitted::hold(parsed, self.node, &mut trace).await;
         let planned = admitted.and_then(|admitted| Planned::order(admitted, self.node, trace.arrived.monotonic));
         let planned = match planned {
@@ -159,6 +170,26 @@ impl Walk<'_> {
             Ok(Relayed::Refused(refusal, trace)) => self.told(&refusal, &trace),
             Err(_) => self.told(&Code::InternalError.into(), &spare),
         }
+    }
+
+    /// What was answered before, again: nothing is asked, nothing is charged (`money.md` §7, row 19).
+    fn replay(&self, kept: KeptReply, trace: &Trace) -> Response<Flow> {
+        let mut reply = Response::new(Flow::whole(kept.body.into()));
+        if let Ok(content_type) = HeaderValue::from_str(&kept.content_type) {
+            reply.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        }
+        reply.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+        match (&trace.caller, self.node.charges.try_reserve()) {
+            (Some(caller), Ok(slot)) => {
+                let mut record = crate::settled::blank_record(self.node, trace, caller);
+                (record.status, record.outcome) = (200, Outcome::Replayed);
+                drop(slot.append(record));
+            }
+            _ => {
+                self.node.metrics.records_lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.whole(reply, trace)
     }
 
     async fn manage<M, F, B>(&self, matched: Box<Matched>, mut trace: Box<Trace>, management: M) -> Response<B>

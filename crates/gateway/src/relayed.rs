@@ -59,6 +59,7 @@ async fn whole(mut exchange: Exchange, reply: Reply, extra: HeaderMap, phase: &A
     let open = exchange.open().ok_or(Cut)?;
     open.first_byte_at = Some(open.node.wall());
     open.note_reply(&reply);
+    open.offer(&reply);
     let Effect::Ended(verdict) = open.settlement.step(Event::UpstreamEnded) else { return Err(Cut) };
     let extra = told_again(open).unwrap_or(extra);
     let content_type = HeaderValue::from_static(open.admitted.ask.content_type());
@@ -111,28 +112,36 @@ fn stream(
     node: &Arc<Node>,
     phase: &Arc<Phase>,
 ) -> Result<Relayed, Cut> {
-    let open = exchange.open().ok_or(Cut)?;
-    open.first_byte_at = Some(node.wall());
-    let extra = told_again(open).unwrap_or(extra);
-    let (id, shape, elapsed) = (open.trace.request_id_text, open.trace.error_shape, open.trace.elapsed_ms(node));
-    let (counted, phase) = (StreamCount::new(node), Arc::clone(phase));
+    let (headers, counted) = begin(exchange.open().ok_or(Cut)?, event_stream(extra), node);
+    let phase = Arc::clone(phase);
     let flow = Flow::running(|out| async move {
         let _counted = counted;
         relay(exchange, first, out, &phase).await
     });
-    let mut response = event_stream(flow, extra);
-    respond::common_headers(response.headers_mut(), shape, &id, elapsed);
-    Ok(Relayed::Stream(response))
+    Ok(Relayed::Stream(with_headers(flow, headers)))
 }
 
-fn event_stream(flow: Flow, extra: HeaderMap) -> Response<Flow> {
+/// An answer begins that leaves piece by piece: what its head says, and its place among the open ones.
+fn begin(open: &mut Open, mut headers: HeaderMap, node: &Arc<Node>) -> (HeaderMap, StreamCount) {
+    open.first_byte_at = Some(node.wall());
+    headers.extend(told_again(open).unwrap_or_default());
+    let trace = &open.trace;
+    respond::common_headers(&mut headers, trace.error_shape, &trace.request_id_text, trace.elapsed_ms(node));
+    (headers, StreamCount::new(node))
+}
+
+fn with_headers(flow: Flow, headers: HeaderMap) -> Response<Flow> {
     let mut response = Response::new(flow);
-    let headers = response.headers_mut();
+    *response.headers_mut() = headers;
+    response
+}
+
+/// What the head of every stream of events says.
+fn event_stream(mut headers: HeaderMap) -> HeaderMap {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    headers.extend(extra);
-    response
+    headers
 }
 
 /// A stream whose headers leave while targets are still asked: comments keep it alive, the next target may answer, and
@@ -155,7 +164,7 @@ fn pending(asking: Asking, extra: HeaderMap, node: &Arc<Node>, phase: &Arc<Phase
             Dispatched::Whole(..) | Dispatched::Binary(..) | Dispatched::Pending(_) => Err(Cut),
         }
     });
-    Relayed::Pending(event_stream(flow, extra))
+    Relayed::Pending(with_headers(flow, event_stream(extra)))
 }
 
 async fn awaited(mut asking: Asking, keep_alive: Duration, out: &Out) -> Dispatched {
@@ -184,27 +193,20 @@ async fn fail_in_stream(mut exchange: Exchange, fate: Fate, failure: Failure, to
 fn binary(
     mut exchange: Exchange,
     sample: Sample,
-    extra: HeaderMap,
+    mut extra: HeaderMap,
     node: &Arc<Node>,
     phase: &Arc<Phase>,
 ) -> Result<Relayed, Cut> {
-    let open = exchange.open().ok_or(Cut)?;
-    open.first_byte_at = Some(node.wall());
-    let extra = told_again(open).unwrap_or(extra);
-    let (id, shape, elapsed) = (open.trace.request_id_text, open.trace.error_shape, open.trace.elapsed_ms(node));
-    let (counted, phase) = (StreamCount::new(node), Arc::clone(phase));
+    extra.insert(header::CONTENT_TYPE, sample.media_type);
+    // Whatever it says it is: no browser shall make a page of it.
+    extra.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let (headers, counted) = begin(exchange.open().ok_or(Cut)?, extra, node);
+    let phase = Arc::clone(phase);
     let flow = Flow::running(|out| async move {
         let _counted = counted;
         relay_binary(exchange, sample.first, out, &phase).await
     });
-    let mut response = Response::new(flow);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, sample.media_type);
-    // Whatever it says it is: no browser shall make a page of it.
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.extend(extra);
-    respond::common_headers(headers, shape, &id, elapsed);
-    Ok(Relayed::Stream(response))
+    Ok(Relayed::Stream(with_headers(flow, headers)))
 }
 
 /// Sound, piece by piece, the last one behind the charge. What breaks off ends the connection: nothing else would tell

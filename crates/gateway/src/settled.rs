@@ -6,6 +6,7 @@
 use crate::admitted::Admitted;
 use crate::exchange::Open;
 use crate::observe::Trace;
+use crate::once::Claim;
 use crate::wallets::Wallet;
 use claviger_domain::endpoint::{EndpointName, Operation};
 use claviger_domain::error::Code;
@@ -25,6 +26,8 @@ pub(crate) struct Settled {
     wallet: Option<Arc<Wallet>>,
     pub(crate) trace: Box<Trace>,
     durable: Option<Durable>,
+    /// What keeps it from running twice.
+    claim: Option<Claim>,
 }
 
 /// The charge could not be made durable.
@@ -47,7 +50,10 @@ impl Settled {
         let absorbed = Nano(known.saturating_sub(charge).0.max(0));
         let record = record(&mut open, verdict, status, code, Figures { held, charge, absorbed });
         let Open { node, trace, admitted, .. } = *open;
-        let Admitted { hold, slot, pass, .. } = *admitted;
+        let Admitted { hold, slot, pass, mut claim, .. } = *admitted;
+        if let Some(claim) = &mut claim {
+            claim.settled(charge > Nano::ZERO || (status == 200 && code.is_none()));
+        }
         pass.settle(verdict.charged.or(verdict.known).map_or(0, |usage| usage.meters.tokens()));
         let wallet = hold.as_ref().map(|hold| Arc::clone(hold.wallet()));
         let metrics = &node.metrics;
@@ -58,7 +64,7 @@ impl Settled {
             #[cfg(feature = "bugs")]
             let Some(hold) = crate::bugs::hold_not_released_on_cancel(hold, verdict.outcome) else {
                 let durable = Some(slot.append(record));
-                return Self { node: Arc::clone(&node), wallet, trace, durable };
+                return Self { node: Arc::clone(&node), wallet, trace, durable, claim };
             };
             hold.settle(charge);
         }
@@ -66,7 +72,7 @@ impl Settled {
         let durable = if record.is_stream { slot.append(record) } else { node.charges.append_whole(slot, record) };
         // A request that cost nothing does not wait for the disk.
         let durable = (charge > Nano::ZERO).then_some(durable);
-        Self { node, wallet, trace, durable }
+        Self { node, wallet, trace, durable, claim }
     }
 
     /// Waits until the charge is durable; the mark is for when the last piece has left.
@@ -74,23 +80,30 @@ impl Settled {
     /// # Errors
     /// The node stops admitting, and this answer must not end whole.
     pub(crate) async fn durable(self) -> Result<(Box<Trace>, Mark), LedgerLost> {
-        let trace = self.trace;
-        let Some(durable) = self.durable else { return Ok((trace, Mark(None))) };
-        match durable.wait().await {
-            Ok(delivered) => Ok((trace, Mark(Some(delivered)))),
-            Err(why) => {
-                match why {
-                    // This wallet's books do not agree; the others' do.
-                    Lost::Overdrawn | Lost::Conflict => {
-                        if let Some(wallet) = &self.wallet {
-                            wallet.disagree(why);
+        let Self { node, wallet, trace, durable, claim } = self;
+        let mark = match durable {
+            None => Mark(None),
+            Some(durable) => match durable.wait().await {
+                Ok(delivered) => Mark(Some(delivered)),
+                Err(why) => {
+                    match why {
+                        // This wallet's books do not agree; the others' do.
+                        Lost::Overdrawn | Lost::Conflict => {
+                            if let Some(wallet) = &wallet {
+                                wallet.disagree(why);
+                            }
                         }
+                        Lost::Unavailable => node.lose_ledger(),
                     }
-                    Lost::Unavailable => self.node.lose_ledger(),
+                    return Err(LedgerLost(trace));
                 }
-                Err(LedgerLost(trace))
-            }
+            },
+        };
+        if let Some(claim) = claim {
+            // Boxed: few requests have one, and all would carry it.
+            Box::pin(claim.keep(&node)).await;
         }
+        Ok((trace, mark))
     }
 }
 

@@ -27,6 +27,7 @@ mod epochs;
 mod error;
 mod foreign;
 mod identities;
+mod inference_replay;
 mod invites;
 mod journal;
 mod key_ends;
@@ -80,6 +81,7 @@ pub use epochs::Rights;
 pub use error::{Cause, Error, OpenError};
 pub use foreign::{ForeignSource, ForeignTable, read_foreign};
 pub use identities::{Arrival, Home, Identity};
+pub use inference_replay::{Claimed, KeptReply, ReplayClaim};
 pub use invites::{AcceptOutcome, Joining, NewInvite};
 pub use keys::{
     Alarm, CallerUse, ChangeKeyOutcome, Changed, CreateKeyOutcome, ExchangeOutcome, ImportOutcome, ImportedKey, KeyAct,

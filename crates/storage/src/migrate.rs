@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (13, include_str!("migrations/0013_charges.sql")),
     (14, include_str!("migrations/0014_rights.sql")),
     (15, include_str!("migrations/0015_places.sql")),
+    (16, include_str!("migrations/0016_replays.sql")),
     (20, include_str!("migrations/0020_keys.sql")),
     (21, include_str!("migrations/0021_keysize.sql")),
 ];

@@ -33,6 +33,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::leases::STATEMENTS,
         crate::ledger::STATEMENTS,
         crate::links::STATEMENTS,
+        crate::inference_replay::STATEMENTS,
         crate::invites::STATEMENTS,
         crate::members::STATEMENTS,
         crate::nodes::STATEMENTS,

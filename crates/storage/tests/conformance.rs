@@ -50,6 +50,8 @@ mod places;
 mod possession;
 #[path = "conformance/proxy.rs"]
 mod proxy;
+#[path = "conformance/replays.rs"]
+mod replays;
 #[path = "conformance/requests.rs"]
 mod requests;
 #[path = "conformance/rights.rs"]

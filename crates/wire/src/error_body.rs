@@ -100,6 +100,10 @@ fn retry_headers(retry: Retry, headers: &mut Vec<(&'static str, String)>) {
         Retry::Always => return headers.push(("x-should-retry", "true".to_owned())),
         Retry::After(wait) => wait,
         Retry::AfterMilliseconds(wait) => Duration::from_millis(wait.into()),
+        Retry::AlwaysAfter(wait) => {
+            headers.push(("x-should-retry", "true".to_owned()));
+            Duration::from_millis(wait.into())
+        }
     };
     if wait > RETRY_AFTER_MAX {
         return headers.push(("x-should-retry", "false".to_owned()));

@@ -16,6 +16,7 @@ pub mod content_type;
 pub mod dialect;
 pub mod error_body;
 pub mod headers;
+pub mod idempotency;
 pub mod inference;
 pub mod media;
 pub mod multipart;

@@ -185,3 +185,43 @@ impl Prepared {
         Outgoing::new(first.freeze(), Vec::new())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use claviger_domain::catalog::Timeouts;
+
+    /// What every request to such a provider begins with, and the line of its credential.
+    fn opening(dialect: Dialect, base_url: &str) -> String {
+        let provider = Arc::new(Provider {
+            name: "upstream".to_owned(),
+            dialect,
+            base_url: base_url.to_owned(),
+            credential: Some(Secret::new("sk-1".to_owned())),
+            concurrency_max: 0,
+            timeouts: Timeouts::default(),
+            drain: Duration::ZERO,
+        });
+        let uri = Uri::try_from(address(&provider, "/v1/chat/completions")).unwrap();
+        let pool = Arc::new(Pool::new(Origin::of(&uri).unwrap()));
+        let prepared = Prepared::of(&provider, &uri, pool).unwrap();
+        format!("{}{}", prepared.opening, prepared.credential.as_ref().unwrap().expose())
+    }
+
+    #[test]
+    fn each_dialect_is_asked_at_its_own_path_with_its_own_line_of_the_credential() {
+        let head = |path: &str, host: &str, line: &str| {
+            format!("POST {path} HTTP/1.1\r\nhost: {host}\r\naccept-encoding: identity\r\n{line}: ")
+        };
+        for (dialect, base, path, host, line) in [
+            (Dialect::OpenAi, "https://a.io", "/v1/chat/completions", "a.io", "authorization"),
+            (Dialect::Anthropic, "https://a.io", "/v1/chat/completions", "a.io", "x-api-key"),
+            (Dialect::AzureOpenAi, "https://a.io/openai", "/openai/v1/chat/completions", "a.io", "api-key"),
+            (Dialect::Gemini, "https://a.io/v1beta/openai", "/v1beta/openai/chat/completions", "a.io", "authorization"),
+        ] {
+            let opening = opening(dialect, base);
+            assert!(opening.starts_with(&head(path, host, line)), "{}: {opening}", dialect.name());
+            assert!(opening.ends_with("sk-1\r\n"), "{}", dialect.name());
+        }
+    }
+}

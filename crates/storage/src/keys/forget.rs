@@ -73,7 +73,9 @@ impl Store {
             });
             let replays = both!(tx, c => sqlx::query(FORGET_REPLAYS).bind(now.0).execute(c).await?.rows_affected());
             let uses = super::exchange::forget_uses(tx, now).await?;
-            Ok((secrets.saturating_add(replays).saturating_add(uses), secrets >= BATCH))
+            let replies = crate::inference_replay::forget(tx, now).await?;
+            let rows = [secrets, replays, uses, replies].into_iter().fold(0, u64::saturating_add);
+            Ok((rows, secrets >= BATCH))
         })
         .await
     }

@@ -12,12 +12,11 @@ use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::{Code, PublicError};
+use claviger_domain::limits::TEMPLATE_TOKENS_WITH_TOOLS;
 use claviger_domain::meter::{Meter, Meters};
 use claviger_domain::price::Bound;
 use claviger_domain::settlement::Estimate;
 
-/// Tokens that a template adds around the messages, and around tools that are described to the model.
-const TEMPLATE_TOKENS: u64 = 2048;
 /// Tokens of the estimator around one message.
 const TOKENS_PER_MESSAGE: u64 = 4;
 /// Anthropic refuses a smaller budget of thinking.
@@ -145,7 +144,7 @@ impl Ask for MessagesAsk {
     /// bounded by the context. Whoever writes to the one-hour cache may pay its price for all of them.
     fn bound(&self, limits: ModelLimits) -> Result<Bound, PublicError> {
         let bytes = u64::try_from(self.body.len()).unwrap_or(u64::MAX);
-        let text = (!self.fields.has_media).then(|| bytes.saturating_add(TEMPLATE_TOKENS));
+        let text = (!self.fields.has_media).then(|| bytes.saturating_add(TEMPLATE_TOKENS_WITH_TOOLS));
         let Some(input) = [text, limits.context_tokens].into_iter().flatten().min() else {
             let why = "The cost of media cannot be bounded, because the context length of this model is not known.";
             return Err(PublicError::with_message(Code::UnboundedInput, why).about("messages"));

@@ -124,6 +124,8 @@ fn a_long_wait_is_not_told_but_forbidden() {
     assert_eq!((header(&held, "retry-after"), header(&held, "retry-after-ms")), (Some("1"), Some("1000")));
     assert_eq!(header(&wait(Retry::After(Duration::from_micros(1))), "retry-after-ms"), Some("1"));
     assert_eq!(header(&wait(Retry::Always), "x-should-retry"), Some("true"));
+    let running = render(&Code::IdempotencyInProgress.into(), OpenAi, "");
+    assert_eq!((header(&running, "x-should-retry"), header(&running, "retry-after-ms")), (Some("true"), Some("500")));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::events::Course;
 use super::form::Form;
 use super::images;
-use super::request::{Media, MediaRequest, TEMPLATE_TOKENS};
+use super::request::{Media, MediaRequest};
 use crate::body::{invalid, missing};
 use crate::inference::{ModelLimits, Reply, UpstreamFault};
 use bytes::Bytes;
@@ -65,7 +65,7 @@ impl Media for EditsAsk {
     /// As pictures for a text, and the tokens of those that come in.
     fn most(&self, limits: ModelLimits) -> Meters {
         let seen = self.pictures.saturating_mul(TOKENS_PER_PICTURE_MAX);
-        let read = self.text_bytes.saturating_add(TEMPLATE_TOKENS).saturating_add(seen);
+        let read = self.text_bytes.saturating_add(limits::TEMPLATE_TOKENS).saturating_add(seen);
         // Any of them may be of a picture.
         images::bound(self.count, read, limits).with(Meter::ImageInputToken, 0)
     }

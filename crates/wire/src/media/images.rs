@@ -4,7 +4,7 @@
 //! all sizes and qualities: rows with conditions are refused where prices are read.
 
 use super::events::Course;
-use super::request::{Media, MediaRequest, TEMPLATE_TOKENS, scan};
+use super::request::{Media, MediaRequest, scan};
 use super::usage::{Figure, Figures, media_usage};
 use crate::body::{ModelName, Shared, SharedFields, body_fields, invalid, missing, number};
 use crate::inference::{ModelLimits, Reply, UpstreamFault};
@@ -114,7 +114,7 @@ impl Media for ImagesAsk {
     }
 
     fn most(&self, limits: ModelLimits) -> Meters {
-        bound(self.count, self.request.bytes().saturating_add(TEMPLATE_TOKENS), limits)
+        bound(self.count, self.request.bytes().saturating_add(limits::TEMPLATE_TOKENS), limits)
     }
 
     /// Of the text alone: a picture counts when it is there.

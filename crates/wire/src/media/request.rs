@@ -19,9 +19,6 @@ use claviger_domain::price::Bound;
 use claviger_domain::settlement::Estimate;
 use std::fmt;
 
-/// Tokens that a model adds around the text.
-pub(super) const TEMPLATE_TOKENS: u64 = 1024;
-
 /// One endpoint of media: what it reads besides, what it counts, and what its answers are.
 pub(super) trait Media: fmt::Debug + Send + Sync {
     /// The request as it came.

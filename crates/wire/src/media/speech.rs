@@ -3,13 +3,14 @@
 //! What is spoken is counted exactly: Unicode scalar values of `input`.
 
 use super::events::Course;
-use super::request::{Media, MediaRequest, TEMPLATE_TOKENS, scan};
+use super::request::{Media, MediaRequest, scan};
 use crate::body::{Shared, SharedFields, body_fields, invalid, missing};
 use crate::inference::{ModelLimits, Reply, UpstreamFault};
 use crate::scan::{Field, Kind, Place, Sink, Value};
 use bytes::Bytes;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::PublicError;
+use claviger_domain::limits::TEMPLATE_TOKENS;
 use claviger_domain::meter::{Meter, Meters};
 
 /// Formats of sound, with what they are called on the wire.

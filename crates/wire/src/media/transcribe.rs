@@ -6,7 +6,7 @@
 use super::duration;
 use super::events::Course;
 use super::form::Form;
-use super::request::{Media, MediaRequest, TEMPLATE_TOKENS};
+use super::request::{Media, MediaRequest};
 use super::usage::{Figure, Figures, media_usage, whole_seconds};
 use crate::body::{invalid, missing};
 use crate::inference::{ModelLimits, Reply, UpstreamFault};
@@ -14,6 +14,7 @@ use crate::scan::{Field, Kind, Place, Sink, Value, scan_lenient};
 use bytes::Bytes;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::PublicError;
+use claviger_domain::limits::TEMPLATE_TOKENS;
 use claviger_domain::meter::{Meter, Meters, Usage, UsageSource};
 
 /// Bytes of a second at the lowest rate that speech is understood at; bounds a file that cannot be read.

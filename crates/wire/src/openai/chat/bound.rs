@@ -3,13 +3,10 @@
 use super::ask::ChatAsk;
 use crate::inference::ModelLimits;
 use claviger_domain::error::{Code, PublicError};
+use claviger_domain::limits::{TEMPLATE_TOKENS, TEMPLATE_TOKENS_WITH_TOOLS};
 use claviger_domain::meter::{Meter, Meters};
 use claviger_domain::price::Bound;
 
-/// Tokens that a chat template adds around the messages.
-const TEMPLATE_TOKENS: u64 = 1024;
-/// The same when tools are described to the model.
-const TEMPLATE_TOKENS_WITH_TOOLS: u64 = 2048;
 /// Tokens of the estimator around one message.
 const TOKENS_PER_MESSAGE: u64 = 4;
 
