@@ -13,14 +13,15 @@
 //! Streams are fed at every split in two. With `UPDATE_GOLDEN=1` the expected files are written instead of compared:
 //! read the difference before committing it.
 
+mod relayed;
+
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::{EndpointTable, ErrorShape, Operation};
-use claviger_domain::error::{Code, PublicError};
-use claviger_domain::meter::{Meters, Usage, UsageSource};
+use claviger_domain::error::PublicError;
 use claviger_wire::error_body::render;
-use claviger_wire::inference::{self, AnswerStream, Ask, Content, Edits};
-use claviger_wire::sse::SseReader;
+use claviger_wire::inference::{self, Ask, Edits};
+use relayed::{relay, removed, tell_usage};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -135,55 +136,13 @@ impl Case {
     }
 
     fn check_stream(&self, ask: &dyn Ask, upstream: &Bytes) {
-        let (reply, outcome) = self.relay(ask, [upstream.clone()]);
+        let (reply, outcome) = relay(ask, self.dialect, [upstream.clone()]);
         self.expect("reply.sse", reply.as_bytes());
         self.expect("outcome.txt", outcome.as_bytes());
         for at in 0..=upstream.len() {
-            let cut = self.relay(ask, [upstream.slice(..at), upstream.slice(at..)]);
+            let cut = relay(ask, self.dialect, [upstream.slice(..at), upstream.slice(at..)]);
             assert_eq!(cut, (reply.clone(), outcome.clone()), "{} cut at {at}", self.path.display());
         }
-    }
-
-    /// What the data plane does with a stream, without its clocks and holds.
-    fn relay(&self, ask: &dyn Ask, pieces: impl IntoIterator<Item = Bytes>) -> (String, String) {
-        let (mut reader, mut stream) = (SseReader::new(), ask.stream(self.dialect).expect("a stream"));
-        let (mut reply, mut outcome, mut fault) = (Vec::new(), removed(ask), None);
-        let (mut usage, mut content) = (None, Content { bytes: 0, chunks: 0 });
-        let mut take = |stream: &mut dyn AnswerStream, frame| {
-            let step = stream.event(frame);
-            reply.extend_from_slice(step.forward.as_deref().unwrap_or_default());
-            usage = step.usage.map(|(usage, _)| usage).or(usage);
-            let came = step.content.unwrap_or(Content { bytes: 0, chunks: 0 });
-            content = Content { bytes: content.bytes + came.bytes, chunks: content.chunks + came.chunks };
-            fault = fault.take().or(step.error);
-        };
-        for piece in pieces {
-            reader.push(piece);
-            while let Some(frame) = reader.next() {
-                take(stream.as_mut(), frame.unwrap());
-            }
-        }
-        if let Some(frame) = reader.finish() {
-            take(stream.as_mut(), frame);
-        }
-        let code = match &fault {
-            Some(_) => Some(Code::UpstreamError),
-            None => (!stream.is_finished()).then_some(Code::StreamTruncated),
-        };
-        tell_usage(&mut outcome, usage);
-        let estimated = content.bytes.div_ceil(4).max(content.chunks.min(content.bytes.div_ceil(2)));
-        writeln!(outcome, "estimated output: {estimated}").unwrap();
-        writeln!(outcome, "ending: {}", code.map_or("complete", Code::text)).unwrap();
-        if let Some(fault) = fault {
-            writeln!(outcome, "fault: {:?}: {}", fault.kind, fault.message).unwrap();
-        }
-        let none = Usage { meters: Meters::NONE, source: UsageSource::None, is_anomalous: false };
-        let ending = match code {
-            Some(code) => stream.error_ending(&PublicError::new(code)),
-            None => stream.ending(&usage.unwrap_or(none)),
-        };
-        reply.extend_from_slice(&ending);
-        (String::from_utf8(reply).unwrap(), outcome)
     }
 
     #[expect(clippy::disallowed_methods, reason = "a switch for whoever edits cases, not configuration")]
@@ -200,18 +159,4 @@ impl Case {
 
 fn file(path: &Path) -> Option<Vec<u8>> {
     std::fs::read(path).ok()
-}
-
-fn removed(ask: &dyn Ask) -> String {
-    match ask.removed_tools() {
-        [] => String::new(),
-        names => format!("removed: {}\n", names.join(", ")),
-    }
-}
-
-fn tell_usage(outcome: &mut String, usage: Option<Usage>) {
-    let Some(usage) = usage else { return outcome.push_str("usage: none\n") };
-    let meters: Vec<String> = usage.meters.iter().map(|(meter, n)| format!("{meter} {n}")).collect();
-    let anomaly = if usage.is_anomalous { ", anomalous" } else { "" };
-    writeln!(outcome, "usage: {} ({}{anomaly})", meters.join(", "), usage.source.name()).unwrap();
 }
