@@ -262,7 +262,8 @@ async fn manage(
             std::io::Error::new(kind, error)
         })
     });
-    control.answer(Origin::Network { address: context.client }, matched, request, context.request_id).await
+    let origin = Origin::Network { address: context.client, is_known: context.is_client_known };
+    control.answer(origin, matched, request, context.request_id).await
 }
 
 /// SIGTERM and SIGINT.

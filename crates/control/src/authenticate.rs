@@ -23,7 +23,6 @@ use claviger_domain::tenancy::{Organization, OrganizationState};
 use claviger_domain::time::{Now, Timestamp};
 use claviger_storage::SecretUse;
 use http::{HeaderMap, header};
-use std::net::IpAddr;
 
 /// A caller whose credential is good, or who needs none.
 pub(crate) enum Caller {
@@ -65,11 +64,11 @@ pub(crate) async fn authenticate(
     now: Now,
 ) -> Result<Caller, Refusal> {
     let attribution = |actor| Attribution::local(actor, request_id.to_string(), now.wall);
-    let address = match origin {
+    let (address, is_known) = match origin {
         Origin::LocalOperator => {
             return Ok(Caller::LocalOperator { attribution: attribution(Actor::LocalOperator) });
         }
-        Origin::Network { address } => address,
+        Origin::Network { address, is_known } => (address, is_known),
     };
     let accepted = row.authentication;
     match accepted {
@@ -111,7 +110,8 @@ pub(crate) async fn authenticate(
     if organization.state == OrganizationState::Suspended || organization.state == OrganizationState::Closed {
         return Err(Code::OrganizationSuspended.into());
     }
-    check_address(&key, &organization, address.ip())?;
+    let client = if is_known { ClientAddress::Known(address.ip().to_canonical()) } else { ClientAddress::Unknown };
+    check_address(&key, &organization, client)?;
     if key.class != Class::Admin && accepted != Authentication::AnyKey {
         return Err(Code::AdminKeyRequired.into());
     }
@@ -121,9 +121,8 @@ pub(crate) async fn authenticate(
 }
 
 /// Step 8: the key's lists, then the organization's.
-fn check_address(key: &Key, organization: &Organization, client: IpAddr) -> Result<(), Refusal> {
+fn check_address(key: &Key, organization: &Organization, client: ClientAddress) -> Result<(), Refusal> {
     let lists = &key.policy.enforced;
-    let client = ClientAddress::Known(client.to_canonical());
     let own = check_lists(lists.ips_denied.as_deref(), lists.ips.as_deref(), client).map_err(|_| "key");
     let checked = own.and_then(|()| {
         check_lists(None, organization.policy.allowed_ips.as_deref(), client).map_err(|_| "organization")
@@ -133,7 +132,8 @@ fn check_address(key: &Key, organization: &Organization, client: IpAddr) -> Resu
             let message = format!("Requests from {address} are not allowed for this {whose}.");
             Err(Refusal::because(Code::IpNotAllowed, message))
         }
-        _ => Ok(()),
+        (Err(_), ClientAddress::Unknown) => Err(Code::ClientIpUnknown.into()),
+        (Ok(()), _) => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::body::Fields;
 use crate::respond::Refusal;
 use crate::serve::{Call, Control};
 use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
 use claviger_domain::error::Code;
 use claviger_domain::limits;
 use claviger_storage::Once;
@@ -42,6 +43,13 @@ impl Idempotency {
             expires_at: call.now.wall.plus(limits::REPLAY),
         })
     }
+}
+
+/// An answer that was given before, without what was shown only once.
+pub(crate) fn replayed(answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    response.headers_mut().insert("idempotent-replayed", http::HeaderValue::from_static("true"));
+    response
 }
 
 /// A place among the acts that run now; gone when it is dropped.

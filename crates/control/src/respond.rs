@@ -93,7 +93,14 @@ impl From<PublicError> for Refusal {
 
 impl From<storage::Error> for Refusal {
     fn from(cause: storage::Error) -> Self {
-        tracing::error!(error = %cause, "the store refused an operation");
+        match cause {
+            storage::Error::Beyond => {
+                let message = "You have no right to this now, or it concerns somebody who may more.";
+                return Self::because(Code::PermissionDenied, message);
+            }
+            storage::Error::LastOwner => return Code::LastOwner.into(),
+            _ => tracing::error!(error = %cause, "the store refused an operation"),
+        }
         match cause {
             storage::Error::Unavailable(_) => {
                 Self::because(Code::ServiceUnavailable, "The database cannot be reached now. Please try again.")

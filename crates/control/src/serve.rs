@@ -35,6 +35,7 @@ use parking_lot::Mutex;
 use std::collections::hash_map::RandomState;
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -67,8 +68,10 @@ pub struct Settings {
 pub enum Origin {
     /// A client on the network; its credential decides.
     Network {
-        /// The peer.
+        /// The client, or the peer where the client is not known.
         address: SocketAddr,
+        /// Whether it is the client's own; `false` = what a trusted proxy says of the client cannot be read.
+        is_known: bool,
     },
     /// Somebody who can read the data directory: the socket in it, or this very process.
     LocalOperator,
@@ -284,13 +287,21 @@ fn prefers_async(headers: &HeaderMap) -> bool {
     lines.flat_map(|line| line.split(',')).any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
 }
 
+/// A handler's future on the heap: more than a hundred of them side by side in one frame would fill a thread's stack.
+fn boxed<F>(make: impl FnOnce() -> F) -> Pin<Box<dyn Future<Output = Result<Response, Refusal>> + Send>>
+where
+    F: Future<Output = Result<Response, Refusal>> + Send + 'static,
+{
+    Box::pin(make())
+}
+
 /// One arm per operation: by what `authorize` makes of the caller, and who answers. An operation without an arm does not
 /// compile; those of the data plane never leave the gateway.
 macro_rules! handlers {
     (here { $($kind:ident { $($operation:ident => $handler:path;)* })* } elsewhere { $($other:ident;)* }) => {
         async fn run(call: Unauthorized, request: Request<Body>) -> Result<Response, Refusal> {
             match call.matched.row.operation {
-                $($(Operation::$operation => call.$kind($handler, request).await,)*)*
+                $($(Operation::$operation => boxed(move || call.$kind($handler, request)).await,)*)*
                 $(Operation::$other)|* => Err(Code::UnknownUrl.into()),
             }
         }

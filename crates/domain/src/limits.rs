@@ -331,6 +331,17 @@ pub const SESSION_STAMP: Duration = Duration::from_secs(60);
 pub const FRESH_SIGN_IN: Duration = Duration::from_secs(5 * 60);
 /// An invite, unless the operator says otherwise.
 pub const INVITE_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A source tag: it stands in every usage row.
+pub const SOURCE_TAG_CHARACTERS: usize = 64;
+/// The day over which invites are counted.
+pub const INVITE_WINDOW: Duration = Duration::from_secs(24 * 3600);
+/// Invites that an organization sends in a day: a whole company may be asked in at once, and a stranger who signed up has
+/// no more mails sent than that.
+pub const INVITES_PER_ORGANIZATION: u32 = 500;
+/// Invites that an address gets in a day, from all organizations together: nobody's mailbox is filled.
+pub const INVITES_PER_ADDRESS: u32 = 5;
+/// How often one invite is sent: a mail may be lost twice.
+pub const INVITE_SENDS: u32 = 3;
 /// A link to a new password, unless the operator says otherwise.
 pub const RESET_TTL: Duration = Duration::from_secs(3600);
 /// A link that proves an address.

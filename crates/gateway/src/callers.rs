@@ -190,11 +190,14 @@ impl Node {
         let batch = self.callers.take(now);
         if !batch.uses.is_empty() {
             let uses = batch.uses.iter().map(|(_, used)| used.clone()).collect();
-            if let Err(error) = self.store.add_callers(uses).await {
-                tracing::warn!(%error, "callers could not be written; they are counted on");
-                for (count, used) in batch.uses {
-                    count.requests.fetch_add(u32::try_from(used.requests).unwrap_or(0), Ordering::Relaxed);
-                    count.is_dirty.store(true, Ordering::Release);
+            match self.store.add_callers(uses).await {
+                Ok(strangers) => log_strangers(&strangers),
+                Err(error) => {
+                    tracing::warn!(%error, "callers could not be written; they are counted on");
+                    for (count, used) in batch.uses {
+                        count.requests.fetch_add(u32::try_from(used.requests).unwrap_or(0), Ordering::Relaxed);
+                        count.is_dirty.store(true, Ordering::Release);
+                    }
                 }
             }
         }
@@ -203,6 +206,19 @@ impl Node {
         {
             tracing::warn!(%error, "keys that their limits refuse too much could not be marked; they are in a minute");
         }
+    }
+}
+
+/// A key that somebody new uses may be known to somebody who should not have it. Whoever has a key can look like many
+/// clients, so a batch shows a few.
+fn log_strangers(strangers: &[CallerUse]) {
+    let shown = usize::try_from(limits::DENIED_LINES).unwrap_or(usize::MAX);
+    for CallerUse { key, network, client, .. } in strangers.iter().take(shown) {
+        tracing::warn!(target: "claviger::security", %key, network, client, "a key was used by a new caller");
+    }
+    let hidden = strangers.len().saturating_sub(shown);
+    if hidden > 0 {
+        tracing::warn!(target: "claviger::security", hidden, "keys were used by more new callers");
     }
 }
 

@@ -22,6 +22,7 @@ use crate::relayed::Relayed;
 use crate::respond::{self, Form, Refusal};
 use crate::socket::Phase;
 use bytes::Bytes;
+use claviger_domain::address::ClientAddress;
 use claviger_domain::denied::DeniedAttempts;
 use claviger_domain::endpoint::{Match, Operation};
 use claviger_domain::error::Code;
@@ -202,7 +203,11 @@ impl Walk<'_> {
         let body = PacedBody::new(received.body, found.row.body_bytes_max).noting_end(Arc::clone(&is_read));
         trace.address = limits::client_of(self.node, trace.client, &received.head.headers);
         let client = SocketAddr::new(trace.client_ip(), trace.client.port());
-        let context = RequestContext { request_id: trace.request_id, client };
+        let context = RequestContext {
+            request_id: trace.request_id,
+            client,
+            is_client_known: trace.address != ClientAddress::Unknown,
+        };
         let mut reply = management(found, Request::from_parts(received.head, body), context).await;
         respond::common_headers(
             reply.headers_mut(),

@@ -18,6 +18,8 @@ pub struct RequestContext {
     pub request_id: RequestId,
     /// The client: the peer, or who a trusted proxy says it is.
     pub client: SocketAddr,
+    /// Whether that is so; `false` = the peer's, because what a trusted proxy says of the client cannot be read.
+    pub is_client_known: bool,
 }
 
 /// A request whose head is sound.

@@ -1,7 +1,7 @@
 //! Agents: list, make (with a first key if one is asked for), change, end with their keys; and whose role bounds a key.
 
 use crate::audit::record;
-use crate::cells::{Cells, known};
+use crate::cells::{Cells, corrupt, known};
 use crate::door::{Linked, Tx, both};
 use crate::environments::{self, Edited};
 use crate::epochs::{current_epoch, publish};
@@ -10,13 +10,15 @@ use crate::key_ends::{self, Of};
 use crate::keys::{self, CreateKeyOutcome, change};
 use crate::keyset::{self, walked};
 use crate::page::{Page, PageRequest};
+use crate::replay::{self, Former, Once};
+use crate::standing::Judge;
 use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::id::{AgentId, EnvironmentId};
 use claviger_domain::key::{Key, NewKey, Owner};
 use claviger_domain::revocation::{Change, Epoch};
-use claviger_domain::right::Role;
+use claviger_domain::right::{Permission, Role};
 use claviger_domain::tenancy::{Agent, TenantScope};
 use claviger_domain::time::Timestamp;
 
@@ -66,6 +68,10 @@ pub struct NewAgent {
 pub enum CreateAgentOutcome {
     /// It is stored, with its first key if one was asked for, and the epoch that brings that into force.
     Created(Agent, Option<Key>, Epoch),
+    /// It was made before under the same Idempotency-Key; what its key's text was is not known any more.
+    Repeated(Agent, Option<Key>),
+    /// The Idempotency-Key was used with another body.
+    OtherBody,
     /// The key could not be made, and so nothing was.
     NoKey(CreateKeyOutcome),
     /// The organization has no such active environment.
@@ -112,16 +118,17 @@ impl Store {
         &self,
         scope: TenantScope,
         new: NewAgent,
+        once: Option<Once>,
         by: &Attribution,
     ) -> Result<CreateAgentOutcome, Error> {
         let by = by.clone();
-        self.act(async move |tx: &mut Tx<'_>| create(tx, scope, &new, &by).await).await
+        self.act(async move |tx: &mut Tx<'_>| create(tx, scope, &new, once.as_ref(), &by).await).await
     }
 
     /// Changes an agent's name or role. `Refused` = it is ended.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeating is safe.
+    /// `OutcomeUnknown`: repeating is safe. `Beyond`: its role, or the one it shall have, may more than whoever acts.
     pub async fn update_agent(
         &self,
         scope: TenantScope,
@@ -151,6 +158,12 @@ impl Store {
             if (&next.name, next.role) == (&former.name, former.role) {
                 return Ok(Edited::Done(former, current_epoch(tx).await?));
             }
+            if next.role != former.role {
+                let judge = Judge::of(tx, scope, &by).await?;
+                for role in [former.role, next.role].into_iter().flatten() {
+                    judge.require_role(role)?;
+                }
+            }
             both!(tx, c => {
                 let query = sqlx::query(UPDATE).bind(&organization).bind(&text).bind(&next.name);
                 query.bind(next.role.map(Role::name)).execute(c).await?;
@@ -171,7 +184,7 @@ impl Store {
     /// changes nothing.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeating is safe.
+    /// `OutcomeUnknown`: repeating is safe. `Beyond`: it, or an admin key of it, may more than whoever acts.
     pub async fn end_agent(&self, scope: TenantScope, id: AgentId, by: &Attribution) -> Result<Option<Epoch>, Error> {
         let by = by.clone();
         self.act(async move |tx: &mut Tx<'_>| {
@@ -181,7 +194,12 @@ impl Store {
             if former.ended_at.is_some() {
                 return current_epoch(tx).await.map(Some);
             }
-            key_ends::revoke(tx, scope, Of::Agent(id), &by).await?;
+            let judge = Judge::of(tx, scope, &by).await?;
+            judge.require(Permission::AgentsManage)?;
+            if let Some(role) = former.role {
+                judge.require_role(role)?;
+            }
+            key_ends::revoke(tx, scope, Of::Agent(id), &judge, &by).await?;
             both!(tx, c => { sqlx::query(END).bind(&organization).bind(&text).bind(by.at.0).execute(c).await?; });
             let changes = [change("state", Some("active".to_owned()), Some("ended".to_owned()))];
             record(tx, scope.0, &by, Action::ServiceAccountDeleted, &text, &changes).await?;
@@ -195,10 +213,16 @@ async fn create(
     tx: &mut Tx<'_>,
     scope: TenantScope,
     new: &NewAgent,
+    once: Option<&Once>,
     by: &Attribution,
 ) -> Result<CreateAgentOutcome, Error> {
     let (organization, text) = (scope.0.to_string(), new.id.to_string());
     both!(tx, c => { sqlx::query(LOCK).bind(&organization).execute(c).await?; });
+    match replay::find(tx, once, by.at).await? {
+        Former::None => {}
+        Former::OtherBody => return Ok(CreateAgentOutcome::OtherBody),
+        Former::Same(made) => return made_before(tx, scope, &made).await,
+    }
     let found = environments::find(tx, scope, new.environment).await?;
     if found.is_none_or(|found| found.archived_at.is_some()) {
         return Ok(CreateAgentOutcome::UnknownEnvironment);
@@ -215,6 +239,8 @@ async fn create(
         let epoch = current_epoch(tx).await?;
         return Ok(CreateAgentOutcome::Created(existing, key, epoch));
     }
+    let made = new.key.as_ref().map_or_else(|| text.clone(), |key| format!("{text} {}", key.id));
+    replay::save(tx, once, &made).await?;
     let (kind, actor) = by.actor.parts();
     both!(tx, c => {
         sqlx::query(INSERT)
@@ -248,6 +274,21 @@ async fn create(
         version: 1,
     };
     Ok(CreateAgentOutcome::Created(agent, key, epoch))
+}
+
+/// The agent and its first key that an act made, as it noted them.
+async fn made_before(tx: &mut Tx<'_>, scope: TenantScope, made: &str) -> Result<CreateAgentOutcome, Error> {
+    let (agent, key) = made.split_once(' ').unwrap_or((made, ""));
+    let agent = match agent.parse() {
+        Ok(id) => find(tx, scope, id).await?,
+        Err(_) => None,
+    };
+    let agent = agent.ok_or_else(|| corrupt("replay.object", made))?;
+    let key = match key.parse() {
+        Ok(id) => keys::find_anywhere(tx, id).await?,
+        Err(_) => None,
+    };
+    Ok(CreateAgentOutcome::Repeated(agent, key))
 }
 
 pub(crate) async fn role_of(linked: &mut impl Linked, scope: TenantScope, owner: Owner) -> Result<Option<Role>, Error> {

@@ -12,11 +12,13 @@ use crate::key_ends::{self, Of};
 use crate::keys::change;
 use crate::keyset::{self, walked};
 use crate::page::{Page, PageRequest};
+use crate::standing::Judge;
 use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::id::EnvironmentId;
 use claviger_domain::revocation::{Change, Epoch};
+use claviger_domain::right::Permission;
 use claviger_domain::tenancy::{Environment, TenantScope};
 use claviger_domain::time::Timestamp;
 
@@ -173,7 +175,7 @@ impl Store {
     /// Archives an environment for ever; with `revoke_keys` its keys end with it. Repeating it changes nothing.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeating is safe.
+    /// `OutcomeUnknown`: repeating is safe. `Beyond`: one of its admin keys may more than whoever acts.
     pub async fn archive_environment(
         &self,
         scope: TenantScope,
@@ -206,7 +208,9 @@ async fn archive(
     if default == Some(id) || (!revoke_keys && key_ends::has_live(tx, scope, id, by).await?) {
         return Ok(ArchiveOutcome::InUse);
     }
-    key_ends::revoke(tx, scope, Of::Environment(id), by).await?;
+    let judge = Judge::of(tx, scope, by).await?;
+    judge.require(Permission::EnvironmentsManage)?;
+    key_ends::revoke(tx, scope, Of::Environment(id), &judge, by).await?;
     both!(tx, c => { sqlx::query(ARCHIVE).bind(&organization).bind(&text).bind(by.at.0).execute(c).await?; });
     let changes = [change("status", Some("active".to_owned()), Some("archived".to_owned()))];
     record(tx, scope.0, by, Action::ProjectArchived, &text, &changes).await?;

@@ -19,6 +19,12 @@ pub enum Error {
     /// counts once.
     #[error("the outcome is unknown; repeat with the same ids: {0}")]
     OutcomeUnknown(Cause),
+    /// Whoever acts may not, or not any more, as it turned out under the lock. Nothing was changed.
+    #[error("this goes beyond who asks")]
+    Beyond,
+    /// An organization would be left without an active owner. Nothing was changed.
+    #[error("the last owner stays")]
+    LastOwner,
     /// A stored row does not read.
     #[error("corrupt row in {table}: {row}")]
     Corrupt {
@@ -87,7 +93,7 @@ impl Error {
     pub(crate) fn is_answered(&self) -> bool {
         match self {
             Self::Unavailable(cause) | Self::OutcomeUnknown(cause) => cause.is_answered,
-            Self::Conflict(_) | Self::Corrupt { .. } => true,
+            Self::Conflict(_) | Self::Beyond | Self::LastOwner | Self::Corrupt { .. } => true,
         }
     }
 
@@ -103,6 +109,8 @@ impl Error {
             Self::Unavailable(cause) => Self::Unavailable(copy(cause)),
             Self::OutcomeUnknown(cause) => Self::OutcomeUnknown(copy(cause)),
             Self::Conflict(what) => Self::Conflict(what),
+            Self::Beyond => Self::Beyond,
+            Self::LastOwner => Self::LastOwner,
             Self::Corrupt { table, row } => Self::Corrupt { table, row: row.clone() },
         }
     }

@@ -3,31 +3,31 @@
 //! An invite is accepted under the lock of its organization's row, where the inviter's role of that very moment is read:
 //! who lost the right to give the role gives nothing by a mail that is still on its way.
 
-use crate::agents;
 use crate::audit::record;
-use crate::cells::Cells as _;
+use crate::cells::{Cells as _, corrupt};
 use crate::door::{Linked, Tx, both};
 use crate::epochs::publish;
 use crate::error::Error;
-use crate::keys;
 use crate::keyset::{Column, List, walked};
 use crate::members::{self, lock, unchanged};
 use crate::notices::{self, NewMail};
 use crate::page::{Page, PageRequest};
 use crate::people::{self, NewUser};
 use crate::person_row::{bytes, invite, invite_columns};
+use crate::replay::{self, Former, Once};
+use crate::standing::{self, Judge};
 use crate::statements::statements;
 use crate::store::Store;
 use crate::tenancy;
 use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::error::Code;
 use claviger_domain::id::{HandoverId, InviteId, KeyId, UserId};
-use claviger_domain::key::{KeyState, Owner};
+use claviger_domain::limits;
 use claviger_domain::notice::{MailKind, Notice, NoticeKind};
 use claviger_domain::person::invite::Invite;
 use claviger_domain::person::{User, UserState};
 use claviger_domain::revocation::Change;
-use claviger_domain::right::{Bound, Role, Standing};
+use claviger_domain::right::{Permission, Role, Standing};
 use claviger_domain::secret::Digest;
 use claviger_domain::tenancy::{Organization, TenantScope};
 use claviger_domain::time::Timestamp;
@@ -40,7 +40,11 @@ statements! {
     FIND = concat!(invite_columns!(), " WHERE i.org_id = $1 AND i.id = $2");
     FIND_BY_TOKEN = concat!(invite_columns!(), " WHERE i.token_hash = $1");
     IS_MEMBER = "SELECT m.user_id FROM membership m JOIN users u ON u.id = m.user_id WHERE m.org_id = $1 AND u.email = $2";
-    RENEW = "UPDATE invite SET token_hash = $3, expires_at = $4 WHERE org_id = $1 AND id = $2 \
+    COUNT_SENDS = "SELECT sends FROM invite WHERE org_id = $1 AND id = $2 \
+        AND accepted_at IS NULL AND withdrawn_at IS NULL";
+    COUNT_OF_ORGANIZATION = "SELECT CAST(COUNT(*) AS BIGINT) AS sent FROM invite WHERE org_id = $1 AND created_at > $2";
+    COUNT_TO_ADDRESS = "SELECT CAST(COUNT(*) AS BIGINT) AS sent FROM invite WHERE email = $1 AND created_at > $2";
+    RENEW = "UPDATE invite SET token_hash = $3, expires_at = $4, sends = sends + 1 WHERE org_id = $1 AND id = $2 \
         AND accepted_at IS NULL AND withdrawn_at IS NULL";
     GIVE_TOKEN = "UPDATE invite SET token_hash = $2 WHERE id = $1 AND accepted_at IS NULL AND withdrawn_at IS NULL \
         AND expires_at > $3";
@@ -74,6 +78,32 @@ pub struct NewInvite {
     pub digest: Option<Digest>,
 }
 
+/// How an invite was, or was not, sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InviteOutcome {
+    /// It is.
+    Sent,
+    /// Whoever has the address is a member already.
+    AlreadyMember,
+    /// The organization, or this address, had as many as a day may bring.
+    TooMany,
+    /// It was sent before under the same Idempotency-Key.
+    Repeated(Invite),
+    /// The Idempotency-Key was used with another body.
+    OtherBody,
+}
+
+/// How an invite was, or was not, sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResendOutcome {
+    /// As it is now.
+    Sent(Invite),
+    /// It is used, withdrawn, or not here.
+    NotPending,
+    /// As often as one may be.
+    TooOften,
+}
+
 /// How an invite was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "made once an act; a box would only make it awkward to match")]
@@ -91,36 +121,19 @@ pub enum AcceptOutcome {
 
 impl Store {
     /// Stores an invite and, with `has_mail`, puts its mail into the outbox. A pending invite of the same address is
-    /// withdrawn. `false` = whoever has the address is a member already.
+    /// withdrawn. Under an Idempotency-Key it is sent once.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeat with the same id.
-    pub async fn create_invite(&self, new: NewInvite, has_mail: bool, by: &Attribution) -> Result<bool, Error> {
+    /// `OutcomeUnknown`: repeat with the same id. `Beyond`: whoever invites may not, now.
+    pub async fn create_invite(
+        &self,
+        new: NewInvite,
+        has_mail: bool,
+        once: Option<Once>,
+        by: &Attribution,
+    ) -> Result<InviteOutcome, Error> {
         let by = by.clone();
-        self.act(async move |tx: &mut Tx<'_>| {
-            let scope = TenantScope(new.invite.organization);
-            lock(tx, scope).await?;
-            let (organization, email) = (scope.0.to_string(), new.invite.email.as_str());
-            if find(tx, scope, new.invite.id).await?.is_some() {
-                return unchanged(tx, scope, true).await;
-            }
-            let member = both!(tx, c => {
-                sqlx::query(IS_MEMBER).bind(&organization).bind(email).fetch_optional(c).await?.is_some()
-            });
-            if member {
-                return unchanged(tx, scope, false).await;
-            }
-            both!(tx, c => {
-                sqlx::query(REPLACE).bind(&organization).bind(email).bind(by.at.0).execute(c).await?;
-            });
-            insert(tx, &new).await?;
-            if has_mail {
-                notices::post(tx, &mail(&new.invite, by.at)).await?;
-            }
-            record(tx, scope.0, &by, Action::InviteSent, &new.invite.id.to_string(), &[]).await?;
-            Ok(true)
-        })
-        .await
+        self.act(async move |tx: &mut Tx<'_>| send(tx, &new, has_mail, once.as_ref(), &by).await).await
     }
 
     /// The invites of an organization, newest first unless asked otherwise. `None` = unknown cursor.
@@ -149,7 +162,6 @@ impl Store {
     }
 
     /// Gives a pending invite a new token, or none until its mail is delivered, and a new time; the old link is dead.
-    /// `None` = it is not pending, or not here.
     ///
     /// # Errors
     /// `OutcomeUnknown`: repeat.
@@ -161,29 +173,37 @@ impl Store {
         expires_at: Timestamp,
         has_mail: bool,
         by: &Attribution,
-    ) -> Result<Option<Invite>, Error> {
+    ) -> Result<ResendOutcome, Error> {
         let by = by.clone();
         self.act(async move |tx: &mut Tx<'_>| {
             let (organization, text) = (scope.0.to_string(), id.to_string());
-            let rows = both!(tx, c => {
+            lock(tx, scope).await?;
+            let sends = both!(tx, c => {
+                let row = sqlx::query(COUNT_SENDS).bind(&organization).bind(&text).fetch_optional(c).await?;
+                row.map(|row| row.int("sends")).transpose()?
+            });
+            match sends {
+                None => return unchanged(tx, scope, ResendOutcome::NotPending).await,
+                Some(sends) if sends >= i64::from(limits::INVITE_SENDS) => {
+                    return unchanged(tx, scope, ResendOutcome::TooOften).await;
+                }
+                Some(_) => {}
+            }
+            both!(tx, c => {
                 sqlx::query(RENEW)
                     .bind(&organization)
                     .bind(&text)
                     .bind(digest.as_ref().map(bytes))
                     .bind(expires_at.0)
                     .execute(c)
-                    .await?
-                    .rows_affected()
+                    .await?;
             });
-            if rows == 0 {
-                return Ok(None);
-            }
-            let found = find(tx, scope, id).await?;
-            if let Some(found) = found.as_ref().filter(|_| has_mail) {
-                notices::post(tx, &mail(found, by.at)).await?;
+            let Some(found) = find(tx, scope, id).await? else { return Ok(ResendOutcome::NotPending) };
+            if has_mail {
+                notices::post(tx, &mail(&found, by.at)).await?;
             }
             record(tx, scope.0, &by, Action::InviteSent, &text, &[]).await?;
-            Ok(found)
+            Ok(ResendOutcome::Sent(found))
         })
         .await
     }
@@ -314,6 +334,73 @@ pub enum Joining {
     New(NewUser),
 }
 
+async fn send(
+    tx: &mut Tx<'_>,
+    new: &NewInvite,
+    has_mail: bool,
+    once: Option<&Once>,
+    by: &Attribution,
+) -> Result<InviteOutcome, Error> {
+    let scope = TenantScope(new.invite.organization);
+    lock(tx, scope).await?;
+    match replay::find(tx, once, by.at).await? {
+        Former::None => {}
+        Former::OtherBody => return unchanged(tx, scope, InviteOutcome::OtherBody).await,
+        Former::Same(text) => {
+            let former = match text.parse() {
+                Ok(id) => find(tx, scope, id).await?,
+                Err(_) => None,
+            };
+            let former = former.ok_or_else(|| corrupt("replay.object", &text))?;
+            return unchanged(tx, scope, InviteOutcome::Repeated(former)).await;
+        }
+    }
+    let (organization, email) = (scope.0.to_string(), new.invite.email.as_str());
+    if find(tx, scope, new.invite.id).await?.is_some() {
+        return unchanged(tx, scope, InviteOutcome::Sent).await;
+    }
+    let judge = Judge::of(tx, scope, by).await?;
+    judge.require(Permission::MembersManage)?;
+    judge.require_role(new.invite.role)?;
+    let member = both!(tx, c => {
+        sqlx::query(IS_MEMBER).bind(&organization).bind(email).fetch_optional(c).await?.is_some()
+    });
+    if member {
+        return unchanged(tx, scope, InviteOutcome::AlreadyMember).await;
+    }
+    if are_too_many(tx, &organization, email, by.at).await? {
+        return unchanged(tx, scope, InviteOutcome::TooMany).await;
+    }
+    both!(tx, c => {
+        sqlx::query(REPLACE).bind(&organization).bind(email).bind(by.at.0).execute(c).await?;
+    });
+    insert(tx, new).await?;
+    if has_mail {
+        notices::post(tx, &mail(&new.invite, by.at)).await?;
+    }
+    let id = new.invite.id.to_string();
+    replay::save(tx, once, &id).await?;
+    record(tx, scope.0, by, Action::InviteSent, &id, &[]).await?;
+    Ok(InviteOutcome::Sent)
+}
+
+/// Whether a day has brought as many invites of this organization, or to this address from anywhere, as it may: whoever
+/// signs up freely must not be able to have mails sent to strangers without end.
+async fn are_too_many(tx: &mut Tx<'_>, organization: &str, email: &str, now: Timestamp) -> Result<bool, Error> {
+    let since = now.minus(limits::INVITE_WINDOW);
+    let bounds = [
+        (COUNT_OF_ORGANIZATION, organization, limits::INVITES_PER_ORGANIZATION),
+        (COUNT_TO_ADDRESS, email, limits::INVITES_PER_ADDRESS),
+    ];
+    for (text, subject, most) in bounds {
+        let sent = both!(tx, c => sqlx::query(text).bind(subject).bind(since.0).fetch_one(c).await?.int("sent")?);
+        if sent >= i64::from(most) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 async fn accept(
     tx: &mut Tx<'_>,
     digest: &Digest,
@@ -387,19 +474,12 @@ pub(crate) async fn inviter(
     invited_by: &str,
     now: Timestamp,
 ) -> Result<Option<Standing>, Error> {
-    if let Ok(user) = invited_by.parse::<UserId>() {
-        return Ok(agents::role_of(tx, scope, Owner::User(user)).await?.map(Standing::Member));
+    if invited_by.parse::<UserId>().is_ok() {
+        return standing::of_user(tx, scope, invited_by).await;
     }
-    if let Ok(id) = invited_by.parse::<KeyId>() {
-        let key = keys::find_anywhere(tx, id).await?.filter(|key| key.organization == scope.0);
+    if invited_by.parse::<KeyId>().is_ok() {
         let lifetimes = tenancy::find(tx, scope.0).await?.map(|found| found.policy.lifetimes).unwrap_or_default();
-        let key = key.filter(|key| key.state_within(&lifetimes, now) == KeyState::Active);
-        let Some((role, owner)) = key.and_then(|key| Some((key.role?, key.owner))) else { return Ok(None) };
-        let owner = match owner {
-            None => Bound::Nobody,
-            Some(owner) => agents::role_of(tx, scope, owner).await?.map_or(Bound::Gone, Bound::Role),
-        };
-        return Ok(Some(Standing::AdminKey { role, owner }));
+        return standing::of_key_id(tx, scope, invited_by, &lifetimes, now).await;
     }
     // The operator at this machine may always.
     Ok((invited_by == "operator").then_some(Standing::Member(Role::Owner)))

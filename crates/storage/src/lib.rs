@@ -63,6 +63,7 @@ mod sessions;
 mod setup;
 mod shared_rates;
 mod spend;
+mod standing;
 mod statements;
 mod store;
 mod tenancy;
@@ -82,10 +83,10 @@ pub use error::{Cause, Error, OpenError};
 pub use foreign::{ForeignSource, ForeignTable, read_foreign};
 pub use identities::{Arrival, Home, Identity};
 pub use inference_replay::{Claimed, KeptReply, ReplayClaim};
-pub use invites::{AcceptOutcome, Joining, NewInvite};
+pub use invites::{AcceptOutcome, InviteOutcome, Joining, NewInvite, ResendOutcome};
 pub use keys::{
-    Alarm, CallerUse, ChangeKeyOutcome, Changed, CreateKeyOutcome, ExchangeOutcome, ImportOutcome, ImportedKey, KeyAct,
-    KeyFilter, LeakDone, PresentedToken, SecretUse, Sighting, Trail,
+    Alarm, CallerUse, ChangeKeyOutcome, Changed, CreateKeyOutcome, ExchangeOutcome, ImportDone, ImportOutcome,
+    ImportedKey, KeyAct, KeyFilter, LeakDone, PresentedToken, SecretUse, Sighting, Trail,
 };
 pub use leases::{LeaseGrant, OpenLease};
 pub use ledger::{Grant, InDoubt, Wallet};

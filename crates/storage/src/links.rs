@@ -1,4 +1,4 @@
-//! Links that let somebody in without their password: made by the operator, used up by setting a new one.
+//! Links that prove who somebody is: to an address, or to a new password.
 //!
 //! Each is one transaction with its record. Whoever proves an address for the first time takes the account over as it
 //! stands, but not the ways in that somebody else left there: anybody may have signed up with an address that is not
@@ -11,7 +11,7 @@ use crate::people::{self, record_for_person};
 use crate::sessions::{self, NewToken};
 use crate::statements::statements;
 use crate::store::Store;
-use claviger_domain::audit::{Action, Attribution};
+use claviger_domain::audit::{Action, Actor, Attribution};
 use claviger_domain::id::UserId;
 use claviger_domain::person::session::SessionEnd;
 use claviger_domain::person::token::TokenKind;
@@ -36,6 +36,23 @@ impl Store {
                 Some(user) => record_for_person(tx, user, &by, Action::PasswordLinkCreated).await,
                 None => record_for_instance(tx, &by, Action::SetUpLinkCreated, new.kind.name(), &[]).await,
             }
+        })
+        .await
+    }
+
+    /// Marks the address as proved that a link was mailed to, and uses the link up: both or neither. `None` = the link
+    /// opens nothing any more.
+    ///
+    /// # Errors
+    /// The database's; then the link is as good as before. `OutcomeUnknown`: it may be used up; ask for another.
+    pub async fn verify_email(&self, link: Digest, by: &Attribution) -> Result<Option<UserId>, Error> {
+        let by = by.clone();
+        self.act(async move |tx: &mut Tx<'_>| {
+            let taken = sessions::take_token(tx, TokenKind::Verify, &link, by.at).await?;
+            let Some(user) = taken.and_then(|taken| taken.user) else { return Ok(None) };
+            let by = Attribution { actor: Actor::User(user.to_string()), ..by.clone() };
+            people::verify_email(tx, user, &by).await?;
+            Ok(Some(user))
         })
         .await
     }

@@ -17,6 +17,7 @@ use crate::page::{Page, PageRequest};
 use crate::people::{self, NewUser};
 use crate::person_row::{member_columns, membership, user, user_columns};
 use crate::sessions;
+use crate::standing::Judge;
 use crate::statements::statements;
 use crate::store::Store;
 use crate::tenancy::{self, NewOrganization};
@@ -28,7 +29,7 @@ use claviger_domain::person::ownership::{Fate, keeps_an_owner};
 use claviger_domain::person::session::SessionEnd;
 use claviger_domain::person::{Membership, User, UserState};
 use claviger_domain::revocation::{Change, Epoch};
-use claviger_domain::right::Role;
+use claviger_domain::right::{Permission, Role};
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::Timestamp;
 
@@ -210,7 +211,7 @@ impl Store {
     /// Gives a member a role; their sessions end, since they were signed in as something else. `None` = no such member.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeating is safe.
+    /// `OutcomeUnknown`: repeating is safe. `Beyond`: whoever acts may not, now.
     pub async fn change_role(
         &self,
         scope: TenantScope,
@@ -222,6 +223,10 @@ impl Store {
         self.act(async move |tx: &mut Tx<'_>| {
             lock(tx, scope).await?;
             let Some(former) = find(tx, scope, id).await? else { return unchanged(tx, scope, None).await };
+            let judge = Judge::of(tx, scope, &by).await?;
+            judge.require(Permission::MembersManage)?;
+            judge.require_role(former.membership.role)?;
+            judge.require_role(role)?;
             if former.membership.role == role {
                 let epoch = current_epoch(tx).await?;
                 return unchanged(tx, scope, Some(MemberOutcome::Done { member: former, epoch })).await;
@@ -249,7 +254,7 @@ impl Store {
     /// rotation. `None` = no such member.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeating is safe.
+    /// `OutcomeUnknown`: repeating is safe. `Beyond`: whoever acts may not, now.
     pub async fn remove_member(
         &self,
         scope: TenantScope,
@@ -261,6 +266,9 @@ impl Store {
         self.act(async move |tx: &mut Tx<'_>| {
             lock(tx, scope).await?;
             let Some(member) = find(tx, scope, id).await? else { return unchanged(tx, scope, None).await };
+            let judge = Judge::of(tx, scope, &by).await?;
+            judge.require(Permission::MembersManage)?;
+            judge.require_role(member.membership.role)?;
             if keeps_an_owner(&owners(tx, scope).await?, id, Fate::Gone).is_err() {
                 return unchanged(tx, scope, Some(RemovalOutcome::LastOwner)).await;
             }
@@ -272,7 +280,7 @@ impl Store {
             sessions::end_all(tx, id, None, SessionEnd::RightsChanged, by.at).await?;
             let mut keys = Vec::new();
             for key in seen_keys(tx, scope, id).await? {
-                keys.push(leave(tx, scope, &key, id, &decisions, &by).await?);
+                keys.push(leave(tx, scope, &judge, &key, id, &decisions, &by).await?);
             }
             record(tx, scope.0, &by, Action::UserDeleted, &user, &[]).await?;
             notices::notify(tx, &left(scope, &member, keys.len(), by.at)).await?;
@@ -328,6 +336,7 @@ async fn seen_keys(linked: &mut impl Linked, scope: TenantScope, id: UserId) -> 
 async fn leave(
     tx: &mut Tx<'_>,
     scope: TenantScope,
+    judge: &Judge,
     key: &Key,
     who: UserId,
     decisions: &Decisions,
@@ -337,7 +346,15 @@ async fn leave(
     let fate = match decisions.of(key.id) {
         // An admin key acts as its owner, who is gone.
         _ if key.class == Class::Admin && is_owner => KeyFate::Revoke,
-        fate => fate,
+        KeyFate::Keep => KeyFate::Keep,
+        fate => {
+            // Another's admin key is managed by who may as much, before and behind.
+            judge.require_key(tx, key).await?;
+            if let KeyFate::Transfer(owner) = fate {
+                judge.require_key(tx, &Key { owner: Some(Owner::User(owner)), ..key.clone() }).await?;
+            }
+            fate
+        }
     };
     let (at, changed_by) = (by.at, key_row::by_text(by));
     let decide = move |key: &Key| -> Result<Option<Key>, Refused> {

@@ -7,6 +7,7 @@ use crate::cells::Cells as _;
 use crate::door::{Linked, Tx, both};
 use crate::error::Error;
 use crate::keyset::{Column, List, walked};
+use crate::members;
 use crate::page::{Page, PageRequest};
 use crate::person_row::{member_columns, membership, user, user_columns};
 use crate::sessions;
@@ -15,11 +16,12 @@ use crate::store::Store;
 use crate::tenancy;
 use claviger_domain::audit::{Action, Attribution};
 use claviger_domain::id::{OrganizationId, SessionId, UserId};
+use claviger_domain::person::ownership::{Fate, keeps_an_owner};
 use claviger_domain::person::session::SessionEnd;
 use claviger_domain::person::token::TokenKind;
 use claviger_domain::person::{EmailAddress, Locale, Membership, User, UserState};
 use claviger_domain::secret::Secret;
-use claviger_domain::tenancy::Organization;
+use claviger_domain::tenancy::{Organization, TenantScope};
 use claviger_domain::time::Timestamp;
 
 statements! {
@@ -198,15 +200,6 @@ impl Store {
         .await
     }
 
-    /// Marks a person's address as proved. Repeating it changes nothing.
-    ///
-    /// # Errors
-    /// `OutcomeUnknown`: repeating is safe.
-    pub async fn verify_email(&self, id: UserId, by: &Attribution) -> Result<(), Error> {
-        let by = by.clone();
-        self.act(async move |tx: &mut Tx<'_>| verify_email(tx, id, &by).await).await
-    }
-
     /// Changes a profile.
     ///
     /// # Errors
@@ -227,11 +220,14 @@ impl Store {
     /// `None` = no such person.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeating is safe.
+    /// `OutcomeUnknown`: repeating is safe. `LastOwner`: an organization has no other active owner.
     pub async fn change_user(&self, id: UserId, change: UserChange, by: &Attribution) -> Result<Option<User>, Error> {
         let by = by.clone();
         self.act(async move |tx: &mut Tx<'_>| {
             let text = id.to_string();
+            if change == UserChange::State(UserState::Disabled) {
+                keep_owners(tx, id).await?;
+            }
             both!(tx, c => { sqlx::query(LOCK).bind(&text).execute(c).await?; });
             let Some(former) = find(tx, id).await? else { return Ok(None) };
             let field = match change {
@@ -250,6 +246,25 @@ impl Store {
         })
         .await
     }
+}
+
+/// Refuses to switch off somebody without whom an organization has no active owner; the rows of their organizations are
+/// locked, in the order of their ids, before their own.
+async fn keep_owners(tx: &mut Tx<'_>, id: UserId) -> Result<(), Error> {
+    let mut places: Vec<OrganizationId> =
+        memberships(tx, id).await?.into_iter().map(|membership| membership.organization).collect();
+    places.sort_unstable();
+    for place in places {
+        let scope = TenantScope(place);
+        members::lock(tx, scope).await?;
+        let owners = members::owners(tx, scope).await?;
+        let is_active = owners.iter().any(|(user, state)| *user == id && *state == UserState::Active);
+        if is_active && keeps_an_owner(&owners, id, Fate::Gone).is_err() {
+            return Err(Error::LastOwner);
+        }
+        members::unchanged(tx, scope, ()).await?;
+    }
+    Ok(())
 }
 
 /// Writes the record where the person belongs, or in the instance's chain if they belong nowhere.

@@ -12,6 +12,7 @@ use crate::key_policy;
 use crate::keys::change;
 use crate::keyset::{self, walked};
 use crate::page::{Page, PageRequest};
+use crate::standing::Judge;
 use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::audit::{Action, Attribution};
@@ -150,7 +151,8 @@ impl Store {
             let (organization, text) = (scope.0.to_string(), id.to_string());
             both!(tx, c => { sqlx::query(LOCK).bind(&organization).execute(c).await?; });
             let Some(former) = find(tx, scope, id).await? else { return Ok(None) };
-            let revoked = key_ends::revoke(tx, scope, Of::Trust(id), &by).await?;
+            let judge = Judge::of(tx, scope, &by).await?;
+            let revoked = key_ends::revoke(tx, scope, Of::Trust(id), &judge, &by).await?;
             both!(tx, c => { sqlx::query(DELETE_USES).bind(&text).execute(c).await?; });
             both!(tx, c => { sqlx::query(DELETE).bind(&organization).bind(&text).execute(c).await?; });
             let changes = [change("subject", Some(former.subject.to_string()), None)];

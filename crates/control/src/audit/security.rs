@@ -14,7 +14,7 @@ pub(crate) fn note(control: &Control, origin: Origin, code: Code, operation: &st
         return;
     }
     let from = match origin {
-        Origin::Network { address } => Some(address.ip()),
+        Origin::Network { address, .. } => Some(address.ip()),
         Origin::LocalOperator => None,
     };
     let shown = control.audit().state.denied.lock().note(now.wall, code, from, operation);

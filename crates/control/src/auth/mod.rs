@@ -27,6 +27,7 @@ use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::error::{Code, PublicError, Retry};
 use claviger_domain::id::{SessionId, UserId};
 use claviger_domain::person::User;
+use claviger_domain::person::throttle::guesser;
 use claviger_domain::person::token::Token;
 use claviger_domain::time::{Now, Timestamp};
 use http::{HeaderMap, HeaderValue, header};
@@ -59,7 +60,7 @@ impl Tries {
         let mut numbers: Vec<u64> = subjects.iter().map(|subject| state.hash_one(("subject", subject))).collect();
         // The operator at this machine has no address to guess from.
         if !by.address.is_empty() {
-            numbers.push(state.hash_one(("address", &by.address)));
+            numbers.push(state.hash_one(("address", guesser(&by.address))));
         }
         match control.throttle().lock().take(&numbers, now.monotonic) {
             Ok(()) => Ok(Self(numbers)),
@@ -74,7 +75,7 @@ impl Tries {
 
     /// Gives back the try of an earlier request of this client: it was the beginning of what has now ended well.
     pub(crate) fn forgive(control: &Control, by: &Attribution) {
-        let number = control.throttle_hash().hash_one(("address", &by.address));
+        let number = control.throttle_hash().hash_one(("address", guesser(&by.address)));
         control.throttle().lock().give_back(&[number]);
     }
 

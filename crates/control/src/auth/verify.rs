@@ -8,9 +8,8 @@ use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
 use axum::extract::State;
-use claviger_domain::audit::{Actor, Attribution};
 use claviger_domain::error::Code;
-use claviger_domain::person::token::{Token, TokenKind};
+use claviger_domain::person::token::Token;
 
 pub(crate) async fn handler(
     State(call): State<Call<Visitor>>,
@@ -21,11 +20,8 @@ pub(crate) async fn handler(
     let token = Token::parse(&fields.required_text("token")?).ok_or(Code::InvalidLink)?;
     fields.finish(&[])?;
     let tries = Tries::take(&call.control, call.actor.attribution(), &[], call.now)?;
-    let store = call.control.store();
-    let taken = store.take_token(TokenKind::Verify, token.digest(), call.now.wall).await?;
-    let user = taken.and_then(|taken| taken.user).ok_or(Code::InvalidLink)?;
+    let verified = call.control.store().verify_email(token.digest(), call.actor.attribution()).await;
+    verified.map_err(Refusal::of_write)?.ok_or(Code::InvalidLink)?;
     tries.give_back(&call.control);
-    let by = Attribution { actor: Actor::User(user.to_string()), ..call.actor.attribution().clone() };
-    store.verify_email(user, &by).await.map_err(Refusal::of_write)?;
     Ok(Json(Done::new("email", "verified")))
 }

@@ -12,7 +12,9 @@ use crate::authorize::Member;
 use crate::respond::Refusal;
 use crate::serve::Call;
 use claviger_domain::audit::Actor;
+use claviger_domain::error::{Code, PublicError, Retry};
 use claviger_domain::id::InviteId;
+use claviger_domain::limits;
 use claviger_domain::person::invite::Invite;
 use claviger_domain::time::Timestamp;
 use serde::Serialize;
@@ -61,6 +63,18 @@ impl InviteObject {
 async fn find(call: &Call<Member>) -> Result<Invite, Refusal> {
     let id: InviteId = call.id("invite")?;
     call.control.store().find_invite(call.actor.scope(), id).await?.ok_or_else(Refusal::not_found)
+}
+
+/// A day has brought as many as it may.
+fn too_many() -> Refusal {
+    let message = format!(
+        "Too many invites: an organization sends {} a day, an address gets {} and each is sent {} times.",
+        limits::INVITES_PER_ORGANIZATION,
+        limits::INVITES_PER_ADDRESS,
+        limits::INVITE_SENDS
+    );
+    let error = PublicError::with_message(Code::RateLimitExceeded, message);
+    PublicError { retry: Retry::After(limits::INVITE_WINDOW), ..error }.into()
 }
 
 /// Who invites, as the invite keeps it.

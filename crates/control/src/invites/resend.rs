@@ -1,6 +1,6 @@
 //! Send an invite again: a new link and a new week; the old link is dead.
 
-use super::{InviteObject, find};
+use super::{InviteObject, find, too_many};
 use crate::authorize::Member;
 use crate::mail;
 use crate::members::check_role;
@@ -12,6 +12,7 @@ use axum::extract::State;
 use claviger_domain::error::Code;
 use claviger_domain::person::invite::InviteStatus;
 use claviger_domain::person::token::Token;
+use claviger_storage::ResendOutcome;
 
 pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> Result<Json<InviteObject>, Refusal> {
     query.finish()?;
@@ -24,9 +25,13 @@ pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> R
     let expires_at = now.plus(people.invite_ttl);
     let digest = token.as_ref().map(Token::digest);
     let renewed = control.store().resend_invite(scope, invite.id, digest, expires_at, people.has_mail(), by).await;
-    let Some(renewed) = renewed.map_err(Refusal::of_write)? else {
-        let is_used = invite.status(now) == InviteStatus::Accepted;
-        return Err(if is_used { Code::InviteUsed } else { Code::InviteWithdrawn }.into());
+    let renewed = match renewed.map_err(Refusal::of_write)? {
+        ResendOutcome::Sent(renewed) => renewed,
+        ResendOutcome::TooOften => return Err(too_many()),
+        ResendOutcome::NotPending => {
+            let is_used = invite.status(now) == InviteStatus::Accepted;
+            return Err(if is_used { Code::InviteUsed } else { Code::InviteWithdrawn }.into());
+        }
     };
     mail::ring(control);
     let url = token.map(|token| mail::link(control, "invite", &token));

@@ -13,7 +13,7 @@ use super::{require_for, require_over};
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::confirmation::{narrowed, widened};
-use crate::once::{Idempotency, Running};
+use crate::once::{Idempotency, Running, replayed};
 use crate::page::List;
 use crate::query::Query;
 use crate::respond::Refusal;
@@ -125,11 +125,7 @@ pub(crate) async fn create(
             let value = Some(created.value.expose().clone());
             Ok(Json(AdminKey { value, confirmation, ..AdminKey::new(&call, &created.key) }).into_response())
         }
-        Made::Before(key) => {
-            let mut response = Json(AdminKey::new(&call, &key)).into_response();
-            response.headers_mut().insert("idempotent-replayed", http::HeaderValue::from_static("true"));
-            Ok(response)
-        }
+        Made::Before(key) => Ok(replayed(Json(AdminKey::new(&call, &key)))),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Confirmation, KeyObject, fixed_environment, require_for};
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::confirmation::widened;
-use crate::once::{Idempotency, Running};
+use crate::once::{Idempotency, Running, replayed};
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::{Call, Control};
@@ -105,9 +105,7 @@ impl Reply {
     pub(crate) fn repeated(call: &Call<Member>, key: &Key) -> Response {
         let reissue_until = key.newest().and_then(|secret| secret.reissue_until).map(Timestamp::seconds);
         let key = KeyObject::new(key, call.actor.lifetimes(), call.now.wall);
-        let mut response = Json(Self { key, value: None, reissue_until, confirmation: None }).into_response();
-        response.headers_mut().insert("idempotent-replayed", http::HeaderValue::from_static("true"));
-        response
+        replayed(Json(Self { key, value: None, reissue_until, confirmation: None }))
     }
 }
 

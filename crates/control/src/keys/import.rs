@@ -6,12 +6,15 @@
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::confirmation::widened;
+use crate::once::{Idempotency, Running, replayed};
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use claviger_domain::address::Cidr;
+use claviger_domain::error::Code;
 use claviger_domain::id::{KeyId, SecretId};
 use claviger_domain::key::{
     Class, Limits, ModelPattern, Name, NewKey, Policy, Recipe, Restrictions, SourceTag, StoredSecret,
@@ -20,7 +23,7 @@ use claviger_domain::limits;
 use claviger_domain::revocation::Confirmation;
 use claviger_domain::rights::{Rights, is_within};
 use claviger_domain::time::Timestamp;
-use claviger_storage::{ImportOutcome, ImportedKey};
+use claviger_storage::{ImportDone, ImportOutcome, ImportedKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -73,9 +76,11 @@ struct RowReport {
 pub(crate) async fn handler(
     State(call): State<Call<Member>>,
     query: Query,
+    idempotency: Idempotency,
     mut fields: Fields,
-) -> Result<Json<Report>, Refusal> {
+) -> Result<Response, Refusal> {
     query.finish()?;
+    let once = idempotency.of(&call, &fields);
     call.actor.require_verified()?;
     let source = fields.required_text("source")?;
     let is_dry = fields.flag("dry_run")?;
@@ -89,23 +94,27 @@ pub(crate) async fn handler(
     }
     let read: Vec<Result<ImportedKey, String>> =
         rows.into_iter().map(|row| read(&call, row).and_then(|key| check(&call, key))).collect();
-    let good = read.iter().filter_map(|row| row.as_ref().ok().cloned()).collect();
-    let imported =
-        call.control.store().import_keys(call.actor.scope(), good, &source, is_dry, call.actor.attribution());
-    let (outcomes, epoch) = imported.await.map_err(Refusal::of_write)?;
-    let mut outcomes = outcomes.into_iter();
-    let rows: Vec<RowReport> = read
-        .into_iter()
-        .map(|row| match row {
-            Err(reason) => RowReport { outcome: "refused", id: None, reason: Some(reason) },
-            Ok(_) => outcomes.next().map_or_else(|| reported(&ImportOutcome::Foreign), |outcome| reported(&outcome)),
-        })
-        .collect();
-    let count = |word: &str| rows.iter().filter(|row| row.outcome == word).count();
-    let count = |word: &str| u64::try_from(count(word)).unwrap_or(u64::MAX);
-    let (imported, existing, refused) = (count("imported"), count("existing"), count("refused"));
-    let confirmation = if is_dry { None } else { Some(widened(&call, epoch).await) };
-    Ok(Json(Report { object: "api_key.import", dry_run: is_dry, imported, existing, refused, rows, confirmation }))
+    let _running = Running::begin(&call.control, once.as_ref())?;
+    let store = call.control.store();
+    let done = store.import_keys(call.actor.scope(), read, &source, is_dry, once, call.actor.attribution()).await;
+    match done.map_err(Refusal::of_write)? {
+        ImportDone::OtherBody => Err(Code::IdempotencyKeyReused.into()),
+        ImportDone::Before(outcomes) => Ok(replayed(Json(Report::of(&outcomes, is_dry, None)))),
+        ImportDone::Now(outcomes, epoch) => {
+            let confirmation = if is_dry { None } else { Some(widened(&call, epoch).await) };
+            Ok(Json(Report::of(&outcomes, is_dry, confirmation)).into_response())
+        }
+    }
+}
+
+impl Report {
+    fn of(outcomes: &[ImportOutcome], dry_run: bool, confirmation: Option<Confirmation>) -> Self {
+        let rows: Vec<RowReport> = outcomes.iter().map(reported).collect();
+        let count = |word: &str| rows.iter().filter(|row| row.outcome == word).count();
+        let count = |word: &str| u64::try_from(count(word)).unwrap_or(u64::MAX);
+        let (imported, existing, refused) = (count("imported"), count("existing"), count("refused"));
+        Self { object: "api_key.import", dry_run, imported, existing, refused, rows, confirmation }
+    }
 }
 
 /// The systems that keys come from, as audit records name them.
@@ -119,6 +128,7 @@ fn reported(outcome: &ImportOutcome) -> RowReport {
         ImportOutcome::LimitReached { limit } => refused(format!("the organization has {limit} of {limit} keys")),
         ImportOutcome::UnknownEnvironment => refused("the organization has no such environment".to_owned()),
         ImportOutcome::Foreign => refused("this key is not importable".to_owned()),
+        ImportOutcome::Refused(why) => refused(why.clone()),
     }
 }
 

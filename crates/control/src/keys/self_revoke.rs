@@ -1,12 +1,12 @@
 //! End the secret that is presented, by whoever holds it: in any state, class, from any address (`keys.md` §4).
 //!
-//! It ends as compromised; if none lives on, the key is revoked. Its owners are told. Bait is as unknown here as
+//! It ends as compromised, so its streams are cut; if none lives on, the key is revoked. Its owners are told. Bait is as unknown here as
 //! everywhere.
 
 use crate::authenticate::{incorrect, presented_text};
 use crate::authorize::Visitor;
 use crate::body::OptionalFields;
-use crate::confirmation::narrowed;
+use crate::confirmation::{Met, narrowed};
 use crate::leaks::alarms;
 use crate::presented::{self, UNKNOWN};
 use crate::query::Query;
@@ -47,5 +47,5 @@ pub(crate) async fn handler(
     let secret = (id, found.secret.id);
     let changed = call.control.store().revoke_by_possession(scope, secret, note, &by).await;
     let changed = changed.map_err(Refusal::of_write)?.ok_or_else(Refusal::not_found)?;
-    Ok(Json(narrowed(&call, changed.epoch, Some(id)).await?))
+    Ok(Json(narrowed(&call, changed.epoch, Met::leaked(id)).await?))
 }

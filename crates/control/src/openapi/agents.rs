@@ -32,9 +32,10 @@ const KEY: Object = object(
         must("object", Shape::Is("organization.project.service_account.api_key")),
         must("id", Shape::Text),
         must("name", Shape::Text),
-        must("value", Shape::Text),
+        may("value", Shape::Text),
         must("created_at", Shape::Time),
         must("expires_at", Shape::OrNull(&Shape::Time)),
+        may("reissue_until", Shape::Time),
     ],
 );
 
@@ -48,13 +49,16 @@ const CREATE: Object = object(
         may("role", ROLE),
         may("create_service_account_only", Shape::Flag),
         may("expires_in_seconds", Shape::Whole),
+        may("source_tag", Shape::Text),
     ],
 );
 
 const UPDATE: Object = object("UpdateServiceAccount", &[may("name", Shape::Text), may("role", ROLE)]);
 
-const CREATE_KEY: Object =
-    object("CreateServiceAccountKey", &[may("name", Shape::Text), may("expires_in_seconds", Shape::Whole)]);
+const CREATE_KEY: Object = object(
+    "CreateServiceAccountKey",
+    &[may("name", Shape::Text), may("expires_in_seconds", Shape::Whole), may("source_tag", Shape::Text)],
+);
 
 const NUMBER: Shape = Shape::OrNull(&Shape::Whole);
 

@@ -17,6 +17,7 @@ mod presented;
 mod setup;
 mod sign_on;
 mod signing_in;
+mod standing;
 mod strength;
 mod takeover;
 mod trusts;
@@ -162,7 +163,7 @@ impl World {
 
     async fn network(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
         let address = SocketAddr::from(([192, 0, 2, 7], 4711));
-        self.send(Origin::Network { address }, method, target, headers, body).await
+        self.send(Origin::Network { address, is_known: true }, method, target, headers, body).await
     }
 
     async fn send(&self, origin: Origin, method: &str, target: &str, headers: &[(&str, &str)], body: &Value) -> Answer {

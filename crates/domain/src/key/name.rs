@@ -1,6 +1,7 @@
 //! Names and labels as people write them: `text n` of `keys.md` §3. What they name is not known here.
 
 use crate::error::Code;
+use crate::limits;
 use unicode_normalization::UnicodeNormalization;
 
 /// A name as people write it: 1 to 100 Unicode scalars, NFC, verbatim.
@@ -32,7 +33,7 @@ impl SourceTag {
     /// # Errors
     /// `InvalidTag`: as for names, at most 64 characters.
     pub fn parse(text: &str) -> Result<Self, Code> {
-        label(text, 64).map(Self).ok_or(Code::InvalidTag)
+        label(text, limits::SOURCE_TAG_CHARACTERS).map(Self).ok_or(Code::InvalidTag)
     }
 
     /// The text.

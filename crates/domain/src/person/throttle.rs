@@ -1,11 +1,14 @@
 //! The brake on guessing: so many tries at once, then one at a time, for ever forgiving (`keys.md` §7).
 //!
+//! Whoever has one IPv6 address has the 2⁶⁴ of its network: these are one subject.
+//!
 //! A subject is a person or an address, known only by a number; there is no lock-out, so nobody can shut another out for
 //! longer than a moment. The memory is bounded: when it is full the subject that has waited longest is forgotten, which
 //! forgives a stranger rather than refusing one.
 
 use crate::time::Monotonic;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The brake: `tries` at once, and one more each `refill`.
@@ -69,6 +72,18 @@ impl Throttle {
     }
 }
 
+/// The network that guesses from this address: an IPv4 address itself, of IPv6 the /64. A text that is no address is its own.
+pub fn guesser(address: &str) -> String {
+    match address.parse().map(|address: IpAddr| address.to_canonical()) {
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Err(_) => address.to_owned(),
+    }
+}
+
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -83,6 +98,17 @@ mod tests {
 
     fn at(seconds: u64) -> Monotonic {
         Monotonic(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_are_one_guesser() {
+        let network = guesser("2001:db8:1:2::1");
+        for address in ["2001:db8:1:2::2", "2001:db8:1:2:ffff:ffff:ffff:ffff"] {
+            assert_eq!(guesser(address), network);
+        }
+        assert_ne!(guesser("2001:db8:1:3::1"), network);
+        assert_eq!(guesser("::ffff:192.0.2.7"), guesser("192.0.2.7"));
+        assert_ne!(guesser("192.0.2.8"), guesser("192.0.2.7"));
     }
 
     #[test]

@@ -57,22 +57,26 @@ pub struct CallerUse {
 
 impl Store {
     /// Adds to what is known of callers; the first sight of a new one flags the key and tells its owners. Not an
-    /// administrative act: no audit, no epoch.
+    /// administrative act: no audit, no epoch. The new ones, for the security log.
     ///
     /// # Errors
     /// The database's. `OutcomeUnknown`: a repetition may count requests twice.
-    pub async fn add_callers(&self, uses: Vec<CallerUse>) -> Result<(), Error> {
+    pub async fn add_callers(&self, uses: Vec<CallerUse>) -> Result<Vec<CallerUse>, Error> {
+        let mut strangers = Vec::new();
         for chunk in uses.chunks(limits::INSERT_ROWS) {
             let chunk = chunk.to_vec();
-            self.act(async move |tx: &mut Tx<'_>| {
+            let found = self.act(async move |tx: &mut Tx<'_>| {
+                let mut found = Vec::new();
                 for used in &chunk {
-                    add(tx, used).await?;
+                    if add(tx, used).await? {
+                        found.push(used.clone());
+                    }
                 }
-                Ok(())
-            })
-            .await?;
+                Ok(found)
+            });
+            strangers.extend(found.await?);
         }
-        Ok(())
+        Ok(strangers)
     }
 
     /// Writes of which keys the limits refuse too much. Not an administrative act: no audit, no epoch.
@@ -108,16 +112,15 @@ impl Store {
     }
 }
 
-async fn add(tx: &mut Tx<'_>, used: &CallerUse) -> Result<(), Error> {
+/// Whether that was the first sight of somebody new.
+async fn add(tx: &mut Tx<'_>, used: &CallerUse) -> Result<bool, Error> {
     let secret = used.secret.to_string();
     let known = both!(tx, c => {
         let query = sqlx::query(FIND_CALLER).bind(&secret).bind(&used.network).bind(&used.client);
         query.fetch_optional(c).await?.map(|row| row.int("last_seen")).transpose()?
     });
     let is_recent = known.is_some_and(|at| used.at < Timestamp(at).plus(limits::NEW_CALLER_UNSEEN));
-    if !is_recent {
-        tell_if_new(tx, used).await?;
-    }
+    let is_new = !is_recent && tell_if_new(tx, used).await?;
     both!(tx, c => {
         sqlx::query(SAVE_CALLER)
             .bind(&secret)
@@ -134,23 +137,24 @@ async fn add(tx: &mut Tx<'_>, used: &CallerUse) -> Result<(), Error> {
         let most = i64::from(limits::CALLERS_PER_SECRET);
         both!(tx, c => { sqlx::query(TRIM_CALLERS).bind(&secret).bind(most).execute(c).await?; });
     }
-    Ok(())
+    Ok(is_new)
 }
 
-async fn tell_if_new(tx: &mut Tx<'_>, used: &CallerUse) -> Result<(), Error> {
+async fn tell_if_new(tx: &mut Tx<'_>, used: &CallerUse) -> Result<bool, Error> {
     let id = used.key.to_string();
     let last_seen = both!(tx, c => {
         let query = sqlx::query(LAST_SEEN).bind(&id).bind(&used.network).bind(&used.client);
         query.fetch_one(c).await?.int_or_none("last_seen")?
     });
-    let Some(key) = find_anywhere(tx, used.key).await? else { return Ok(()) };
+    let Some(key) = find_anywhere(tx, used.key).await? else { return Ok(false) };
     if !is_new_caller(key.created_at, last_seen.map(Timestamp), used.at) {
-        return Ok(());
+        return Ok(false);
     }
     both!(tx, c => { sqlx::query(MARK_NEW).bind(&id).bind(used.at.0).execute(c).await?; });
     let detail = serde_json::json!({ "name": key.name, "network": used.network, "client": used.client });
     let by = Attribution::local(Actor::System, "", used.at);
-    tell(tx, NoticeKind::NewCaller, &key, detail, &by).await
+    tell(tx, NoticeKind::NewCaller, &key, detail, &by).await?;
+    Ok(true)
 }
 
 fn caller<R: Cells>(row: &R) -> Result<SeenCaller, Error> {

@@ -2,11 +2,12 @@
 
 use super::{COUNT_EXPIRED, LOCK_ORGANIZATION, difference, find_anywhere, write};
 use crate::audit::record;
-use crate::cells::Cells as _;
+use crate::cells::{Cells as _, corrupt};
 use crate::door::{Linked, Tx, both};
 use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::key_row::by_text;
+use crate::replay::{self, Former, Once};
 use crate::statements::statements;
 use crate::store::Store;
 use crate::tenancy;
@@ -16,6 +17,7 @@ use claviger_domain::key::{Key, NewKey, StateChange, StoredState};
 use claviger_domain::revocation::{Change, Epoch};
 use claviger_domain::secret::Digest;
 use claviger_domain::tenancy::{Organization, TenantScope};
+use serde::{Deserialize, Serialize};
 
 statements! {
     FIND_BY_DIGEST = "SELECT key_id FROM secret WHERE digest = $1";
@@ -32,7 +34,8 @@ pub struct ImportedKey {
 }
 
 /// What became of one of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Noted", into = "Noted")]
 pub enum ImportOutcome {
     /// It is here now; in a dry run, it would be.
     Imported(KeyId),
@@ -47,33 +50,93 @@ pub enum ImportOutcome {
     UnknownEnvironment,
     /// A secret of this digest belongs to somebody else here.
     Foreign,
+    /// The row was not importable, and why.
+    Refused(String),
+}
+
+/// An outcome as a replay keeps it: a word, and what it is about.
+#[derive(Serialize, Deserialize)]
+struct Noted(String, String);
+
+impl From<ImportOutcome> for Noted {
+    fn from(outcome: ImportOutcome) -> Self {
+        let (word, about) = match outcome {
+            ImportOutcome::Imported(id) => ("imported", id.to_string()),
+            ImportOutcome::Existing(id) => ("existing", id.to_string()),
+            ImportOutcome::LimitReached { limit } => ("limit", limit.to_string()),
+            ImportOutcome::UnknownEnvironment => ("environment", String::new()),
+            ImportOutcome::Foreign => ("foreign", String::new()),
+            ImportOutcome::Refused(why) => ("refused", why),
+        };
+        Self(word.to_owned(), about)
+    }
+}
+
+impl From<Noted> for ImportOutcome {
+    fn from(Noted(word, about): Noted) -> Self {
+        match (word.as_str(), about.parse::<KeyId>(), about.parse::<u32>()) {
+            ("imported", Ok(id), _) => Self::Imported(id),
+            ("existing", Ok(id), _) => Self::Existing(id),
+            ("limit", _, Ok(limit)) => Self::LimitReached { limit },
+            ("environment", _, _) => Self::UnknownEnvironment,
+            ("foreign", _, _) => Self::Foreign,
+            _ => Self::Refused(about),
+        }
+    }
+}
+
+/// How an import ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportDone {
+    /// What became of each row, and the epoch that brings it into force.
+    Now(Vec<ImportOutcome>, Epoch),
+    /// The same was done before under the same Idempotency-Key: what became of each row then.
+    Before(Vec<ImportOutcome>),
+    /// The Idempotency-Key was used with another body.
+    OtherBody,
 }
 
 impl Store {
-    /// Takes keys over, all in one transaction, or says what would become of them. Repeating it imports nothing twice.
+    /// Takes keys over, all in one transaction, or says what would become of them. Repeating it imports nothing twice. Rows
+    /// that were refused before are reported in their places. A dry run does nothing, so none of it is done once.
     ///
     /// # Errors
     /// `OutcomeUnknown`: repeat, the digests count once.
     pub async fn import_keys(
         &self,
         scope: TenantScope,
-        keys: Vec<ImportedKey>,
+        rows: Vec<Result<ImportedKey, String>>,
         source: &str,
         is_dry: bool,
+        once: Option<Once>,
         by: &Attribution,
-    ) -> Result<(Vec<ImportOutcome>, Epoch), Error> {
+    ) -> Result<ImportDone, Error> {
         let (source, by) = (source.to_owned(), by.clone());
         self.act(async move |tx: &mut Tx<'_>| {
             let mut import = Import::begin(tx, scope, is_dry, &source, &by).await?;
-            let mut outcomes = Vec::with_capacity(keys.len());
-            for key in &keys {
-                outcomes.push(import.one(tx, key).await?);
+            let once = once.as_ref().filter(|_| !is_dry);
+            match replay::find(tx, once, by.at).await? {
+                Former::None => {}
+                Former::OtherBody => return Ok(ImportDone::OtherBody),
+                Former::Same(noted) => {
+                    let outcomes = serde_json::from_str(&noted).map_err(|_| corrupt("replay.object", &noted))?;
+                    return Ok(ImportDone::Before(outcomes));
+                }
             }
+            let mut outcomes = Vec::with_capacity(rows.len());
+            for row in &rows {
+                outcomes.push(match row {
+                    Ok(key) => import.one(tx, key).await?,
+                    Err(why) => ImportOutcome::Refused(why.clone()),
+                });
+            }
+            let noted = serde_json::to_string(&outcomes).map_err(|_| Error::Conflict("import"))?;
+            replay::save(tx, once, &noted).await?;
             let epoch = match import.epoch {
                 Some(epoch) => epoch,
                 None => current_epoch(tx).await?,
             };
-            Ok((outcomes, epoch))
+            Ok(ImportDone::Now(outcomes, epoch))
         })
         .await
     }

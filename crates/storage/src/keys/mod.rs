@@ -21,7 +21,7 @@ pub use callers::CallerUse;
 pub use create::CreateKeyOutcome;
 pub(crate) use create::create;
 pub use exchange::{ExchangeOutcome, PresentedToken};
-pub use import::{ImportOutcome, ImportedKey};
+pub use import::{ImportDone, ImportOutcome, ImportedKey};
 pub use leaks::{Alarm, LeakDone, Sighting};
 pub use list::KeyFilter;
 pub(crate) use list::built;

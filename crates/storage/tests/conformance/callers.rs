@@ -77,7 +77,8 @@ async fn a_new_caller_of_a_grown_key_flags_it_and_is_told_once(engine: Engine) {
     let grown = START.plus(DAY);
     world.store().add_callers(vec![used(&key, "curl/8", grown)]).await.unwrap();
     assert_eq!(flagged().await, None, "an old friend");
-    world.store().add_callers(vec![used(&key, "evil/1", grown)]).await.unwrap();
+    let strangers = world.store().add_callers(vec![used(&key, "evil/1", grown), used(&key, "curl/8", grown)]).await;
+    assert_eq!(strangers.unwrap(), [used(&key, "evil/1", grown)], "for the security log");
     assert_eq!(flagged().await, Some(grown));
     let told = notices();
     assert!(told.contains("key.new_caller") && told.contains("evil/1") && told.contains("192.0.2.0/24"), "{told}");

@@ -36,7 +36,7 @@ async fn invite(world: &World, scope: TenantScope, number: u128, inviter: &str, 
         accepted_by: None,
         withdrawn_at: None,
     };
-    assert!(world.store().create_invite(NewInvite { invite, digest: None }, false, &by()).await.unwrap());
+    world.store().create_invite(NewInvite { invite, digest: None }, false, None, &by()).await.unwrap();
 }
 
 async fn a_proved_address_opens_every_invite_whose_inviter_may_still_give_it(engine: Engine) {

@@ -6,10 +6,10 @@ use claviger_domain::audit::Action;
 use claviger_domain::key::{Class, EndReason, Key, NewKey, Recipe, RevocationReason, StoredIn, StoredState};
 use claviger_domain::notice::NoticeKind;
 use claviger_domain::secret::Pepper;
-use claviger_domain::tenancy::LeakAction;
+use claviger_domain::tenancy::{LeakAction, TenantScope};
 use claviger_storage::{
-    Alarm, CreateKeyOutcome, DatabaseUrl, Engine, ForeignSource, ForeignTable, ImportOutcome, ImportedKey, LeakDone,
-    Order, PageRequest, Sighting, read_foreign,
+    Alarm, CreateKeyOutcome, DatabaseUrl, Engine, ForeignSource, ForeignTable, ImportDone, ImportOutcome, ImportedKey,
+    LeakDone, Order, PageRequest, Sighting, read_foreign,
 };
 
 on_both_engines! {
@@ -27,14 +27,20 @@ fn imported(world: &mut World, inner: u8, is_disabled: bool) -> ImportedKey {
     ImportedKey { key, is_disabled }
 }
 
+async fn import(world: &World, scope: TenantScope, keys: &[ImportedKey], is_dry: bool) -> Vec<ImportOutcome> {
+    let rows = keys.iter().cloned().map(Ok).collect();
+    match world.store().import_keys(scope, rows, "litellm", is_dry, None, &by()).await.unwrap() {
+        ImportDone::Now(outcomes, _) => outcomes,
+        other => panic!("{other:?}"),
+    }
+}
+
 async fn imported_keys_count_once_and_are_found_by_digest(engine: Engine) {
     let mut world = World::new(engine).await;
     let neighbour = world.neighbour("umbrella").await;
     let keys = vec![imported(&mut world, 1, false), imported(&mut world, 2, true), imported(&mut world, 1, false)];
     let ids = [keys[0].key.id, keys[1].key.id, keys[2].key.id];
-    let run = async |scope, keys: &[ImportedKey], is_dry| {
-        world.store().import_keys(scope, keys.to_vec(), "litellm", is_dry, &by()).await.unwrap().0
-    };
+    let run = async |scope, keys: &[ImportedKey], is_dry| import(&world, scope, keys, is_dry).await;
     let dry = run(world.scope, &keys, true).await;
     let expected = [ImportOutcome::Imported(ids[0]), ImportOutcome::Imported(ids[1]), ImportOutcome::Existing(ids[0])];
     assert_eq!(dry[..2], expected[..2]);
@@ -65,12 +71,12 @@ async fn an_import_ends_at_the_limit_of_keys(engine: Engine) {
     let keys =
         vec![expired, imported(&mut world, 2, false), imported(&mut world, 3, true), imported(&mut world, 4, false)];
     for is_dry in [true, false] {
-        let (told, _) = world.store().import_keys(world.scope, keys.clone(), "csv", is_dry, &by()).await.unwrap();
+        let told = import(&world, world.scope, &keys, is_dry).await;
         let told: Vec<bool> = told.iter().map(|row| matches!(row, ImportOutcome::LimitReached { limit: 3 })).collect();
         assert_eq!(told, [false, false, false, true], "disabled keys count, expired ones do not; dry: {is_dry}");
     }
     assert_eq!(world.rights_keys().await.len(), 4);
-    let (again, _) = world.store().import_keys(world.scope, keys, "csv", false, &by()).await.unwrap();
+    let again = import(&world, world.scope, &keys, false).await;
     assert!(again[..3].iter().all(|row| matches!(row, ImportOutcome::Existing(_))), "what is there stays: {again:?}");
 }
 

@@ -16,8 +16,8 @@ use claviger_domain::right::Role;
 use claviger_domain::tenancy::OrganizationState;
 use claviger_domain::time::Timestamp;
 use claviger_storage::{
-    AcceptOutcome, CreateKeyOutcome, Decisions, Engine, Joining, KeyFate, MemberOutcome, NewInvite, NewOrganization,
-    NewUser, PageRequest, Passkey, PasskeyOutcome, RemovalOutcome,
+    AcceptOutcome, CreateKeyOutcome, Decisions, Engine, Error, InviteOutcome, Joining, KeyFate, MemberOutcome,
+    NewInvite, NewOrganization, NewUser, PageRequest, Passkey, PasskeyOutcome, RemovalOutcome, ResendOutcome,
 };
 use claviger_testkit::clock::START;
 use claviger_testkit::rng::SeededRandom;
@@ -29,6 +29,7 @@ on_both_engines! {
     a_role_is_given_and_sessions_end,
     the_last_owner_stays,
     two_owners_who_remove_each_other_leave_exactly_one,
+    of_two_owners_of_three_who_remove_each_other_one_succeeds,
     a_removed_member_leaves_no_invite_behind,
     keys_a_leaving_member_has_seen_meet_their_decisions,
     an_invite_is_accepted_once_however_many_try,
@@ -191,11 +192,36 @@ async fn two_owners_who_remove_each_other_leave_exactly_one(engine: Engine) {
     }
 }
 
+async fn of_two_owners_of_three_who_remove_each_other_one_succeeds(engine: Engine) {
+    let world = World::new(engine).await;
+    member(&world, 1, Role::Owner).await;
+    for round in 0..5_u128 {
+        let (ann, bob) = (10 + 2 * round, 11 + 2 * round);
+        let (ann, bob) = (member(&world, ann, Role::Owner).await, member(&world, bob, Role::Owner).await);
+        let remove = |who: UserId, id: UserId| {
+            let (store, scope) = (world.store().clone(), world.scope);
+            let by = Attribution { actor: Actor::User(who.to_string()), ..by() };
+            tokio::spawn(async move { store.remove_member(scope, id, keep(), &by).await })
+        };
+        let (first, second) = (remove(ann, bob), remove(bob, ann));
+        let outcomes = [first.await.unwrap(), second.await.unwrap()];
+        let done = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Some(RemovalOutcome::Done { .. })))).count();
+        let late = outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Beyond))).count();
+        assert_eq!((done, late), (1, 1), "round {round}: {outcomes:?}");
+    }
+    let demoted = Attribution { actor: Actor::User(UserId::from_u128(404).to_string()), ..by() };
+    let role = world.store().change_role(world.scope, UserId::from_u128(1), Role::Viewer, &demoted).await;
+    assert!(matches!(role, Err(Error::Beyond)), "a stranger: {role:?}");
+}
+
 async fn a_removed_member_leaves_no_invite_behind(engine: Engine) {
     let world = World::new(engine).await;
     let (ann, bob) = (member(&world, 1, Role::Owner).await, member(&world, 2, Role::Admin).await);
     let store = world.store();
-    assert!(store.create_invite(invite(&world, 7, &bob.to_string(), Role::Viewer), false, &by()).await.unwrap());
+    assert_eq!(
+        store.create_invite(invite(&world, 7, &bob.to_string(), Role::Viewer), false, None, &by()).await.unwrap(),
+        InviteOutcome::Sent
+    );
     store.remove_member(world.scope, bob, keep(), &by()).await.unwrap();
     let found = store.find_invite(world.scope, InviteId::from_u128(7)).await.unwrap().unwrap();
     assert_eq!(found.status(START), InviteStatus::Withdrawn);
@@ -260,8 +286,12 @@ async fn an_invite_is_accepted_once_however_many_try(engine: Engine) {
     let world = World::new(engine).await;
     let ann = member(&world, 1, Role::Owner).await;
     let new = invite(&world, 7, &ann.to_string(), Role::Developer);
-    assert!(world.store().create_invite(new.clone(), false, &by()).await.unwrap());
-    assert!(world.store().create_invite(new, false, &by()).await.unwrap(), "a repeated call");
+    assert_eq!(world.store().create_invite(new.clone(), false, None, &by()).await.unwrap(), InviteOutcome::Sent);
+    assert_eq!(
+        world.store().create_invite(new, false, None, &by()).await.unwrap(),
+        InviteOutcome::Sent,
+        "a repeated call"
+    );
     let found = world.store().find_invite_by_token(&token(7).digest()).await.unwrap().unwrap();
     assert_eq!((found.id, found.role), (InviteId::from_u128(7), Role::Developer));
     world.store().create_user(person(9, "new@acme.io"), &by()).await.unwrap();
@@ -287,7 +317,8 @@ async fn an_invite_is_accepted_once_however_many_try(engine: Engine) {
     assert_eq!(joined, 1);
     let member = world.store().find_member(world.scope, UserId::from_u128(9)).await.unwrap().unwrap();
     assert_eq!(member.membership.role, Role::Developer);
-    assert!(!world.store().create_invite(invite(&world, 8, "operator", Role::Viewer), false, &by()).await.unwrap());
+    let refused = world.store().create_invite(invite(&world, 8, "operator", Role::Viewer), false, None, &by()).await;
+    assert_eq!(refused.unwrap(), InviteOutcome::AlreadyMember);
     let page = PageRequest { limit: 10, ..PageRequest::default() };
     let list = world.store().list_invites(world.scope, &page).await.unwrap().unwrap();
     assert_eq!(list.data.iter().map(|invite| invite.status(START)).collect::<Vec<_>>(), [InviteStatus::Accepted]);
@@ -298,7 +329,7 @@ async fn an_invite_is_worth_its_inviters_right_at_that_moment(engine: Engine) {
     member(&world, 1, Role::Owner).await;
     let bob = member(&world, 2, Role::Owner).await;
     let store = world.store();
-    store.create_invite(invite(&world, 7, &bob.to_string(), Role::Owner), false, &by()).await.unwrap();
+    store.create_invite(invite(&world, 7, &bob.to_string(), Role::Owner), false, None, &by()).await.unwrap();
     let accept = async |asked: Option<Role>, address: &str, at: Timestamp| {
         let new = NewUser { id: UserId::from_u128(9), ..person(9, address) };
         let by = Attribution { at, ..by() };
@@ -327,7 +358,7 @@ async fn an_invite_by_a_key_is_worth_no_more_than_the_keys_owner(engine: Engine)
     let new = NewKey { class: Class::Admin, role: Some(Role::Owner), owner: Some(Owner::User(bob)), ..new };
     let store = world.store();
     store.create_key(world.scope, new, &by()).await.unwrap();
-    store.create_invite(invite(&world, 7, &key.to_string(), Role::Owner), false, &by()).await.unwrap();
+    store.create_invite(invite(&world, 7, &key.to_string(), Role::Owner), false, None, &by()).await.unwrap();
     let accept = async || {
         let new = NewUser { id: UserId::from_u128(9), ..person(9, "new@acme.io") };
         store.accept_invite(token(7).digest(), Joining::New(new), None, &by()).await.unwrap().unwrap()
@@ -344,25 +375,28 @@ async fn a_resent_invite_has_one_living_link(engine: Engine) {
     let neighbour = world.neighbour("umbrella").await;
     let store = world.store();
     let id = InviteId::from_u128(7);
-    store.create_invite(invite(&world, 7, "operator", Role::Viewer), false, &by()).await.unwrap();
+    store.create_invite(invite(&world, 7, "operator", Role::Viewer), false, None, &by()).await.unwrap();
     let later = START.plus(Duration::from_secs(9000));
     let digest = Some(token(8).digest());
-    assert!(store.resend_invite(neighbour, id, digest, later, false, &by()).await.unwrap().is_none());
-    let renewed = store.resend_invite(world.scope, id, digest, later, false, &by()).await.unwrap().unwrap();
+    let resend = async |scope| store.resend_invite(scope, id, digest, later, false, &by()).await.unwrap();
+    assert_eq!(resend(neighbour).await, ResendOutcome::NotPending);
+    let ResendOutcome::Sent(renewed) = resend(world.scope).await else { panic!("not sent") };
     assert_eq!(renewed.expires_at, later);
     assert!(store.find_invite_by_token(&token(7).digest()).await.unwrap().is_none());
     assert!(store.find_invite_by_token(&token(8).digest()).await.unwrap().is_some());
+    assert!(matches!(resend(world.scope).await, ResendOutcome::Sent(_)));
+    assert_eq!(resend(world.scope).await, ResendOutcome::TooOften, "three mails are enough");
     assert!(store.withdraw_invite(neighbour, id, &by()).await.unwrap().is_none());
     let withdrawn = store.withdraw_invite(world.scope, id, &by()).await.unwrap().unwrap();
     assert_eq!(withdrawn.status(START), InviteStatus::Withdrawn);
-    assert!(store.resend_invite(world.scope, id, digest, later, false, &by()).await.unwrap().is_none());
+    assert_eq!(resend(world.scope).await, ResendOutcome::NotPending);
 }
 
 async fn a_newer_invite_replaces_the_older(engine: Engine) {
     let world = World::new(engine).await;
     let store = world.store();
-    store.create_invite(invite(&world, 7, "operator", Role::Viewer), false, &by()).await.unwrap();
-    store.create_invite(invite(&world, 8, "operator", Role::Admin), false, &by()).await.unwrap();
+    store.create_invite(invite(&world, 7, "operator", Role::Viewer), false, None, &by()).await.unwrap();
+    store.create_invite(invite(&world, 8, "operator", Role::Admin), false, None, &by()).await.unwrap();
     let status = async |number| {
         store.find_invite(world.scope, InviteId::from_u128(number)).await.unwrap().unwrap().status(START)
     };
@@ -373,7 +407,7 @@ async fn a_mailed_invite_gets_its_token_late(engine: Engine) {
     let world = World::new(engine).await;
     let store = world.store();
     let new = NewInvite { digest: None, ..invite(&world, 7, "operator", Role::Viewer) };
-    store.create_invite(new, true, &by()).await.unwrap();
+    store.create_invite(new, true, None, &by()).await.unwrap();
     let mails = store.claim_mails(START).await.unwrap();
     assert_eq!((mails.len(), mails[0].mail.kind), (1, MailKind::Invite));
     assert_eq!(mails[0].mail.object, InviteId::from_u128(7).to_string());

@@ -63,8 +63,14 @@ async fn a_person_comes_back_as_they_were_made(engine: Engine) {
     assert_eq!(store.find_password(made.id).await.unwrap().unwrap().expose(), "$argon2id$old");
     assert!(store.list_memberships(made.id).await.unwrap().is_empty());
 
-    store.verify_email(made.id, &by()).await.unwrap();
-    store.verify_email(made.id, &by()).await.unwrap();
+    let (new, link) = token(1, Some(made.id), Replaces::Nothing);
+    store.save_token(NewToken { kind: TokenKind::Verify, ..new }).await.unwrap();
+    // A link whose act cannot be recorded is as good as before.
+    world.tamper("ALTER TABLE audit RENAME TO audit_away").unwrap();
+    assert!(store.verify_email(link.digest(), &by()).await.is_err());
+    world.tamper("ALTER TABLE audit_away RENAME TO audit").unwrap();
+    assert_eq!(store.verify_email(link.digest(), &by()).await.unwrap(), Some(made.id));
+    assert_eq!(store.verify_email(link.digest(), &by()).await.unwrap(), None, "once");
     let profile = Profile { name: "Mo B".to_owned(), locale: Some(Locale::Zh) };
     let changed = store.update_profile(made.id, profile).await.unwrap().unwrap();
     assert_eq!((changed.name.as_str(), changed.locale), ("Mo B", Some(Locale::Zh)));

@@ -178,13 +178,13 @@ async fn an_agent_is_made_with_its_key_and_ends_with_it(engine: Engine) {
     let environment = world.store().find_organization(scope.0).await.unwrap().unwrap().default_environment;
     let new = agent(&mut world, 9, environment);
     let store = world.store();
-    let made = store.create_agent(scope, new.clone(), &by()).await.unwrap();
+    let made = store.create_agent(scope, new.clone(), None, &by()).await.unwrap();
     let CreateAgentOutcome::Created(made, Some(key), _) = made else { panic!("{made:?}") };
     assert_eq!(
         (made.name.as_str(), made.role, key.owner),
         ("robot", Some(Role::Developer), Some(Owner::Agent(made.id)))
     );
-    assert!(matches!(store.create_agent(scope, new, &by()).await.unwrap(), CreateAgentOutcome::Created(..)));
+    assert!(matches!(store.create_agent(scope, new, None, &by()).await.unwrap(), CreateAgentOutcome::Created(..)));
     assert_eq!(store.find_agent(scope, made.id).await.unwrap(), Some(made.clone()));
     assert_eq!(store.find_agent(other, made.id).await.unwrap(), None);
     let page = PageRequest { limit: 10, ..PageRequest::default() };
@@ -234,11 +234,11 @@ async fn an_agent_without_room_for_its_key_is_not_made(engine: Engine) {
     let edit = OrganizationEdit { keys_max: Some(0), ..OrganizationEdit::default() };
     world.store().update_organization(scope.0, edit, None, &by()).await.unwrap();
     let new = agent(&mut world, 9, environment);
-    let refused = world.store().create_agent(scope, new, &by()).await.unwrap();
+    let refused = world.store().create_agent(scope, new, None, &by()).await.unwrap();
     assert!(matches!(refused, CreateAgentOutcome::NoKey(CreateKeyOutcome::LimitReached { .. })), "{refused:?}");
     assert_eq!(world.store().find_agent(scope, AgentId::from_u128(9)).await.unwrap(), None);
     let elsewhere = agent(&mut world, 9, EnvironmentId::from_u128(404));
-    let refused = world.store().create_agent(scope, elsewhere, &by()).await.unwrap();
+    let refused = world.store().create_agent(scope, elsewhere, None, &by()).await.unwrap();
     assert!(matches!(refused, CreateAgentOutcome::UnknownEnvironment));
 }
 

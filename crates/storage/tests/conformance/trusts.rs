@@ -26,7 +26,7 @@ async fn agent(world: &World, number: u128) -> Agent {
     let environment = world.store().find_organization(world.scope.0).await.unwrap().unwrap().default_environment;
     let id = claviger_domain::id::AgentId::from_u128(number);
     let new = NewAgent { id, environment, name: "ci".to_owned(), role: None, key: None };
-    match world.store().create_agent(world.scope, new, &by()).await.unwrap() {
+    match world.store().create_agent(world.scope, new, None, &by()).await.unwrap() {
         CreateAgentOutcome::Created(agent, ..) => agent,
         other => panic!("{other:?}"),
     }

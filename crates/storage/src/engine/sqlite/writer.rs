@@ -400,7 +400,7 @@ fn is_refusal(error: &Error) -> bool {
     match error {
         Error::Unavailable(cause) => cause.is_constraint,
         Error::Conflict(_) => true,
-        Error::OutcomeUnknown(_) | Error::Corrupt { .. } => false,
+        Error::OutcomeUnknown(_) | Error::Beyond | Error::LastOwner | Error::Corrupt { .. } => false,
     }
 }
 
