@@ -143,6 +143,48 @@ async fn s4_13_ended_keys_in_use_and_keys_in_urls_are_told_to_their_owners() -> 
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn s4_16_bait_answers_like_an_unknown_key_and_tells_who_took_it() -> Result<()> {
+    let world = Plan::default().keys("canary_disables = true\n").start().await?;
+    let made = async |body: Value| -> Result<(String, String)> {
+        let key = world.create_key(&body).await?;
+        Ok((key["id"].as_str().unwrap_or_default().to_owned(), key["value"].as_str().unwrap_or_default().to_owned()))
+    };
+    let (bait, text) = made(json!({ "name": "bait", "canary": true, "stored_in": "ci vault" })).await?;
+    let (beside, beside_text) = made(json!({ "name": "beside", "stored_in": "ci vault" })).await?;
+    let (_, elsewhere) = made(json!({ "name": "elsewhere", "stored_in": "laptop" })).await?;
+    assert_eq!(world.client.get("/v1/models", &beside_text).await?.status, 200);
+    // As anybody's key that is no key of this server; one whose last four characters are shown the same.
+    let unknown = "clv_0000000000AZ_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2xmin8";
+    let masked = |text: &str| format!("clv_****{}", &text[text.len() - 4..]);
+    for path in ["/v1/models", "/v1/key", "/v1/organization/api_keys"] {
+        let taken = world.client.get(path, &text).await?;
+        let nobodys = world.client.get(path, unknown).await?;
+        assert_eq!((taken.status, nobodys.status), (401, 401), "{path}");
+        let same = taken.text().replace(&masked(&text), &masked(unknown));
+        assert_eq!(same, nobodys.text(), "{path}: byte for byte but for what was presented");
+        assert_eq!(taken.header("www-authenticate"), nobodys.header("www-authenticate"));
+    }
+    let ended = world.client.post("/v1/key/revoke", &text, &json!({ "reason": "found" })).await?;
+    let unknown = world.client.post("/v1/key/revoke", unknown, &json!({ "reason": "found" })).await?;
+    assert_eq!(ended.status, unknown.status, "nobody ends bait with it: {}", ended.text());
+    let hits = eventually(5, "its owners can read who took it", async || {
+        let found = events(&world, "canary.hit").await?;
+        Ok((!found.is_empty()).then_some(found))
+    });
+    let hits = hits.await?;
+    assert_eq!(hits[0]["canary.hit"]["id"], bait.as_str(), "{}", hits[0]);
+    assert!(hits[0].to_string().contains("127.0.0.1"), "from where: {}", hits[0]);
+    eventually(5, "what lay beside it is disabled", async || {
+        Ok((world.client.get("/v1/models", &beside_text).await?.refusal().1 == "key_disabled").then_some(()))
+    })
+    .await?;
+    assert_eq!(world.client.get("/v1/models", &elsewhere).await?.status, 200, "and nothing else");
+    let read = world.client.get(&format!("/v1/organization/api_keys/{beside}"), &world.admin_key).await?.json();
+    assert_eq!(read["state"], "disabled", "{read}");
+    Ok(())
+}
+
 /// The tables as the other systems make them, with what the importer reads of them.
 const LITELLM: &str = r#"CREATE TABLE "LiteLLM_VerificationToken" (token TEXT PRIMARY KEY, key_name TEXT, key_alias TEXT,
     spend DOUBLE PRECISION DEFAULT 0, expires TIMESTAMP, models TEXT, blocked BOOLEAN, rpm_limit BIGINT,

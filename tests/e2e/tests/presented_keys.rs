@@ -107,6 +107,71 @@ async fn w45_states_are_told_and_what_is_no_key_is_unknown() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn w45_a_key_of_another_organization_is_as_unknown_as_none() -> Result<()> {
+    let world = World::usual().await?;
+    world.claviger(&["organizations", "create", "Second"]).await?;
+    let theirs = world.claviger(&["keys", "create", "theirs", "--organization", "second"]).await?;
+    let theirs = theirs.trim();
+    let listed = world.client.get("/v1/models", theirs).await?;
+    assert_eq!(listed.status, 200, "it is a good key: {}", listed.text());
+    let unknown = "clv_0000000000AZ_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2xmin8";
+    let mut told = Vec::new();
+    for text in [theirs, unknown] {
+        let answer = world.client.post("/v1/keys/verify", &world.admin_key, &json!({ "key": text })).await?;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        told.push(answer.json()["data"].to_string());
+    }
+    assert_eq!(told[0], json!({ "valid": false, "code": "NOT_FOUND" }).to_string());
+    assert_eq!(told[0], told[1]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s4_13_who_uses_a_key_is_listed_by_network_client_and_secret() -> Result<()> {
+    let world = World::usual().await?;
+    let (id, first) = made(&world, json!({ "name": "asked" })).await?;
+    let rotate = format!("/v1/organization/api_keys/{id}/rotate");
+    let rotated = world.client.post(&rotate, &world.admin_key, &json!({ "overlap_seconds": 3600 })).await?.json();
+    let second = rotated["value"].as_str().unwrap_or_default().to_owned();
+    let ask = |key: &str, agent: &str| {
+        let headers =
+            [("Authorization".to_owned(), format!("Bearer {key}")), ("User-Agent".to_owned(), agent.to_owned())];
+        let client = &world.client;
+        async move {
+            let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+            headers.push(("Content-Type", "application/json"));
+            client.send("POST", "/v1/chat/completions", &headers, chat("free/echo").to_string().as_bytes()).await
+        }
+    };
+    for (key, agent) in [(&first, "OpenAI/Python 1.109.1"), (&second, "curl/8.5.0"), (&second, "curl/8.5.0")] {
+        assert_eq!(ask(key, agent).await?.status, 200);
+    }
+    let path = format!("/v1/organization/api_keys/{id}/callers");
+    let mut callers = Vec::new();
+    // A batch is written every ten seconds.
+    for _ in 0..150 {
+        let listed = world.client.get(&path, &world.admin_key).await?.json();
+        callers = listed["data"].as_array().cloned().unwrap_or_default();
+        let requests: u64 = callers.iter().filter_map(|caller| caller["requests"].as_u64()).sum();
+        if requests == 3 && callers.iter().all(|caller| !caller["last_status"].is_null()) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    callers.sort_by_key(|caller| caller["client"].to_string());
+    let told: Vec<_> = callers.iter().map(|caller| (caller["client"].as_str(), caller["requests"].as_u64())).collect();
+    assert_eq!(told, [(Some("OpenAI/Python"), Some(1)), (Some("curl/8.5.0"), Some(2))], "{callers:?}");
+    for caller in &callers {
+        assert_eq!((&caller["network"], &caller["last_status"]), (&json!("127.0.0.0/24"), &json!(200)), "{caller}");
+        assert_eq!(caller["last_model"], "free/echo");
+    }
+    assert_ne!(callers[0]["secret_id"], callers[1]["secret_id"], "each secret has its own");
+    let shown = world.claviger(&["keys", "callers", "asked"]).await?;
+    assert!(shown.contains("OpenAI/Python") && shown.contains("127.0.0.0/24"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_sees_what_it_spent_and_whoever_holds_it_ends_it() -> Result<()> {
     let world = World::usual().await?;
     let (id, key) = made(&world, json!({ "name": "spends" })).await?;
