@@ -31,7 +31,6 @@ const SENT_ALONG: &[(&str, &str)] = &[
     ("x-claude-code-session", "leak-claude-12"),
     ("x-session-id", "leak-session-13"),
     ("x-fern-sdk", "leak-fern-14"),
-    ("idempotency-key", "leak-idempotency-15"),
     ("user-agent", "leak-agent-16"),
     ("referer", "http://leak-referer-17/"),
     ("origin", "http://leak-origin-18"),
@@ -52,7 +51,10 @@ async fn no_inbound_credential_cookie_or_query_ever_arrives_upstream() -> Result
         for (credential, value) in [("authorization", format!("Bearer {key}")), ("x-api-key", key.clone())] {
             for is_streamed in [false, true] {
                 let mut headers: Vec<(&str, &str)> = SENT_ALONG.to_vec();
+                // Each request names itself: under one name the second would be refused for its other body.
+                let name = format!("leak-idempotency-15-{credential}-{is_streamed}");
                 headers.extend([
+                    ("idempotency-key", name.as_str()),
                     (credential, value.as_str()),
                     ("content-type", "application/json"),
                     ("openai-beta", "x=v1"),
