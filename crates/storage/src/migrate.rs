@@ -28,7 +28,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (15, include_str!("migrations/0015_places.sql")),
     (16, include_str!("migrations/0016_replays.sql")),
     (20, include_str!("migrations/0020_keys.sql")),
-    (21, include_str!("migrations/0021_keysize.sql")),
+    (21, include_str!("migrations/0021_key_spend.sql")),
 ];
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (\

@@ -50,7 +50,10 @@ impl<D: Disk> Pen<D> {
     }
 
     fn write(&self, held: &mut Option<Held<D>>) {
-        let Some(Held { appender, batch }) = held else { return };
+        let Some(Held { appender, batch }) = held else {
+            // Nothing is written any more. What wakes the thread is still taken, or it would never end.
+            return self.journal.inbox.take(&mut Batch::default());
+        };
         self.journal.inbox.take(batch);
         if let Err(error) = appender.append(batch) {
             tracing::error!(%error, "the journal cannot be written: no charge is taken any more: {error}");
@@ -78,7 +81,7 @@ mod tests {
     use crate::charges::{Charges, Lost};
     use crate::journal::Position;
     use crate::journal::log::{Log, Shape};
-    use crate::journal::simulated::{ORGANIZATION, record};
+    use crate::journal::simulated::{ORGANIZATION, SHAPE, SimulatedDisk, record};
     use claviger_domain::money::Nano;
     use claviger_domain::time::{Clock, Monotonic, Now, Timestamp};
     use futures_util::FutureExt as _;
@@ -135,6 +138,22 @@ mod tests {
         warm(&charges, &pen);
         let durable = charges.append_whole(charges.try_reserve().unwrap(), record(2, 1));
         assert!(durable.wait().now_or_never().is_none(), "the disk takes longer than a thread may wait");
+    }
+
+    #[test]
+    fn behind_a_failed_disk_marks_keep_no_thread_awake() {
+        let disk = SimulatedDisk::new();
+        let (log, _) = Log::open(disk.clone(), SHAPE, Position::default()).unwrap();
+        let journal = Arc::new(Journal::new(Arc::new(Shared::with_journal())));
+        journal.book.lock().load([(ORGANIZATION, Nano(10))]);
+        let pen = Pen::new(Appender::new(log, Arc::clone(&journal)), Arc::clone(&journal));
+        disk.fail();
+        let lost = Charges::before(&journal, None).try_reserve().unwrap().append(record(1, 1));
+        pen.write_here();
+        assert_eq!(lost.wait().now_or_never().unwrap().err(), Some(Lost::Unavailable));
+        journal.inbox.bring_marks();
+        pen.write_here();
+        assert_eq!(journal.inbox.wait(1), Wake::End);
     }
 
     #[test]

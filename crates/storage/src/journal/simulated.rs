@@ -62,6 +62,11 @@ impl SimulatedDisk {
         Self(Rc::new(RefCell::new(platter)))
     }
 
+    /// Nothing succeeds from now on.
+    pub(crate) fn fail(&self) {
+        self.0.borrow_mut().fails_in = Some(0);
+    }
+
     fn operate(&self) -> io::Result<()> {
         let mut platter = self.0.borrow_mut();
         match &mut platter.fails_in {
