@@ -90,6 +90,10 @@ impl Instance {
             people: config.people.clone(),
             issuers: config.issuers.clone(),
             audit: crate::audit_sinks::settings(config),
+            providers: claviger_control::ProviderSettings {
+                reach: config.reach.clone(),
+                probe: Some(Arc::new(crate::provider_client::ProviderClient)),
+            },
         };
         Control::new(self.store.clone(), rights, self.clock.clone(), Box::new(SystemRandom), settings)
     }

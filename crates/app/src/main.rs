@@ -15,6 +15,7 @@ mod instance;
 mod issuer_client;
 mod percent;
 mod private;
+mod provider_client;
 mod random;
 mod reload;
 mod serve;

@@ -232,6 +232,8 @@ fn gateway_settings(config: &ServeConfig, instance: &Instance) -> claviger_gatew
         validity_lease: config.validity_lease,
         drain: config.drain,
         routes: config.routes,
+        reach: config.config.reach.clone(),
+        are_own_models_free: config.are_own_models_free,
     }
 }
 

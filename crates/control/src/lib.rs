@@ -35,6 +35,7 @@ mod passkeys;
 mod password;
 mod ports;
 mod presented;
+mod providers;
 mod query;
 mod registries;
 mod requests;
@@ -55,7 +56,9 @@ pub use leaks::{LeakSettings, ReporterKey};
 pub use mail::Letter;
 pub use openapi::document as openapi_document;
 pub use ports::{
-    AskIssuers, AwaitRights, Awaited, DeliverMail, NoNodes, Question, Told, Unanswered, Undelivered, no_node,
+    AskIssuers, AwaitRights, Awaited, DeliverMail, NoNodes, ProbeProviders, Question, Told, Unanswered, Undelivered,
+    no_node,
 };
+pub use providers::ProviderSettings;
 pub use serve::{Control, ControlBody, Origin, Settings};
 pub use settings::{PeopleSettings, SignUp};

@@ -3,7 +3,7 @@
 use crate::mail::Letter;
 use bytes::Bytes;
 use claviger_domain::audit::Attribution;
-use claviger_domain::catalog::Difference;
+use claviger_domain::catalog::{Difference, Provider};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::{KeyId, NodeId, OrganizationId};
 use claviger_domain::key::{Verified, VerifyAsk};
@@ -157,3 +157,9 @@ pub struct Told {
 /// Why there is no answer; for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unanswered(pub String);
+
+/// Asks model servers for what they have, as far as their reach goes.
+pub trait ProbeProviders: Send + Sync + std::fmt::Debug + 'static {
+    /// `GET models` with the provider's credential, within `limits::PROVIDER_PATIENCE`. No redirect is followed.
+    fn list_models(&self, provider: Provider) -> Pin<Box<dyn Future<Output = Result<Told, Unanswered>> + Send + '_>>;
+}

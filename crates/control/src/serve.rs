@@ -11,10 +11,12 @@ use crate::jobs::Jobs;
 use crate::leaks::{self, LeakSettings};
 use crate::operator::organizations;
 use crate::ports::AwaitRights;
+use crate::providers::ProviderSettings;
 use crate::respond::Refusal;
 use crate::settings::PeopleSettings;
 use crate::{
-    agents, confirmation, environments, keys, limits, operator, organization, registries, requests, usage, wallet,
+    agents, confirmation, environments, keys, limits, operator, organization, providers, registries, requests, usage,
+    wallet,
 };
 use crate::{auth, invites, me, members, session};
 use axum::body::Body;
@@ -61,6 +63,8 @@ pub struct Settings {
     pub leaks: LeakSettings,
     /// Sinks of checkpoints.
     pub audit: AuditSettings,
+    /// What organizations may bring along.
+    pub providers: ProviderSettings,
 }
 
 /// Who stands behind a request, as far as the transport knows.
@@ -363,6 +367,12 @@ handlers! {
             UpdateRegistry => registries::update::handler;
             DeleteRegistry => registries::delete::handler;
             AskRegistries => registries::ask::handler;
+            ListProviders => providers::list::handler;
+            CreateProvider => providers::create::handler;
+            GetProvider => providers::get::handler;
+            UpdateProvider => providers::update::handler;
+            DeleteProvider => providers::delete::handler;
+            TestProvider => providers::test::handler;
             GetWallet => wallet::get::handler;
             GetUsage => usage::get::handler;
             GetRequest => requests::get::handler;

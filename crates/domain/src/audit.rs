@@ -94,6 +94,12 @@ words! {
         RegistryUpdated = "registry.updated";
         /// A registry was ended.
         RegistryDeleted = "registry.deleted";
+        /// A provider of an organization was made.
+        ProviderCreated = "provider.created";
+        /// A provider of an organization was changed.
+        ProviderUpdated = "provider.updated";
+        /// A provider of an organization was ended.
+        ProviderDeleted = "provider.deleted";
         /// A person joined.
         UserAdded = "user.added";
         /// A person's role, state or rights changed.

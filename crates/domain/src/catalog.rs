@@ -7,7 +7,9 @@ mod difference;
 
 pub use difference::Difference;
 
+use crate::egress::Reach;
 use crate::endpoint::EndpointName;
+use crate::id::{EnvironmentId, ProviderId};
 use crate::price::PriceSheet;
 use crate::secret::Secret;
 use std::collections::BTreeMap;
@@ -27,6 +29,11 @@ macro_rules! dialects {
             /// The word in configuration and records.
             pub const fn name(self) -> &'static str {
                 match self { $(Dialect::$name => $text,)* }
+            }
+
+            /// The dialect of this word.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|dialect| dialect.name() == name)
             }
         }
     };
@@ -90,8 +97,12 @@ impl Default for Timeouts {
 /// An upstream endpoint with its credential and dialect.
 #[derive(Debug)]
 pub struct Provider {
-    /// Unique name; shown in receipts.
+    /// Shown in receipts; unique among those of the configuration.
     pub name: String,
+    /// Which row it is, unless the configuration declares it: what tells apart providers of several organizations.
+    pub row: Option<ProviderId>,
+    /// How far its connections may go.
+    pub reach: Reach,
     /// How it speaks.
     pub dialect: Dialect,
     /// `http://host:port` or `https://host[:port]/path`, without a trailing `/` or `/v1`.
@@ -134,7 +145,7 @@ pub struct Target {
 }
 
 /// A public model id and the route that serves it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Model {
     /// The public id, byte-exact.
     pub id: String,
@@ -156,6 +167,8 @@ pub struct Model {
     pub pricing: Pricing,
     /// Served by the simulator in process: what test keys may reach.
     pub is_simulated: bool,
+    /// The only environment of its organization that sees it; `None` = no such restriction.
+    pub environment: Option<EnvironmentId>,
 }
 
 /// What a model costs.
@@ -174,6 +187,7 @@ pub enum Pricing {
 pub struct Catalog {
     models: BTreeMap<String, Arc<Model>>,
     aliases: BTreeMap<String, String>,
+    prices: BTreeMap<String, Pricing>,
 }
 
 /// A catalog that contradicts itself; refused whole, the last good one stays.
@@ -215,6 +229,22 @@ impl Catalog {
             }
         }
         Ok(catalog)
+    }
+
+    /// The same, with prices for models that organizations bring along, by public id.
+    #[must_use]
+    pub fn with_prices(mut self, prices: BTreeMap<String, Pricing>) -> Self {
+        self.prices = prices;
+        self
+    }
+
+    /// The model with the price that the operator set for its id, if one is set: what organizations bring along follows
+    /// the price book in force, not the one of its making.
+    pub fn priced(&self, own: &Arc<Model>) -> Arc<Model> {
+        match self.prices.get(&own.id) {
+            None => Arc::clone(own),
+            Some(pricing) => Arc::new(Model { pricing: pricing.clone(), ..Model::clone(own) }),
+        }
     }
 
     /// The model of an exact public id or, in one hop, of an alias.

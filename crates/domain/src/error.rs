@@ -130,6 +130,8 @@ catalogue! {
     IdempotencyKeyReused = "idempotency_key_reused", 400, "invalid_request_error", Caller, Retry::Unsaid, "This Idempotency-Key was used with another body within the last 24 hours.";
     KeyIsRevoked = "key_is_revoked", 400, "invalid_request_error", Caller, Retry::Unsaid, "This key is revoked, and that is final. Create a new one.";
     EnvironmentInUse = "environment_in_use", 400, "invalid_request_error", Caller, Retry::Unsaid, "This environment has live keys, or new keys go to it by default. Revoke its keys with it by 'revoke_keys': true; the default environment stays.";
+    RegistryInUse = "registry_in_use", 400, "invalid_request_error", Caller, Retry::Unsaid, "Providers are shown under this registry. End them or move them first, or set its state to 'disabled'.";
+    CredentialNeeded = "credential_needed", 400, "invalid_request_error", Caller, Retry::Unsaid, "The credential is bound to the host it was given for. Send it again with the new address, or null if the new host needs none.";
     EnvironmentArchived = "environment_archived", 400, "invalid_request_error", Caller, Retry::Unsaid, "This environment is archived, and that is final.";
     NameTaken = "name_taken", 400, "invalid_request_error", Caller, Retry::Unsaid, "Another object of this kind has this name.";
     OrganizationClosed = "organization_closed", 400, "invalid_request_error", Caller, Retry::Unsaid, "The organization's state does not allow this: a closed one stays closed, and only a suspended one can be resumed.";

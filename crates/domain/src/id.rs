@@ -108,6 +108,8 @@ ids! {
     TrustId = "trs";
     /// A source of models.
     RegistryId = "reg";
+    /// A model server of an organization, or one that the operator keeps in the database.
+    ProviderId = "prv";
     /// One credential of a key.
     SecretId = "sec";
     /// One administrative act.

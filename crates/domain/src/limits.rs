@@ -414,6 +414,20 @@ pub const ISSUER_DOCUMENTS: Duration = Duration::from_secs(3600);
 pub const ISSUER_LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How long an issuer may take to answer.
 pub const ISSUER_PATIENCE: Duration = Duration::from_secs(10);
+/// Providers that an organization brings along: a page of the console shows them all.
+pub const PROVIDERS_PER_ORGANIZATION: u32 = 50;
+/// Models of one of them.
+pub const MODELS_PER_PROVIDER: usize = 200;
+/// Bytes of a model's name behind its registry's slug, so that both fit into [`MODEL_ID_BYTES`].
+pub const OWN_MODEL_NAME_BYTES: usize = 128;
+/// Bytes of a provider's credential; tokens of clouds have up to some 2,000.
+pub const PROVIDER_CREDENTIAL_BYTES: usize = 8 * 1024;
+/// How long a provider may take to list its models when it is tested.
+pub const PROVIDER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long all known ports of this machine together may take (`console.md` §1).
+pub const DETECTION_PATIENCE: Duration = Duration::from_millis(300);
+/// What is read of a provider's list of models; the longest public ones have some 500 KiB.
+pub const PROVIDER_LIST_BYTES: usize = 2 * 1024 * 1024;
 /// Passkeys of one person.
 pub const PASSKEYS_PER_USER: usize = 20;
 /// Mails that one round of delivery takes.

@@ -104,6 +104,11 @@ impl Pepper {
         [a, b, c, d, e, f, g, h]
     }
 
+    /// A key for another purpose, which the label names: it tells nothing of the pepper or of other labels' keys.
+    pub(crate) fn derive(&self, label: &str) -> [u8; 32] {
+        self.mac(label.as_bytes())
+    }
+
     fn mac(&self, message: &[u8]) -> [u8; 32] {
         // HMAC takes keys of every length, so the error cannot occur; a wrong digest would match nothing.
         Hmac::<Sha256>::new_from_slice(self.bytes.expose())

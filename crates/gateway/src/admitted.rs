@@ -204,22 +204,22 @@ pub(crate) fn find_permitted_model(
     id: &str,
     trace: &mut Trace,
 ) -> Result<Arc<Model>, Refusal> {
-    let catalog = node.catalog.load();
-    let Some(model) = catalog.find_model(id) else { return Err(local::model_not_found(node, id)) };
+    let found = local::find_for(node, caller, id).filter(|model| local::is_here(caller, model));
+    let Some(model) = found else { return Err(local::model_not_found(node, id)) };
     if caller.key.is_test && !model.is_simulated {
         let message = format!("A test key reaches the simulator's models only; `{id}` is a live model.");
         return Err(PublicError::with_message(Code::ModelNotAllowed, message).about("model").into());
     }
     // Without a price nobody sees it; who knows its name is told why, if it may be called at all.
     let is_unpriced = matches!(model.pricing, Pricing::Unpriced);
-    if !is_unpriced && !local::is_visible(node, caller, model) {
+    if !is_unpriced && !local::is_visible(node, caller, &model) {
         return Err(local::model_not_found(node, id));
     }
-    limits::check_model((&caller.key, &caller.tenant), id, model, trace)?;
+    limits::check_model((&caller.key, &caller.tenant), id, &model, trace)?;
     if is_unpriced {
         return Err(not_priced(&model.id));
     }
-    Ok(Arc::clone(model))
+    Ok(model)
 }
 
 /// What no target of the model may be sent is refused here, before credit is touched; one that may be sent is enough.

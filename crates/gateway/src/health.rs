@@ -4,18 +4,30 @@
 //! `domain::routing`'s and `domain::health`'s to say.
 
 use crate::node::Node;
-use claviger_domain::catalog::{Catalog, Target};
+use claviger_domain::catalog::{Catalog, Provider, Target};
 use claviger_domain::health::{Circuit, Event, RepeatBudget, Standing};
+use claviger_domain::id::{IdMap, ProviderId};
 use claviger_domain::time::Monotonic;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// All providers that were asked, or may be.
 #[derive(Default)]
-pub(crate) struct Health(RwLock<BTreeMap<String, Arc<ProviderHealth>>>);
+pub(crate) struct Health {
+    /// Those that the configuration declares, by name.
+    declared: RwLock<BTreeMap<String, Arc<ProviderHealth>>>,
+    /// Organizations' own. They stay out of the metrics, whose labels are a closed list.
+    own: RwLock<IdMap<ProviderId, Own>>,
+}
+
+/// A provider of an organization, remembered for as long as anybody may ask it.
+struct Own {
+    provider: Weak<Provider>,
+    health: Arc<ProviderHealth>,
+}
 
 /// One provider.
 #[derive(Default)]
@@ -37,13 +49,36 @@ pub(crate) struct Candidate {
 impl Health {
     /// What is known of a target.
     pub(crate) fn candidate(&self, target: &Arc<Target>) -> Candidate {
-        let name = target.provider.name.as_str();
-        let known = self.0.read().get(name).map(Arc::clone);
-        let provider = known.unwrap_or_else(|| Arc::clone(self.0.write().entry(name.to_owned()).or_default()));
+        let provider = match target.provider.row {
+            None => self.declared(&target.provider.name),
+            Some(id) => self.own(id, &target.provider),
+        };
         let known = provider.targets.read().get(&target.upstream_model).map(Arc::clone);
         let circuit = known
             .unwrap_or_else(|| Arc::clone(provider.targets.write().entry(target.upstream_model.clone()).or_default()));
         Candidate { target: Arc::clone(target), provider, circuit }
+    }
+
+    fn declared(&self, name: &str) -> Arc<ProviderHealth> {
+        let known = self.declared.read().get(name).map(Arc::clone);
+        known.unwrap_or_else(|| Arc::clone(self.declared.write().entry(name.to_owned()).or_default()))
+    }
+
+    fn own(&self, id: ProviderId, provider: &Arc<Provider>) -> Arc<ProviderHealth> {
+        // One whose row has changed since is another one: what was known of it may have been its former address's.
+        let is_it = |own: &&Own| std::ptr::eq(own.provider.as_ptr(), Arc::as_ptr(provider));
+        let known = self.own.read().get(&id).filter(is_it).map(|own| Arc::clone(&own.health));
+        known.unwrap_or_else(|| {
+            let health = Arc::<ProviderHealth>::default();
+            let own = Own { provider: Arc::downgrade(provider), health: Arc::clone(&health) };
+            self.own.write().insert(id, own);
+            health
+        })
+    }
+
+    /// Forgets organizations' providers that are gone.
+    pub(crate) fn sweep(&self) {
+        self.own.write().retain(|_, own| own.provider.strong_count() > 0);
     }
 
     /// Forgets what another catalog no longer has.
@@ -52,7 +87,7 @@ impl Health {
         for target in catalog.list().flat_map(|(_, model)| model.tiers.iter().flatten()) {
             named.entry(&target.provider.name).or_default().push(&target.upstream_model);
         }
-        self.0.write().retain(|name, provider| {
+        self.declared.write().retain(|name, provider| {
             let kept = named.get(name.as_str());
             if let Some(models) = kept {
                 provider.targets.write().retain(|model, _| models.contains(&model.as_str()));
@@ -67,7 +102,7 @@ impl Health {
             let targets = provider.targets.read();
             targets.values().any(|circuit| matches!(circuit.lock().standing(now), Standing::Open(_) | Standing::Probe))
         };
-        let all = self.0.read();
+        let all = self.declared.read();
         let reading = |(name, provider): (&String, &Arc<ProviderHealth>)| Reading {
             name: name.clone(),
             answered: provider.answered.load(Ordering::Relaxed),

@@ -12,6 +12,8 @@ use claviger_domain::key::redacted;
 use claviger_domain::money::Nano;
 use claviger_wire::openai::models::{ModelItem, item_body, list_body};
 use http::Response;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Whether a caller sees a model: priced or free, and on the right side of the test wall. Test keys see the simulator
 /// alone; live keys see it only if the operator says so.
@@ -22,7 +24,20 @@ pub(crate) fn is_visible(node: &Node, caller: &Caller, model: &Model) -> bool {
     } else {
         !caller.key.is_test
     };
-    is_callable && is_on_side
+    is_callable && is_here(caller, model) && is_on_side
+}
+
+/// The model that an id means for this caller (W52): its organization's own first, since what its members get must not
+/// change because the operator adds a model; else the platform's. Another organization's is nobody's here.
+pub(crate) fn find_for(node: &Node, caller: &Caller, id: &str) -> Option<Arc<Model>> {
+    let catalog = node.catalog.load();
+    let own = caller.tenant.own.as_deref().and_then(|own| own.catalog().find_model(id));
+    own.map(|model| catalog.priced(model)).or_else(|| catalog.find_model(id).map(Arc::clone))
+}
+
+/// Whether a model's registry is shown in the caller's environment. Where it is not, nothing tells that it exists.
+pub(crate) fn is_here(caller: &Caller, model: &Model) -> bool {
+    model.environment.is_none_or(|environment| environment == caller.key.environment())
 }
 
 /// Whether it may call it too: what it may not call is not shown (W19).
@@ -32,19 +47,19 @@ fn is_callable(node: &Node, caller: &Caller, id: &str, model: &Model) -> bool {
 
 pub(crate) fn list_models(node: &Node, from: &Authenticated) -> Response<Flow> {
     let catalog = node.catalog.load();
-    let items: Vec<ModelItem<'_>> = catalog
-        .list()
-        .filter(|(id, model)| is_callable(node, &from.caller, id, model))
-        .map(|(id, model)| item(id, model))
-        .collect();
+    let mut all: BTreeMap<&str, Arc<Model>> = catalog.list().map(|(id, model)| (id, Arc::clone(model))).collect();
+    if let Some(own) = &from.caller.tenant.own {
+        all.extend(own.catalog().list().map(|(id, model)| (id, catalog.priced(model))));
+    }
+    all.retain(|id, model| is_callable(node, &from.caller, id, model));
+    let items: Vec<ModelItem<'_>> = all.iter().map(|(id, model)| item(id, model)).collect();
     respond::json(list_body(&items))
 }
 
 pub(crate) fn find_model(node: &Node, from: &Authenticated) -> Result<Response<Flow>, Refusal> {
     let id = from.matched.found.captured("id").unwrap_or_default();
-    let catalog = node.catalog.load();
-    match catalog.find_model(id) {
-        Some(model) if is_callable(node, &from.caller, id, model) => Ok(respond::json(item_body(&item(id, model)))),
+    match find_for(node, &from.caller, id) {
+        Some(model) if is_callable(node, &from.caller, id, &model) => Ok(respond::json(item_body(&item(id, &model)))),
         _ => Err(model_not_found(node, id)),
     }
 }

@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::once::{Claims, Ended};
 use crate::refusals::RefusalCounts;
 use crate::running::Running;
-use crate::snapshot::{Follower, Neighbours, Snapshot, Waited, Watchtower};
+use crate::snapshot::{Follower, Neighbours, Openers, Snapshot, Waited, Watchtower};
 use crate::tasks::Tasks;
 use crate::upstream::Upstreams;
 use crate::wallets::Wallets;
@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use claviger_domain::address::{Cidr, ForwardingHeader};
 use claviger_domain::catalog::Catalog;
 use claviger_domain::denied::DeniedAttempts;
+use claviger_domain::egress::Reach;
 use claviger_domain::endpoint::EndpointTable;
 use claviger_domain::id::{KeyId, NodeId, OrganizationId, RequestId};
 use claviger_domain::key::Prefixes;
@@ -86,6 +87,10 @@ pub struct Settings {
     pub drain: Duration,
     /// How requests are put to targets.
     pub routes: RouteSettings,
+    /// How far connections to organizations' own providers may go.
+    pub reach: Reach,
+    /// Whether models of organizations' own providers cost nothing where the price book is silent; else they are refused.
+    pub are_own_models_free: bool,
 }
 
 /// Why the data plane did not start.
@@ -164,8 +169,13 @@ impl Gateway {
         let validity = settings.validity_lease;
         let wallets = Arc::new(Wallets::new(store.engine() == Engine::Postgres));
         let limiters = Limiters::new(clock.now(), settings.key_limits, settings.self_service_rpm);
+        let openers = Openers {
+            peppers: settings.peppers.clone(),
+            reach: settings.reach.clone(),
+            is_free: settings.are_own_models_free,
+        };
         let mut follower =
-            Follower::new(store.clone(), Arc::clone(&wallets), limiters, Arc::clone(&clock), id, validity);
+            Follower::new(store.clone(), Arc::clone(&wallets), limiters, Arc::clone(&clock), id, validity, openers);
         follower.join().await?;
         store.end_former_replays().await?;
         let snapshot = Arc::clone(&follower.snapshot);
@@ -405,6 +415,7 @@ impl Node {
         let mut stopped = self.stop.subscribe();
         while tokio::time::timeout(limits::IDLE_UPSTREAM_SWEEP, stopped.wait_for(|stop| *stop)).await.is_err() {
             self.upstreams.sweep(crate::alarm::instant_now());
+            self.health.sweep();
         }
     }
 

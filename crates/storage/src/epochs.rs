@@ -7,6 +7,7 @@ use crate::cells::{Cells, known, parse};
 use crate::door::{Linked, Tx, both};
 use crate::error::Error;
 use crate::keys;
+use crate::providers;
 use crate::rate_limits;
 use crate::statements::statements;
 use crate::store::Store;
@@ -14,6 +15,7 @@ use crate::tenancy;
 use claviger_domain::id::OrganizationId;
 use claviger_domain::key::Key;
 use claviger_domain::money::Nano;
+use claviger_domain::own_provider::Shown;
 use claviger_domain::place::TenantRules;
 use claviger_domain::revocation::{Change, Epoch, EventKind, Position, RightsEvent};
 use claviger_domain::tenancy::{Organization, TenantScope};
@@ -46,6 +48,8 @@ pub struct Rights {
     pub organizations: Vec<(Organization, Nano)>,
     /// What organizations and environments restrict, where they do.
     pub rules: BTreeMap<OrganizationId, TenantRules>,
+    /// What organizations bring along, where they do.
+    pub providers: BTreeMap<OrganizationId, Vec<Shown>>,
 }
 
 impl Store {
@@ -78,6 +82,10 @@ impl Store {
         let organizations = tenancy::list(&mut snapshot).await?;
         keys::each(&mut snapshot, ended_after, learn).await?;
         let rules = rate_limits::load(&mut snapshot, None).await?;
+        let mut shown: BTreeMap<OrganizationId, Vec<Shown>> = BTreeMap::new();
+        for one in providers::load(&mut snapshot, None).await? {
+            shown.entry(one.provider.organization).or_default().push(one);
+        }
         let organizations = organizations
             .into_iter()
             .map(|organization| {
@@ -85,7 +93,7 @@ impl Store {
                 (organization, balance)
             })
             .collect();
-        Ok(Rights { position: Position { epoch, mark }, organizations, rules })
+        Ok(Rights { position: Position { epoch, mark }, organizations, rules, providers: shown })
     }
 
     /// The events after an epoch, in commit order. An answer also says that this process still held the database, as

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::keys::change;
 use crate::keyset::{self, walked};
 use crate::page::{Page, PageRequest};
+use crate::providers;
 use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::audit::{Action, Attribution};
@@ -168,7 +169,7 @@ impl Store {
     /// Ends a registry. `None` = the organization has none of this id.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeating is safe, and then answers `None`.
+    /// `Conflict` while providers are shown under it. `OutcomeUnknown`: repeating is safe, and then answers `None`.
     pub async fn delete_registry(
         &self,
         scope: TenantScope,
@@ -178,7 +179,11 @@ impl Store {
         let by = by.clone();
         self.act(async move |tx: &mut Tx<'_>| {
             let (organization, text) = (scope.0.to_string(), id.to_string());
+            both!(tx, c => { sqlx::query(LOCK).bind(&organization).execute(c).await?; });
             let Some(former) = find(tx, scope, id).await? else { return Ok(None) };
+            if providers::is_registry_used(tx, scope, id).await? {
+                return Err(Error::Conflict("provider.registry_id"));
+            }
             both!(tx, c => { sqlx::query(DELETE).bind(&organization).bind(&text).execute(c).await?; });
             let changes = [change("name", Some(former.name), None), change("slug", Some(former.slug), None)];
             record(tx, scope.0, &by, Action::RegistryDeleted, &text, &changes).await?;
@@ -193,7 +198,11 @@ pub(crate) fn built() -> Vec<(&'static str, String)> {
     SEEN.built()
 }
 
-async fn find(linked: &mut impl Linked, scope: TenantScope, id: RegistryId) -> Result<Option<Registry>, Error> {
+pub(crate) async fn find(
+    linked: &mut impl Linked,
+    scope: TenantScope,
+    id: RegistryId,
+) -> Result<Option<Registry>, Error> {
     let (organization, id) = (scope.0.to_string(), id.to_string());
     both!(linked, c => {
         let row = sqlx::query(FIND).bind(&organization).bind(&id).fetch_optional(c).await?;

@@ -48,6 +48,8 @@ mod people;
 mod places;
 #[path = "conformance/possession.rs"]
 mod possession;
+#[path = "conformance/providers.rs"]
+mod providers;
 #[path = "conformance/proxy.rs"]
 mod proxy;
 #[path = "conformance/replays.rs"]

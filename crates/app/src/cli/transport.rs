@@ -239,7 +239,8 @@ impl Transport {
 }
 
 /// What is asked by POST and changes nothing.
-const READS: [&str; 4] = [
+const READS: [&str; 5] = [
+    "/api/operator/providers/detect",
     "/v1/keys/verify",
     "/v1/organization/api_keys/lookup",
     "/api/operator/ledger/verify",
@@ -250,11 +251,13 @@ fn changes(method: &Method, target: &str) -> bool {
     *method != Method::GET && !READS.contains(&target.split('?').next().unwrap_or_default())
 }
 
-/// Prints a request instead of sending it; passwords are not repeated.
+/// Prints a request instead of sending it; secrets are not repeated.
 fn unsent(method: &Method, target: &str, body: Option<&Value>) -> Failure {
     let mut body = body.cloned().unwrap_or_default();
-    if let Some(password) = body.get_mut("password") {
-        *password = Value::from("…");
+    for secret in ["password", "credential"] {
+        if let Some(text) = body.get_mut(secret) {
+            *text = Value::from("…");
+        }
     }
     super::say(serde_json::json!({ "method": method.as_str(), "path": target, "body": body }));
     Failure::new(Kind::Unsent, "A dry run: nothing was sent.")

@@ -7,6 +7,7 @@ use super::quantity::duration;
 use super::typed::{Model as TypedModel, Provider as TypedProvider, Target as TypedTarget};
 use super::{Invalid, read_secret};
 use claviger_domain::catalog::{Catalog, Dialect, Model, Pricing, Provider, Target, Timeouts};
+use claviger_domain::egress::Reach;
 use claviger_domain::endpoint::{EndpointName, Operation};
 use claviger_wire::simulator::{MODELS, serves};
 use std::collections::BTreeMap;
@@ -31,13 +32,20 @@ pub(super) fn read(layered: &Layered, books: &Books) -> Result<Catalog, Invalid>
     }
     let simulator = providers.get(SIMULATOR).cloned();
     models.extend(simulator.iter().flat_map(|provider| MODELS.iter().map(|id| simulated(id, provider))));
-    Catalog::new(models, aliases).map_err(|error| Invalid::at(layered.place_of("[[model]]"), error))
+    let catalog = Catalog::new(models, aliases).map_err(|error| Invalid::at(layered.place_of("[[model]]"), error))?;
+    let pricing = |book: &Book| match book {
+        Book::Free => Pricing::Free,
+        Book::Sheet(sheet) => Pricing::Priced(Arc::new(sheet.clone())),
+    };
+    Ok(catalog.with_prices(books.iter().map(|(id, book)| (id.clone(), pricing(book))).collect()))
 }
 
 fn providers(layered: &Layered) -> Result<BTreeMap<String, Arc<Provider>>, Invalid> {
     let mut providers = BTreeMap::new();
     let simulator = Provider {
         name: SIMULATOR.to_owned(),
+        row: None,
+        reach: Reach::Anywhere,
         dialect: Dialect::Simulator,
         base_url: String::new(),
         credential: None,
@@ -77,6 +85,8 @@ fn provider(layered: &Layered, typed: &TypedProvider) -> Result<Provider, String
     };
     Ok(Provider {
         name: typed.name.clone(),
+        row: None,
+        reach: Reach::Anywhere,
         dialect: *dialect,
         base_url: base_url(&typed.base_url)?,
         credential,
@@ -170,6 +180,7 @@ fn model(
         output_tokens_max: typed.max_output,
         pricing,
         is_simulated: false,
+        environment: None,
         has_affinity: match typed.affinity.as_str() {
             "" => false,
             "key" => true,
@@ -238,6 +249,7 @@ fn simulated(id: &str, provider: &Arc<Provider>) -> Model {
         output_tokens_max: Some(claviger_domain::limits::SIMULATED_TOKENS),
         pricing: Pricing::Free,
         is_simulated: true,
+        environment: None,
         has_affinity: false,
     }
 }

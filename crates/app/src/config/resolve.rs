@@ -11,6 +11,7 @@ use super::{Invalid, read_secret};
 use claviger_control::{IssuerSettings, PeopleSettings, ReporterKey};
 use claviger_domain::address::{Cidr, ForwardingHeader};
 use claviger_domain::catalog::Catalog;
+use claviger_domain::egress::Reach;
 use claviger_domain::key::{Limits, Prefixes};
 use claviger_domain::price::PriceSheet;
 use claviger_domain::settlement::UpstreamCut;
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) audit_sinks: Vec<AuditSink>,
     /// Whether changes are refused while one of them is late.
     pub(crate) is_audit_strict: bool,
+    /// How far connections to organizations' own providers may go.
+    pub(crate) reach: Reach,
     /// Prefixes of keys.
     pub(crate) prefixes: Prefixes,
     /// Keys that a new organization may have.
@@ -92,8 +95,23 @@ pub(crate) struct ServeConfig {
     pub(crate) self_service_rpm: u32,
     /// How requests are put to targets.
     pub(crate) routes: RouteSettings,
+    /// What is looked for at the start.
+    pub(crate) autodetect: Autodetect,
+    /// Whether models of organizations' own providers cost nothing where the price book is silent.
+    pub(crate) are_own_models_free: bool,
     pub(crate) catalog: Catalog,
     pub(crate) sheets: Vec<PriceSheet>,
+}
+
+/// What becomes of model servers and credentials that are found on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Autodetect {
+    /// They are named at a fresh start.
+    Offer,
+    /// They are served.
+    Enable,
+    /// Nobody looks.
+    Off,
 }
 
 /// Whether plain HTTP may leave the machine.
@@ -137,6 +155,7 @@ pub(super) fn config(layered: &Layered, _flags: &Flags) -> Result<Config, Invali
         canary_disables: document.keys.canary_disables,
         audit_sinks: super::sinks::read(layered)?,
         is_audit_strict: document.storage.audit_strict,
+        reach: reach(document)?,
         prefixes,
         keys_max: document.keys.max_per_organization,
         people: super::people::read(document, layered)?,
@@ -211,10 +230,29 @@ pub(super) fn serve_config(layered: Layered, flags: &Flags) -> Result<ServeConfi
         key_limits: key_limits(&document.limits),
         self_service_rpm: document.limits.self_service_rpm,
         routes: routes(document)?,
+        autodetect: match document.providers.autodetect.as_str() {
+            "offer" => Autodetect::Offer,
+            "enable" => Autodetect::Enable,
+            "off" => Autodetect::Off,
+            other => return Err(one_of("providers.autodetect", other, &["offer", "enable", "off"])),
+        },
+        are_own_models_free: match document.providers.own_models.as_str() {
+            "free" => true,
+            "priced" => false,
+            other => return Err(one_of("providers.own_models", other, &["free", "priced"])),
+        },
         catalog,
         sheets: sheets.collect(),
         config,
     })
+}
+
+fn reach(document: &Document) -> Result<Reach, Invalid> {
+    let network = |text: &String| {
+        text.parse().map_err(|error| Invalid::at("providers.allow_private", format_args!("`{text}` is {error}")))
+    };
+    let listed: Vec<Cidr> = document.providers.allow_private.iter().map(network).collect::<Result<_, _>>()?;
+    Ok(Reach::Guarded(listed.into()))
 }
 
 fn trusted_proxies(server: &Server) -> Result<Vec<Cidr>, Invalid> {

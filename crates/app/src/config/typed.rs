@@ -16,6 +16,7 @@ pub(super) struct Document {
     pub(super) signup: Signup,
     pub(super) email: Email,
     pub(super) limits: Limits,
+    pub(super) providers: Providers,
     pub(super) routes: Routes,
     pub(super) prices: Prices,
     pub(super) telemetry: Telemetry,
@@ -274,6 +275,25 @@ pub(super) struct Oidc {
     /// `people` who sign in, `agents` that exchange tokens for keys. Default people.
     #[serde(default = "people", rename = "for")]
     pub(super) purposes: Vec<String>,
+}
+
+/// `[providers]`: what organizations may bring along, and what is looked for at the start.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Providers {
+    /// `offer`: what is found at a fresh start is named; `enable`: it is served; `off`: nothing is looked for.
+    pub(super) autodetect: String,
+    /// Networks that organizations' own providers may reach though they are private or loopback; default none.
+    pub(super) allow_private: Vec<String>,
+    /// `free`: models of organizations' own providers cost nothing unless a price is set; `priced`: without one they are
+    /// refused. Default `free`.
+    pub(super) own_models: String,
+}
+
+impl Default for Providers {
+    fn default() -> Self {
+        Self { autodetect: "offer".to_owned(), allow_private: Vec::new(), own_models: "free".to_owned() }
+    }
 }
 
 /// `[routes]`: how requests are put to targets.

@@ -19,6 +19,7 @@ mod operator;
 mod organization;
 mod people;
 mod presented;
+mod providers;
 mod registries;
 mod shape;
 mod signing_in;
@@ -114,6 +115,9 @@ areas! {
     }
     registries {
         ListRegistries CreateRegistry GetRegistry UpdateRegistry DeleteRegistry AskRegistries
+    }
+    providers {
+        ListProviders CreateProvider GetProvider UpdateProvider DeleteProvider TestProvider
     }
     money {
         GetWallet GetUsage GetRequest ListRequests GetReceipt

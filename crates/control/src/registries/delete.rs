@@ -6,7 +6,9 @@ use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
 use axum::extract::State;
+use claviger_domain::error::Code;
 use claviger_domain::id::RegistryId;
+use claviger_storage::Error;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -20,6 +22,10 @@ pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> R
     query.finish()?;
     let id: RegistryId = call.id("registry")?;
     let deleted = call.control.store().delete_registry(call.actor.scope(), id, call.actor.attribution()).await;
-    deleted.map_err(Refusal::of_write)?.ok_or_else(Refusal::not_found)?;
+    let deleted = deleted.map_err(|cause| match cause {
+        Error::Conflict(_) => Code::RegistryInUse.into(),
+        other => Refusal::of_write(other),
+    });
+    deleted?.ok_or_else(Refusal::not_found)?;
     Ok(Json(Deleted { object: "organization.registry.deleted", id: id.to_string(), deleted: true }))
 }

@@ -14,6 +14,7 @@ mod passkeys;
 mod people;
 mod places;
 mod presented;
+mod providers;
 mod setup;
 mod sign_on;
 mod signing_in;
@@ -213,6 +214,7 @@ fn settings() -> Settings {
         issuers: crate::IssuerSettings::default(),
         audit: crate::AuditSettings::default(),
         leaks: crate::LeakSettings::default(),
+        providers: crate::ProviderSettings::default(),
     }
 }
 

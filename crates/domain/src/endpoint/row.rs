@@ -283,6 +283,18 @@ operations! {
     DeleteRegistry = "registries.delete";
     /// Registries, asked by a body, for any key.
     AskRegistries = "registries.ask";
+    /// List providers that the organization brings along.
+    ListProviders = "providers.list";
+    /// Bring a provider along.
+    CreateProvider = "providers.create";
+    /// Read a provider.
+    GetProvider = "providers.get";
+    /// Change a provider, replace its credential.
+    UpdateProvider = "providers.update";
+    /// End a provider.
+    DeleteProvider = "providers.delete";
+    /// Ask a provider now for its models.
+    TestProvider = "providers.test";
     /// Every organization of the instance.
     ListOrganizations = "operator.organizations.list";
     /// Make an organization.

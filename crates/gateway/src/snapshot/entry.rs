@@ -3,6 +3,7 @@
 //! What many keys have in common is held once, what few keys have lies behind one pointer, and a short name lies in place:
 //! with its counts an entry takes 160 bytes. Where entries are found is not known here.
 
+use super::own::OwnModels;
 use crate::limits::Places;
 use claviger_domain::address::Cidr;
 use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, SecretId};
@@ -30,16 +31,19 @@ pub(crate) struct Tenant {
     pub(crate) allowed_ips: Option<Box<[Cidr]>>,
     /// What it and its environments limit, if they do.
     pub(crate) places: Option<Arc<Places>>,
+    /// What it brings along, if it does.
+    pub(crate) own: Option<Arc<OwnModels>>,
 }
 
 impl Tenant {
-    pub(crate) fn of(organization: &Organization, places: Option<Places>) -> Self {
+    pub(crate) fn of(organization: &Organization, places: Option<Places>, own: Option<Arc<OwnModels>>) -> Self {
         Self {
             id: organization.id,
             state: organization.state,
             lifetimes: organization.policy.lifetimes.clone(),
             allowed_ips: organization.policy.allowed_ips.clone().map(Vec::into_boxed_slice),
             places: places.map(Arc::new),
+            own,
         }
     }
 }

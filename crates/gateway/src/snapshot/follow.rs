@@ -4,7 +4,8 @@
 //! What to do is decided by `domain::revocation::Member`; here it is done. Events are applied in commit order; what an
 //! event names is read again, so an old record never comes back (R5): a read begins after the event was committed.
 
-use super::{Snapshot, Tenant};
+use super::own::OwnModels;
+use super::{Openers, Snapshot, Tenant};
 use crate::limits::{Limiters, Places};
 use crate::wallets::Wallets;
 use claviger_domain::audit::{Actor, Attribution};
@@ -12,6 +13,7 @@ use claviger_domain::id::{NodeId, OrganizationId};
 use claviger_domain::key::{Key, RevocationReason};
 use claviger_domain::limits;
 use claviger_domain::money::Nano;
+use claviger_domain::own_provider::Shown;
 use claviger_domain::place::TenantRules;
 use claviger_domain::revocation::{Change, Event, Member, Position, RightsEvent, Step};
 use claviger_domain::tenancy::TenantScope;
@@ -42,6 +44,8 @@ pub(crate) struct Follower {
     pub(crate) id: NodeId,
     /// S.
     pub(crate) validity: Duration,
+    /// What makes providers of organizations' rows.
+    openers: Openers,
     member: Member,
     /// How often somebody else had closed the books of this seat; `None` = not known yet.
     closed: Option<i64>,
@@ -55,9 +59,10 @@ impl Follower {
         clock: Arc<dyn Clock>,
         id: NodeId,
         validity: Duration,
+        openers: Openers,
     ) -> Self {
-        let member = Member::new(validity);
-        Self { store, snapshot: Arc::new(Snapshot::new(limiters)), wallets, clock, id, validity, member, closed: None }
+        let (member, snapshot) = (Member::new(validity), Arc::new(Snapshot::new(limiters)));
+        Self { store, snapshot, wallets, clock, id, validity, openers, member, closed: None }
     }
 
     /// Registers, reads everything at one consistent point behind that, and follows until it is level.
@@ -111,14 +116,15 @@ impl Follower {
             self.learn(key);
         };
         let ended_after = self.clock.now().wall.minus(limits::REMEMBER_KEYS);
-        let rights = self.store.load_rights(ended_after, &mut learn).await?;
+        let mut rights = self.store.load_rights(ended_after, &mut learn).await?;
         if is_again {
             self.snapshot.keys.forget_others(&known);
         }
         for (organization, balance) in rights.organizations {
             let rules = rights.rules.get(&organization.id);
             let places = rules.and_then(|rules| self.places(rules, organization.id));
-            self.snapshot.learn_organization(Tenant::of(&organization, places));
+            let own = self.own(rights.providers.remove(&organization.id).unwrap_or_default(), organization.id);
+            self.snapshot.learn_organization(Tenant::of(&organization, places, own));
             self.wallets.learn(organization.id, balance);
         }
         self.snapshot.applied.send_replace(rights.position.epoch);
@@ -193,7 +199,8 @@ impl Follower {
                 if let Some(organization) = self.store.find_organization(event.organization).await? {
                     let rules = self.store.find_tenant_rules(event.organization).await?;
                     let places = self.places(&rules, event.organization);
-                    self.snapshot.learn_organization(Tenant::of(&organization, places));
+                    let own = self.own(self.store.find_shown_providers(event.organization).await?, event.organization);
+                    self.snapshot.learn_organization(Tenant::of(&organization, places, own));
                     // A new organization starts with nothing; what it is funded with comes as events of its own.
                     self.wallets.learn(event.organization, Nano::ZERO);
                 }
@@ -219,6 +226,12 @@ impl Follower {
         let begun = former.is_none().then(|| self.snapshot.limiters.begun());
         let former = former.as_ref().and_then(|former| former.places.as_deref());
         Places::of(organization, rules, former, begun, self.clock.now().monotonic)
+    }
+
+    /// What an organization brings along.
+    fn own(&self, shown: Vec<Shown>, organization: OrganizationId) -> Option<Arc<OwnModels>> {
+        let former = self.snapshot.find_organization(organization).and_then(|tenant| tenant.own.clone());
+        self.openers.open(shown, former.as_ref())
     }
 
     /// Makes the request path see what the machine says.

@@ -8,6 +8,7 @@ mod entry;
 mod follow;
 mod keys;
 mod neighbours;
+mod own;
 mod shard;
 
 pub use confirm::{Waited, Watchtower};
@@ -15,6 +16,7 @@ pub(crate) use entry::{KeyEntry, Tenant, Unusable};
 pub(crate) use follow::Follower;
 pub(crate) use keys::{Keys, Presented};
 pub(crate) use neighbours::Neighbours;
+pub(crate) use own::Openers;
 
 use crate::limits::Limiters;
 use claviger_domain::id::{IdMap, OrganizationId};

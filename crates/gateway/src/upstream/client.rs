@@ -17,7 +17,7 @@ use claviger_wire::headers;
 use http::{HeaderMap, HeaderValue, Uri};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -30,7 +30,7 @@ const COPIED_BYTES: usize = 16 * 1024;
 /// The connections to all providers.
 pub(crate) struct Upstreams {
     pools: Mutex<BTreeMap<Origin, Arc<Pool>>>,
-    /// By the address of the provider, which the entry keeps alive, and the path.
+    /// By the address of the provider, which no other can have while the entry knows it, and the path.
     prepared: RwLock<BTreeMap<(usize, &'static str), Arc<Prepared>>>,
 }
 
@@ -41,8 +41,8 @@ struct Prepared {
     opening: String,
     /// The line of the credential.
     credential: Option<Secret<String>>,
-    /// By whose address it is found.
-    _provider: Arc<Provider>,
+    /// By whose address it is found. What is gone from every catalog goes from here too, its credential first of all.
+    provider: Weak<Provider>,
 }
 
 /// What is asked of a provider.
@@ -90,7 +90,7 @@ impl Upstreams {
             return Ok(Arc::clone(prepared));
         }
         let uri = Uri::try_from(address(provider, path)).map_err(|_| Fault::Unreachable)?;
-        let origin = Origin::of(&uri).ok_or(Fault::Unreachable)?;
+        let origin = Origin::of(&uri, provider.reach.clone()).ok_or(Fault::Unreachable)?;
         let pool = {
             let mut pools = self.pools.lock();
             Arc::clone(pools.entry(origin.clone()).or_insert_with(|| Arc::new(Pool::new(origin))))
@@ -105,8 +105,9 @@ impl Upstreams {
         self.prepared.write().clear();
     }
 
-    /// Closes connections that have been idle for too long, and forgets origins that nobody asks any more.
+    /// Closes connections that have been idle for too long, and forgets providers and origins that nobody asks any more.
     pub(crate) fn sweep(&self, now: Instant) {
+        self.prepared.write().retain(|_, prepared| prepared.provider.strong_count() > 0);
         self.pools.lock().retain(|_, pool| !pool.sweep(now) || Arc::strong_count(pool) > 1);
     }
 }
@@ -142,7 +143,7 @@ impl Prepared {
             uri.path_and_query()?,
             pool.origin.authority(),
         );
-        Some(Self { pool, opening, credential, _provider: Arc::clone(provider) })
+        Some(Self { pool, opening, credential, provider: Arc::downgrade(provider) })
     }
 
     /// The request as it is sent.

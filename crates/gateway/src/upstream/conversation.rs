@@ -159,6 +159,7 @@ impl Sending {
 mod tests {
     use super::super::dial::Origin;
     use super::*;
+    use claviger_domain::egress::Reach;
     use http::Uri;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
@@ -172,7 +173,7 @@ mod tests {
         async fn new() -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = Uri::try_from(format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-            Self(listener, Arc::new(Pool::new(Origin::of(&address).unwrap())))
+            Self(listener, Arc::new(Pool::new(Origin::of(&address, Reach::Anywhere).unwrap())))
         }
 
         fn ask(&self, request: &'static str) -> HttpConversation {

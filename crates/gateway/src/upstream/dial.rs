@@ -1,9 +1,12 @@
 //! The one place that opens a connection to another machine (W50): name, address, TCP, TLS, all within one time limit.
 //!
-//! Where to comes from configuration alone. Of two families of addresses the second gets its chance after a moment
+//! Where to comes from configuration, or from a provider's row within what the operator allows. A name is asked for once a
+//! connection, its addresses are judged by `domain::egress`, and those are the ones that are dialled: what a resolver says
+//! a moment later changes nothing. Of two families of addresses the second gets its chance after a moment
 //! (RFC 8305), so that a broken IPv6 route costs a quarter of a second and not the request.
 
 use super::connection::{Connection, Stream};
+use claviger_domain::egress::Reach;
 use http::Uri;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -25,18 +28,21 @@ pub(super) struct Origin {
     /// Without the brackets of an IPv6 address.
     host: String,
     port: u16,
+    /// Connections of those who may go anywhere are never lent to those who may not.
+    reach: Reach,
 }
 
 impl Origin {
     /// The origin of an `http://` or `https://` address.
-    pub(super) fn of(uri: &Uri) -> Option<Self> {
+    pub(super) fn of(uri: &Uri, reach: Reach) -> Option<Self> {
         let is_tls = match uri.scheme_str()? {
             "http" => false,
             "https" => true,
             _ => return None,
         };
         let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Some(Self { is_tls, host, port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }) })
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        Some(Self { is_tls, host, port, reach })
     }
 
     /// As it stands in a `Host` line: the port only where it is not the scheme's own.
@@ -51,11 +57,19 @@ impl Origin {
     /// # Errors
     /// No address, nobody there, not who it should be, or too late.
     pub(super) async fn dial(self: Arc<Self>, limit: Duration) -> io::Result<Connection> {
-        tokio::time::timeout(limit, self.reach(limit)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        let stands = self.connect(limit, async |host, port| Ok(tokio::net::lookup_host((host, port)).await?.collect()));
+        tokio::time::timeout(limit, stands).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    async fn reach(&self, limit: Duration) -> io::Result<Connection> {
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((&*self.host, self.port)).await?.collect();
+    /// The one question to a resolver, and no other address than those it gave.
+    async fn connect(
+        &self,
+        limit: Duration,
+        resolve: impl AsyncFnOnce(&str, u16) -> io::Result<Vec<SocketAddr>>,
+    ) -> io::Result<Connection> {
+        let addresses = resolve(&self.host, self.port).await?;
+        let addresses = self.reach.choose(self.is_tls, addresses);
+        let addresses = addresses.map_err(|refused| io::Error::new(io::ErrorKind::PermissionDenied, refused))?;
         let stream = connect(&addresses, limit).await?;
         stream.set_nodelay(true)?;
         if !self.is_tls {
@@ -124,11 +138,14 @@ fn tls() -> io::Result<Arc<ClientConfig>> {
 }
 
 #[cfg(test)]
+mod ssrf;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     fn origin(address: &str) -> Option<(String, String)> {
-        let origin = Origin::of(&Uri::try_from(address).unwrap())?;
+        let origin = Origin::of(&Uri::try_from(address).unwrap(), Reach::Anywhere)?;
         Some((origin.host.clone(), origin.authority()))
     }
 
@@ -163,7 +180,7 @@ mod tests {
         // A listener that never answers the handshake of TLS.
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("https://{}/", listener.local_addr().unwrap());
-        let origin = Arc::new(Origin::of(&Uri::try_from(address).unwrap()).unwrap());
+        let origin = Arc::new(Origin::of(&Uri::try_from(address).unwrap(), Reach::Anywhere).unwrap());
         let late = origin.dial(Duration::from_millis(50)).await.err().unwrap();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
     }

@@ -69,6 +69,7 @@ fn is_usable(idle: &mut Idle, now: Instant) -> bool {
 mod tests {
     use super::*;
     use crate::alarm::instant_now;
+    use claviger_domain::egress::Reach;
     use http::Uri;
     use std::time::Duration;
     use tokio::io::AsyncWriteExt as _;
@@ -77,7 +78,7 @@ mod tests {
     async fn pair() -> (Arc<Pool>, Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Uri::try_from(format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-        let pool = Arc::new(Pool::new(Origin::of(&address).unwrap()));
+        let pool = Arc::new(Pool::new(Origin::of(&address, Reach::Anywhere).unwrap()));
         let connection = Arc::clone(&pool.origin).dial(Duration::from_secs(5)).await.unwrap();
         let (other, _) = listener.accept().await.unwrap();
         (pool, connection, other)

@@ -11,6 +11,7 @@ mod nodes;
 mod operator;
 mod organization;
 mod people;
+mod providers;
 mod registries;
 
 use super::row::{Authentication, ErrorShape, Method, Operation, Plane, Row};
@@ -25,6 +26,7 @@ pub(super) const AREAS: &[&[Row]] = &[
     environments::ROWS,
     agents::ROWS,
     registries::ROWS,
+    providers::ROWS,
     money::ROWS,
     audit::ROWS,
     people::ROWS,

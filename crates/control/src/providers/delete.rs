@@ -1,0 +1,27 @@
+//! End a provider: owners and admins. Requests that run finish.
+
+use super::find;
+use crate::authorize::Member;
+use crate::confirmation::widened;
+use crate::query::Query;
+use crate::respond::Refusal;
+use crate::serve::Call;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(crate) struct Deleted {
+    object: &'static str,
+    id: String,
+    deleted: bool,
+}
+
+pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> Result<Json<Deleted>, Refusal> {
+    query.finish()?;
+    let (provider, _) = find(&call).await?;
+    let deleted = call.control.store().delete_provider(call.actor.scope(), provider.id, call.actor.attribution()).await;
+    let epoch = deleted.map_err(Refusal::of_write)?.ok_or_else(Refusal::not_found)?;
+    widened(&call, epoch).await;
+    Ok(Json(Deleted { object: "organization.provider.deleted", id: provider.id.to_string(), deleted: true }))
+}

@@ -1,0 +1,145 @@
+//! Model servers that an organization brings along: its models are its own alone, its credential goes to its host alone,
+//! and nothing that it names is reached beyond what the operator allows.
+
+use claviger_e2e::{Answer, Plan, Result, World};
+use serde_json::{Value, json};
+use std::path::Path;
+
+const PROVIDERS: &str = "/v1/organization/providers";
+
+/// An instance whose operator lets organizations reach this machine, a registry, and the upstream's credential.
+async fn world() -> Result<(World, String, String)> {
+    let world = Plan::default().more("[providers]\nallow_private = [\"127.0.0.0/8\"]\n").start().await?;
+    let body = json!({ "name": "Own", "slug": "own" });
+    let made = world.client.post("/v1/organization/registries", &world.admin_key, &body).await?;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let registry = made.json()["id"].as_str().unwrap_or_default().to_owned();
+    let credential = std::fs::read_to_string(world.folder.path().join("provider-key"))?.trim().to_owned();
+    Ok((world, registry, credential))
+}
+
+fn chat(model: &str) -> Value {
+    json!({ "model": model, "messages": [{ "role": "user", "content": "hi" }] })
+}
+
+async fn ask(world: &World, key: &str, model: &str) -> Result<Answer> {
+    world.client.post("/v1/chat/completions", key, &chat(model)).await
+}
+
+async fn models(world: &World, key: &str) -> Result<Vec<String>> {
+    let list = world.client.get("/v1/models", key).await?.json();
+    Ok(list["data"].as_array().into_iter().flatten().map(|model| model["id"].as_str().unwrap_or_default().to_owned()).collect())
+}
+
+/// Whether any file below a directory holds these bytes.
+fn is_in_files(folder: &Path, needle: &str, but: &str) -> Result<bool> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_found = if path.is_dir() {
+            is_in_files(&path, needle, but)?
+        } else {
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            !path.ends_with(but) && bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
+        };
+        if is_found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s1_12_models_that_an_organization_brings_along_are_seen_by_it_alone() -> Result<()> {
+    let (world, registry, credential) = world().await?;
+    let body = json!({
+        "name": "gpu", "registry_id": registry, "dialect": "openai", "base_url": format!("{}/v1", world.upstream.url()),
+        "credential": credential, "models": [{ "name": "echo", "upstream_model": "sim-echo" }],
+    });
+    let made = world.client.post(PROVIDERS, &world.admin_key, &body).await?;
+    assert_eq!(made.status, 200, "{}", made.text());
+    assert!(!made.text().contains(&credential));
+    let path = format!("{PROVIDERS}/{}", made.json()["id"].as_str().unwrap_or_default());
+    let tested = world.client.post(&format!("{path}/test"), &world.admin_key, &json!({})).await?;
+    assert_eq!(tested.json()["ok"], true, "{}", tested.text());
+
+    let key = world.key("own").await?;
+    let before = world.balance().await?;
+    world.upstream.forget().await?;
+    let answer = ask(&world, &key, "own/echo").await?;
+    assert_eq!((answer.status, &answer.json()["model"]), (200, &json!("own/echo")), "{}", answer.text());
+    let seen = world.upstream.seen().await?;
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].header("authorization"), format!("Bearer {credential}"));
+    assert_eq!(seen[0].json()["model"], "sim-echo");
+    let record = world.record(answer.header("x-request-id")).await?;
+    assert_eq!(record["model"], "own/echo", "{record}");
+    assert_eq!(world.balance().await?, before, "one's own models cost nothing");
+    assert!(models(&world, &key).await?.contains(&"own/echo".to_owned()));
+    assert_eq!(world.client.get("/v1/models/own/echo", &key).await?.status, 200);
+
+    // Another organization: not listed, and as unknown as a model that nobody has.
+    world.claviger(&["organizations", "create", "Second"]).await?;
+    world.claviger(&["keys", "create", "theirs", "--organization", "second", "--to-file", "theirs.txt", "-q"]).await?;
+    let theirs = std::fs::read_to_string(world.folder.path().join("theirs.txt"))?.trim().to_owned();
+    assert!(!models(&world, &theirs).await?.iter().any(|id| id.starts_with("own/")));
+    let foreign = ask(&world, &theirs, "own/echo").await?;
+    let unknown = ask(&world, &theirs, "own/nope").await?;
+    assert_eq!(foreign.refusal(), (404, "model_not_found".to_owned()));
+    assert_eq!(foreign.text().replace("own/echo", "own/nope"), unknown.text());
+    let one = world.client.get("/v1/models/own/echo", &theirs).await?;
+    assert_eq!(one.refusal(), (404, "model_not_found".to_owned()));
+    assert_eq!(world.upstream.count().await?, 1, "nobody else's request arrived");
+
+    // A change is in force with its answer.
+    let edit = async |body: Value| world.client.post(&path, &world.admin_key, &body).await;
+    assert_eq!(edit(json!({ "enabled": false })).await?.status, 200);
+    assert_eq!(ask(&world, &key, "own/echo").await?.refusal(), (404, "model_not_found".to_owned()));
+    assert_eq!(edit(json!({ "enabled": true, "credential": "sk-wrong-credential-0000" })).await?.status, 200);
+    assert_eq!(ask(&world, &key, "own/echo").await?.refusal(), (502, "upstream_auth_error".to_owned()));
+    assert_eq!(edit(json!({ "credential": credential })).await?.status, 200);
+    assert_eq!(ask(&world, &key, "own/echo").await?.status, 200, "a replaced credential starts anew");
+    let moved = edit(json!({ "base_url": "https://elsewhere.example" })).await?;
+    assert_eq!(moved.refusal(), (400, "credential_needed".to_owned()));
+
+    assert!(!is_in_files(world.folder.path(), &credential, "provider-key")?, "the credential lies nowhere in the clear");
+    assert_eq!(world.client.delete(&path, &world.admin_key).await?.status, 200);
+    assert_eq!(ask(&world, &key, "own/echo").await?.refusal(), (404, "model_not_found".to_owned()));
+    world.verify_ledger().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_organization_names_is_not_reached_inside_the_operators_network() -> Result<()> {
+    let world = World::usual().await?;
+    let body = json!({ "name": "Own", "slug": "own" });
+    let made = world.client.post("/v1/organization/registries", &world.admin_key, &body).await?;
+    let registry = made.json()["id"].as_str().unwrap_or_default().to_owned();
+    let key = world.key("own").await?;
+    let port = world.upstream.url().rsplit(':').next().unwrap_or_default().to_owned();
+    world.upstream.forget().await?;
+    let name = std::cell::Cell::new(0);
+    let create = async |base_url: &str| {
+        name.set(name.get() + 1);
+        let body = json!({
+            "name": format!("p{}", name.get()), "registry_id": registry, "dialect": "openai", "base_url": base_url,
+            "credential": "sk-anything-0123456789", "models": [format!("m{}", name.get())],
+        });
+        world.client.post(PROVIDERS, &world.admin_key, &body).await
+    };
+    for host in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "127.1", "2130706433", "0x7f000001", "10.0.0.1"] {
+        for scheme in ["http", "https"] {
+            let refused = create(&format!("{scheme}://{host}:{port}/v1")).await?;
+            assert_eq!(refused.refusal(), (400, "invalid_value".to_owned()), "{scheme}://{host}");
+        }
+    }
+    // A name may be stored: what it resolves to is judged whenever it is dialled.
+    let made = create(&format!("https://localhost:{port}")).await?;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let path = format!("{PROVIDERS}/{}/test", made.json()["id"].as_str().unwrap_or_default());
+    let tested = world.client.post(&path, &world.admin_key, &json!({})).await?.json();
+    assert_eq!((&tested["ok"], &tested["status"]), (&json!(false), &Value::Null), "{tested}");
+    assert!(tested["message"].as_str().unwrap_or_default().contains("private or special"), "{tested}");
+    let model = format!("own/m{}", name.get());
+    assert_eq!(ask(&world, &key, &model).await?.refusal(), (503, "service_unavailable".to_owned()));
+    assert_eq!(world.upstream.count().await?, 0, "nothing arrived");
+    Ok(())
+}
