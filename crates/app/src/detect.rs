@@ -116,7 +116,6 @@ mod tests {
             ("web", "a site", Dialect::Compatible, port(2)),
             ("silent", "silence", Dialect::Compatible, port(3)),
         ];
-        let begun = tokio::time::Instant::now();
         let listing = json("200 OK", r#"{"object":"list","data":[{"id":"llama3"},{"id":"qwen"}]}"#);
         let refused = json("401 Unauthorized", r#"{"error":"Unauthorized"}"#);
         let page = json("200 OK", "<html>hello</html>");
@@ -126,7 +125,6 @@ mod tests {
             answer(&listeners[1], &refused),
             answer(&listeners[2], &page),
         );
-        assert!(begun.elapsed() < Duration::from_secs(5), "silence is not waited for");
         assert!(asked.starts_with("GET /v1/models HTTP/1.1\r\n") && !asked.contains("authorization"), "{asked}");
         let found: Vec<_> = found.into_iter().map(|found| (found.name, found.label, found.models)).collect();
         let models = Some(vec!["llama3".to_owned(), "qwen".to_owned()]);

@@ -1,6 +1,7 @@
 //! What a start prints to people (`console.md` §1), on standard output and never in the log.
 
 use crate::config::{Config, ServeConfig};
+use claviger_control::Found;
 use claviger_domain::secret::Secret;
 use claviger_storage::Engine;
 use std::fmt::Write as _;
@@ -20,6 +21,8 @@ pub(crate) struct Start<'a> {
     pub(crate) took: Duration,
     /// Where the first owner comes in; `None` where one exists.
     pub(crate) set_up_link: Option<&'a str>,
+    /// What this machine has already.
+    pub(crate) found: &'a [Found],
     /// The simulator-only key of a first start.
     pub(crate) test_key: Option<&'a Secret<String>>,
 }
@@ -56,6 +59,11 @@ pub(crate) fn block(start: &Start<'_>) -> String {
         let _ = writeln!(text, "      or   {link}");
         let _ = writeln!(text, "           once, within 15 minutes; a new one: claviger setup-link{data}");
     }
+    if !start.found.is_empty() {
+        let _ = writeln!(text, "  Found    {}", found(start.found));
+        let data = data_option(config);
+        let _ = writeln!(text, "           nothing of it is used until you say so: claviger providers detect{data}");
+    }
     if !start.api.ip().is_loopback() {
         let _ = writeln!(text, "  Plain HTTP on {}: something in front must end TLS", start.api);
     }
@@ -68,6 +76,16 @@ pub(crate) fn block(start: &Start<'_>) -> String {
         );
     }
     text
+}
+
+/// Names of variables, and servers with the number of their models.
+fn found(all: &[Found]) -> String {
+    let one = |found: &Found| match &found.models {
+        Some(models) if models.len() == 1 => format!("{} (1 model)", found.label),
+        Some(models) => format!("{} ({} models)", found.label, models.len()),
+        None => found.label.clone(),
+    };
+    all.iter().map(one).collect::<Vec<_>>().join(" · ")
 }
 
 /// ` --data DIR` with the whole path, unless a command finds the directory by itself where the server was started.
@@ -89,6 +107,21 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::{self, Flags, Variables};
+
+    #[test]
+    fn what_was_found_is_named_and_no_value_of_it() {
+        let one = |label: &str, models: Option<Vec<String>>| Found {
+            name: "x",
+            label: label.to_owned(),
+            dialect: claviger_domain::catalog::Dialect::Ollama,
+            base_url: "http://127.0.0.1:11434".to_owned(),
+            variable: None,
+            models,
+        };
+        let models = (1..=3).map(|number| number.to_string()).collect();
+        let all = [one("OPENAI_API_KEY", None), one("Ollama on 127.0.0.1:11434", Some(models))];
+        assert_eq!(found(&all), "OPENAI_API_KEY · Ollama on 127.0.0.1:11434 (3 models)");
+    }
 
     fn option(data: Option<&str>) -> String {
         let folder = tempfile::TempDir::new().expect("a temporary directory");

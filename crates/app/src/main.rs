@@ -7,6 +7,7 @@ mod cli;
 mod clock;
 mod config;
 mod data_directory;
+mod detect;
 mod doctor;
 mod first_run;
 mod https;

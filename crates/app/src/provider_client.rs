@@ -3,9 +3,10 @@
 //! The way out is the guarded one (`https.rs`): a provider's reach holds for its test as it does for its requests. What is
 //! made of the answer is the management plane's business.
 
+use crate::config::Variables;
 use crate::https::{Failed, Https};
 use bytes::Bytes;
-use claviger_control::{ProbeProviders, Told, Unanswered};
+use claviger_control::{Found, ProbeProviders, Told, Unanswered};
 use claviger_domain::catalog::{Dialect, Provider};
 use claviger_domain::limits;
 use http::{HeaderValue, Request, Uri, header};
@@ -19,6 +20,10 @@ use std::time::Duration;
 pub(crate) struct ProviderClient;
 
 impl ProbeProviders for ProviderClient {
+    fn detect(&self) -> Pin<Box<dyn Future<Output = Vec<Found>> + Send + '_>> {
+        Box::pin(async { crate::detect::look(&Variables::of_process()).await })
+    }
+
     fn list_models(&self, provider: Provider) -> Pin<Box<dyn Future<Output = Result<Told, Unanswered>> + Send + '_>> {
         Box::pin(async move { list_models(&provider, limits::PROVIDER_PATIENCE).await })
     }
@@ -34,7 +39,9 @@ pub(crate) async fn list_models(provider: &Provider, patience: Duration) -> Resu
 }
 
 async fn ask(provider: &Provider) -> Result<(u16, Bytes), Failed> {
-    let uri: Uri = format!("{}/v1/models", provider.base_url).parse()?;
+    // Gemini's compatible surface has no `/v1` of its own behind its base.
+    let path = if provider.dialect == Dialect::Gemini { "/models" } else { "/v1/models" };
+    let uri: Uri = format!("{}{path}", provider.base_url).parse()?;
     let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let host = uri.authority().map(ToString::to_string).unwrap_or_default();
     let mut request =
@@ -42,6 +49,7 @@ async fn ask(provider: &Provider) -> Result<(u16, Bytes), Failed> {
     if let Some(credential) = &provider.credential {
         let (name, text) = match provider.dialect {
             Dialect::Anthropic => ("x-api-key", credential.expose().clone()),
+            Dialect::AzureOpenAi => ("api-key", credential.expose().clone()),
             _ => ("authorization", format!("Bearer {}", credential.expose())),
         };
         let mut value = HeaderValue::try_from(text)?;

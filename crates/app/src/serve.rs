@@ -10,9 +10,9 @@ use crate::random::BufferedRandom;
 use crate::reload::{Reload, Sources};
 use crate::socket::LocalDoor;
 use anyhow::Context as _;
-use claviger_control::{AwaitRights, Awaited, Control, ControlBody, Origin};
+use claviger_control::{AwaitRights, Awaited, Control, ControlBody, Found, Origin};
 use claviger_domain::audit::Attribution;
-use claviger_domain::catalog::Difference;
+use claviger_domain::catalog::{Catalog, Difference};
 use claviger_domain::endpoint::Match;
 use claviger_domain::error::PublicError;
 use claviger_domain::id::{KeyId, OrganizationId};
@@ -70,7 +70,7 @@ fn check_listen(config: &ServeConfig) -> Result<(), Failure> {
     Err(Failure::new(Kind::Usage, what).next("put a TLS proxy in front and add --plain-http, or listen on 127.0.0.1"))
 }
 
-async fn serve(config: ServeConfig, sources: Sources) -> anyhow::Result<()> {
+async fn serve(mut config: ServeConfig, sources: Sources) -> anyhow::Result<()> {
     let directory = DataDirectory::open_or_make(&config.config.data)?;
     // Bound first: an address that is taken ends the start before anything is made.
     let listener = listen(config.listen)?;
@@ -83,7 +83,7 @@ async fn serve(config: ServeConfig, sources: Sources) -> anyhow::Result<()> {
     let is_for_trial = instance.is_fresh && (api.ip().is_loopback() || config.is_quickstart);
     let test_key = if is_for_trial { Some(instance.make_test_key(&config.config).await?) } else { None };
 
-    let mut config = config;
+    let found = look_around(&config, &instance, &sources.variables).await;
     let catalog = Arc::new(std::mem::take(&mut config.catalog));
     let settings = gateway_settings(&config, &instance);
     let gateway = Gateway::start(
@@ -112,7 +112,7 @@ async fn serve(config: ServeConfig, sources: Sources) -> anyhow::Result<()> {
     let addresses = Addresses { api, private: private_address, public_url: &public_url };
     let link = control.first_set_up_link().await;
     directory.keep_set_up_link(link.as_deref())?;
-    announce(&config, &instance, &addresses, test_key.as_ref(), link.as_deref());
+    announce(&config, &instance, &addresses, (test_key.as_ref(), link.as_deref()), &found);
     let (mut second, store) = (Signals::new()?, instance.store.clone());
     let ended = async {
         answer_until_told(listener, &gateway, &instance.store, control).await?;
@@ -141,6 +141,11 @@ async fn serve(config: ServeConfig, sources: Sources) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Only a start without anything looks around: later ones are asked to, by `providers detect`.
+async fn look_around(config: &ServeConfig, instance: &Instance, variables: &Variables) -> Vec<Found> {
+    if instance.is_fresh && config.names_found { crate::detect::look(variables).await } else { Vec::new() }
+}
+
 /// Where a server is to be found.
 struct Addresses<'a> {
     api: SocketAddr,
@@ -153,8 +158,8 @@ fn announce(
     config: &ServeConfig,
     instance: &Instance,
     at: &Addresses<'_>,
-    test_key: Option<&Secret<String>>,
-    set_up_link: Option<&str>,
+    (test_key, set_up_link): (Option<&Secret<String>>, Option<&str>),
+    found: &[Found],
 ) {
     let start = first_run::Start {
         serve: config,
@@ -166,6 +171,7 @@ fn announce(
         // The clock's monotonic zero is the opening of the instance.
         took: instance.clock.now().monotonic.since(Monotonic(0)),
         set_up_link,
+        found,
         test_key,
     };
     // A closed standard output is no reason not to serve.
@@ -349,6 +355,10 @@ impl AwaitRights for ThisNode {
 
     fn running(&self, key: KeyId) -> u64 {
         self.gateway.running(key)
+    }
+
+    fn catalog(&self) -> Option<Arc<Catalog>> {
+        Some(self.gateway.catalog())
     }
 
     fn has_foreign_keys(&self) -> bool {

@@ -56,9 +56,9 @@ pub use leaks::{LeakSettings, ReporterKey};
 pub use mail::Letter;
 pub use openapi::document as openapi_document;
 pub use ports::{
-    AskIssuers, AwaitRights, Awaited, DeliverMail, NoNodes, ProbeProviders, Question, Told, Unanswered, Undelivered,
-    no_node,
+    AskIssuers, AwaitRights, Awaited, DeliverMail, Found, NoNodes, ProbeProviders, Question, Told, Unanswered,
+    Undelivered, no_node,
 };
-pub use providers::ProviderSettings;
+pub use providers::{ProviderSettings, models_of};
 pub use serve::{Control, ControlBody, Origin, Settings};
 pub use settings::{PeopleSettings, SignUp};

@@ -3,7 +3,7 @@
 use crate::mail::Letter;
 use bytes::Bytes;
 use claviger_domain::audit::Attribution;
-use claviger_domain::catalog::{Difference, Provider};
+use claviger_domain::catalog::{Catalog, Dialect, Difference, Provider};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::{KeyId, NodeId, OrganizationId};
 use claviger_domain::key::{Verified, VerifyAsk};
@@ -13,6 +13,7 @@ use claviger_domain::secret::Secret;
 use claviger_domain::time::{Now, Timestamp};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Waits until every node knows a change of rights, and knows what only a running node does.
@@ -28,6 +29,11 @@ pub trait AwaitRights: Send + Sync + 'static {
 
     /// Requests of a key that run on this node.
     fn running(&self, key: KeyId) -> u64;
+
+    /// The platform's routes in force; `None` when no server runs here.
+    fn catalog(&self) -> Option<Arc<Catalog>> {
+        None
+    }
 
     /// Whether secrets made elsewhere may exist: only then is a text of a foreign shape looked up.
     fn has_foreign_keys(&self) -> bool;
@@ -160,6 +166,26 @@ pub struct Unanswered(pub String);
 
 /// Asks model servers for what they have, as far as their reach goes.
 pub trait ProbeProviders: Send + Sync + std::fmt::Debug + 'static {
+    /// Model servers and credentials of the server's machine; within `limits::DETECTION_PATIENCE`.
+    fn detect(&self) -> Pin<Box<dyn Future<Output = Vec<Found>> + Send + '_>>;
+
     /// `GET models` with the provider's credential, within `limits::PROVIDER_PATIENCE`. No redirect is followed.
     fn list_models(&self, provider: Provider) -> Pin<Box<dyn Future<Output = Result<Told, Unanswered>> + Send + '_>>;
+}
+
+/// What could be a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What it would be called.
+    pub name: &'static str,
+    /// What it is, for people.
+    pub label: String,
+    /// How it speaks.
+    pub dialect: Dialect,
+    /// Where it is.
+    pub base_url: String,
+    /// The variable that holds its credential.
+    pub variable: Option<&'static str>,
+    /// What it lists; nobody was asked where a credential is needed.
+    pub models: Option<Vec<String>>,
 }

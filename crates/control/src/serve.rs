@@ -463,6 +463,8 @@ handlers! {
             DrainNode => operator::nodes::drain;
             ListLeases => operator::leases::list;
             WriteOffLease => operator::leases::write_off;
+            DetectProviders => operator::providers::detect;
+            ListRoutes => operator::providers::routes;
             ListJobs => operator::jobs::list;
             RunJob => operator::jobs::run;
             ReloadConfiguration => operator::reload::handler;

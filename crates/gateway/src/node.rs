@@ -169,11 +169,7 @@ impl Gateway {
         let validity = settings.validity_lease;
         let wallets = Arc::new(Wallets::new(store.engine() == Engine::Postgres));
         let limiters = Limiters::new(clock.now(), settings.key_limits, settings.self_service_rpm);
-        let openers = Openers {
-            peppers: settings.peppers.clone(),
-            reach: settings.reach.clone(),
-            is_free: settings.are_own_models_free,
-        };
+        let openers = Openers::of(&settings);
         let mut follower =
             Follower::new(store.clone(), Arc::clone(&wallets), limiters, Arc::clone(&clock), id, validity, openers);
         follower.join().await?;
@@ -229,6 +225,11 @@ impl Gateway {
         self.0.health.keep(&catalog);
         self.0.catalog.store(catalog);
         self.0.upstreams.forget();
+    }
+
+    /// The platform's catalog in force.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.0.catalog.load_full()
     }
 
     /// Waits, `patience` at most, until no node admits by rights older than `epoch`. Asked after the commit.

@@ -1,7 +1,7 @@
 //! Model servers that an organization brings along: its models are its own alone, its credential goes to its host alone,
 //! and nothing that it names is reached beyond what the operator allows.
 
-use claviger_e2e::{Answer, Plan, Result, World};
+use claviger_e2e::{Answer, Plan, Program, Result, World, binary, eventually};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -28,7 +28,12 @@ async fn ask(world: &World, key: &str, model: &str) -> Result<Answer> {
 
 async fn models(world: &World, key: &str) -> Result<Vec<String>> {
     let list = world.client.get("/v1/models", key).await?.json();
-    Ok(list["data"].as_array().into_iter().flatten().map(|model| model["id"].as_str().unwrap_or_default().to_owned()).collect())
+    Ok(list["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|model| model["id"].as_str().unwrap_or_default().to_owned())
+        .collect())
 }
 
 /// Whether any file below a directory holds these bytes.
@@ -101,7 +106,10 @@ async fn s1_12_models_that_an_organization_brings_along_are_seen_by_it_alone() -
     let moved = edit(json!({ "base_url": "https://elsewhere.example" })).await?;
     assert_eq!(moved.refusal(), (400, "credential_needed".to_owned()));
 
-    assert!(!is_in_files(world.folder.path(), &credential, "provider-key")?, "the credential lies nowhere in the clear");
+    assert!(
+        !is_in_files(world.folder.path(), &credential, "provider-key")?,
+        "the credential lies nowhere in the clear"
+    );
     assert_eq!(world.client.delete(&path, &world.admin_key).await?.status, 200);
     assert_eq!(ask(&world, &key, "own/echo").await?.refusal(), (404, "model_not_found".to_owned()));
     world.verify_ledger().await
@@ -125,7 +133,8 @@ async fn what_an_organization_names_is_not_reached_inside_the_operators_network(
         });
         world.client.post(PROVIDERS, &world.admin_key, &body).await
     };
-    for host in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "127.1", "2130706433", "0x7f000001", "10.0.0.1"] {
+    for host in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "127.1", "2130706433", "0x7f000001", "10.0.0.1"]
+    {
         for scheme in ["http", "https"] {
             let refused = create(&format!("{scheme}://{host}:{port}/v1")).await?;
             assert_eq!(refused.refusal(), (400, "invalid_value".to_owned()), "{scheme}://{host}");
@@ -141,5 +150,50 @@ async fn what_an_organization_names_is_not_reached_inside_the_operators_network(
     let model = format!("own/m{}", name.get());
     assert_eq!(ask(&world, &key, &model).await?.refusal(), (503, "service_unavailable".to_owned()));
     assert_eq!(world.upstream.count().await?, 0, "nothing arrived");
+    Ok(())
+}
+
+/// A port of the list that no other test and hardly any machine uses.
+const KNOWN_PORT: &str = "127.0.0.1:9997";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_this_machine_is_found_and_used_only_when_somebody_says_so() -> Result<()> {
+    let (world, _, _) = world().await?;
+    let mut command = tokio::process::Command::new(binary("claviger")?);
+    command.args(["simulate", "--listen", KNOWN_PORT]).current_dir(world.folder.path());
+    let mut server = Program::start(command, &world.folder.path().join("found.log"))?;
+    let json = async |arguments: &[&str]| -> Result<Value> {
+        Ok(serde_json::from_str(world.claviger(&[arguments, &["--json"]].concat()).await?.trim())?)
+    };
+    let is_found = |found: &Value| found.as_array().into_iter().flatten().any(|found| found["name"] == "xinference");
+    let found = eventually(10, "the server is found", async || {
+        server.ensure_running()?;
+        Ok(Some(json(&["providers", "detect"]).await?).filter(is_found))
+    })
+    .await?;
+    assert!(found.to_string().contains(KNOWN_PORT), "{found}");
+    assert_eq!(json(&["providers", "list"]).await?, json!([]), "it was only found");
+
+    let key = world.key("own").await?;
+    assert_eq!(ask(&world, &key, "acme/sim-echo").await?.refusal(), (404, "model_not_found".to_owned()));
+    let added = world.claviger(&["providers", "add", "xinference", "--found"]).await?;
+    assert!(added.contains("is in use with"), "{added}");
+    assert_eq!(ask(&world, &key, "acme/sim-echo").await?.status, 200);
+    let listed = json(&["providers", "list"]).await?;
+    assert_eq!((&listed[0]["name"], &listed[0]["credential"]), (&json!("xinference"), &Value::Null), "{listed}");
+    assert!(world.claviger(&["providers", "test", "xinference"]).await?.contains("sim-echo"));
+    world.claviger(&["providers", "disable", "xinference"]).await?;
+    assert_eq!(ask(&world, &key, "acme/sim-echo").await?.refusal(), (404, "model_not_found".to_owned()));
+    world.claviger(&["providers", "enable", "xinference"]).await?;
+    assert_eq!(ask(&world, &key, "acme/sim-echo").await?.status, 200);
+    world.claviger(&["providers", "remove", "xinference", "-y"]).await?;
+    assert_eq!(json(&["providers", "list"]).await?, json!([]));
+
+    let routes = json(&["routes", "list"]).await?;
+    let route = routes.as_array().into_iter().flatten().find(|route| route["id"] == "gpt-4");
+    let route = route.cloned().unwrap_or_default();
+    assert_eq!(route["model"], "meta-llama/Llama-3.1-8B-Instruct", "{route}");
+    assert_eq!(route["tiers"][0][0]["provider"], "upstream", "{route}");
+    server.stop().await?;
     Ok(())
 }

@@ -126,6 +126,12 @@ pub(super) enum Command {
     Audit(super::audit::AuditCommand),
     /// Have the running server read providers, models, routes and prices again
     Reload(ReloadOptions),
+    /// Model servers that the organization brings along
+    #[command(subcommand, visible_alias = "provider")]
+    Providers(super::providers::ProvidersCommand),
+    /// Which targets serve which model
+    #[command(subcommand, visible_alias = "route")]
+    Routes(super::routes::RoutesCommand),
     /// Nodes that serve this database
     #[command(subcommand, visible_alias = "node")]
     Nodes(super::nodes::NodesCommand),
@@ -437,6 +443,15 @@ const FIELDS: &[&str] = &[
     "node",
     "renewed_at",
     "applied_epoch",
+    "registry_id",
+    "dialect",
+    "base_url",
+    "enabled",
+    "models",
+    "credential",
+    "message",
+    "tiers",
+    "pricing",
 ];
 
 /// Words behind which `--json` may have fields.
@@ -463,6 +478,10 @@ const COMMANDS: &[&str] = &[
     "requests",
     "request",
     "ledger",
+    "providers",
+    "provider",
+    "routes",
+    "route",
     "nodes",
     "node",
     "lease",

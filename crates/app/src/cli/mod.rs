@@ -21,8 +21,10 @@ mod output;
 mod people;
 mod places;
 mod profiles;
+mod providers;
 mod reload;
 mod requests;
+mod routes;
 mod scan;
 mod secret_in;
 mod secret_out;
@@ -162,6 +164,8 @@ async fn act(mut global: arguments::Global, command: Command, variables: &Variab
         }
         Command::Audit(command) => audit::run(&transport, &output, &command).await,
         Command::Reload(options) => reload::run(&transport, &output, &options).await,
+        Command::Providers(command) => providers::run(&transport, &output, &global, variables, command).await,
+        Command::Routes(command) => routes::run(&transport, &output, &command).await,
         Command::Nodes(command) => nodes::run(&transport, &output, global.yes, &command).await,
         Command::Lease(command) => nodes::leases(&transport, &output, &command).await,
         Command::Ledger(LedgerCommand::Verify) => ledger::verify(&transport, &output).await,

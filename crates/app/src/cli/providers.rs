@@ -146,8 +146,15 @@ pub(super) async fn run(
 
 async fn list(transport: &Transport, output: &Output) -> Result<(), Failure> {
     let rows = pages(transport, &target(PROVIDERS, &[("limit", Some("100"))]), usize::MAX).await?;
-    let columns =
-        [words("ID"), words("NAME"), words("DIALECT"), words("ADDRESS"), words("KEY"), figures("MODELS"), words("STATE")];
+    let columns = [
+        words("ID"),
+        words("NAME"),
+        words("DIALECT"),
+        words("ADDRESS"),
+        words("KEY"),
+        figures("MODELS"),
+        words("STATE"),
+    ];
     output.rows(&rows, &columns, |row| {
         let of = |name| printable(text(row, name));
         let hint = row["credential"]["hint"].as_str().map_or_else(|| "none".to_owned(), printable);
@@ -234,7 +241,7 @@ async fn test(transport: &Transport, output: &Output, path: &str) -> Result<Exit
     if !output.json(&tested) {
         say_test(output, &tested);
     }
-    Ok(if tested["ok"] == json!(true) { ExitCode::SUCCESS } else { Kind::Network.exit_code() })
+    Ok(if tested["ok"] == json!(true) { ExitCode::SUCCESS } else { ExitCode::from(Kind::Network as u8) })
 }
 
 fn say_test(output: &Output, tested: &Value) {
@@ -258,7 +265,7 @@ async fn detect(transport: &Transport, output: &Output) -> Result<(), Failure> {
         let models = row["models"].as_array().map_or_else(String::new, |models| models.len().to_string());
         vec![of("name"), of("label"), of("dialect"), of("base_url"), models]
     });
-    if !output.is_for_a_program() && !rows.is_empty() {
+    if !output.is_json() && !output.is_quiet && !rows.is_empty() {
         say("Nothing of it is used. To use one: claviger providers add NAME --found");
     }
     Ok(())
@@ -334,10 +341,13 @@ fn show(output: &Output, row: &Value) {
         return;
     }
     let line = |name: &str, value: String| vec![name.to_owned(), value];
-    let mut lines: Vec<Vec<String>> = ["id", "name", "registry_id", "dialect", "base_url", "enabled", "max_concurrency"]
-        .iter()
-        .map(|name| line(&name.replace('_', " "), row[*name].as_str().map_or_else(|| row[*name].to_string(), printable)))
-        .collect();
+    let mut lines: Vec<Vec<String>> =
+        ["id", "name", "registry_id", "dialect", "base_url", "enabled", "max_concurrency"]
+            .iter()
+            .map(|name| {
+                line(&name.replace('_', " "), row[*name].as_str().map_or_else(|| row[*name].to_string(), printable))
+            })
+            .collect();
     lines.push(line("credential", row["credential"]["hint"].as_str().map_or_else(|| "none".to_owned(), printable)));
     for model in row["models"].as_array().into_iter().flatten() {
         let upstream = printable(text(model, "upstream_model"));

@@ -95,23 +95,12 @@ pub(crate) struct ServeConfig {
     pub(crate) self_service_rpm: u32,
     /// How requests are put to targets.
     pub(crate) routes: RouteSettings,
-    /// What is looked for at the start.
-    pub(crate) autodetect: Autodetect,
+    /// Whether a fresh start names model servers and credentials that it finds on this machine.
+    pub(crate) names_found: bool,
     /// Whether models of organizations' own providers cost nothing where the price book is silent.
     pub(crate) are_own_models_free: bool,
     pub(crate) catalog: Catalog,
     pub(crate) sheets: Vec<PriceSheet>,
-}
-
-/// What becomes of model servers and credentials that are found on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Autodetect {
-    /// They are named at a fresh start.
-    Offer,
-    /// They are served.
-    Enable,
-    /// Nobody looks.
-    Off,
 }
 
 /// Whether plain HTTP may leave the machine.
@@ -230,17 +219,8 @@ pub(super) fn serve_config(layered: Layered, flags: &Flags) -> Result<ServeConfi
         key_limits: key_limits(&document.limits),
         self_service_rpm: document.limits.self_service_rpm,
         routes: routes(document)?,
-        autodetect: match document.providers.autodetect.as_str() {
-            "offer" => Autodetect::Offer,
-            "enable" => Autodetect::Enable,
-            "off" => Autodetect::Off,
-            other => return Err(one_of("providers.autodetect", other, &["offer", "enable", "off"])),
-        },
-        are_own_models_free: match document.providers.own_models.as_str() {
-            "free" => true,
-            "priced" => false,
-            other => return Err(one_of("providers.own_models", other, &["free", "priced"])),
-        },
+        names_found: is_first("providers.autodetect", &document.providers.autodetect, ["offer", "off"])?,
+        are_own_models_free: is_first("providers.own_models", &document.providers.own_models, ["free", "priced"])?,
         catalog,
         sheets: sheets.collect(),
         config,
@@ -285,6 +265,14 @@ fn routes(document: &Document) -> Result<RouteSettings, Invalid> {
 fn key_limits(limits: &super::typed::Limits) -> Limits {
     let limit = |number: u32| (number > 0).then_some(number);
     Limits { rpm: limit(limits.rpm), tpm: limit(limits.tpm), concurrency: limit(limits.concurrency), burst: None }
+}
+
+/// Which of two words is written.
+fn is_first(place: &str, typed: &str, words: [&str; 2]) -> Result<bool, Invalid> {
+    match words.iter().position(|word| *word == typed) {
+        Some(place) => Ok(place == 0),
+        None => Err(one_of(place, typed, &words)),
+    }
 }
 
 fn one_of(place: &str, typed: &str, known: &[&str]) -> Invalid {

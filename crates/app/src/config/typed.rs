@@ -281,7 +281,7 @@ pub(super) struct Oidc {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Providers {
-    /// `offer`: what is found at a fresh start is named; `enable`: it is served; `off`: nothing is looked for.
+    /// `offer`: a fresh start names what it finds; `off`: it does not look. Default `offer`.
     pub(super) autodetect: String,
     /// Networks that organizations' own providers may reach though they are private or loopback; default none.
     pub(super) allow_private: Vec<String>,

@@ -118,6 +118,7 @@ areas! {
     }
     providers {
         ListProviders CreateProvider GetProvider UpdateProvider DeleteProvider TestProvider
+        DetectProviders ListRoutes
     }
     money {
         GetWallet GetUsage GetRequest ListRequests GetReceipt

@@ -85,6 +85,35 @@ const DELETED: Object = object(
     ],
 );
 
+const FOUND: Object = object(
+    "FoundProvider",
+    &[
+        must("object", Shape::Is("operator.found_provider")),
+        must("name", Shape::Text),
+        must("label", Shape::Text),
+        must("dialect", Shape::Text),
+        must("base_url", Shape::Text),
+        must("variable", Shape::OrNull(&Shape::Text)),
+        must("models", Shape::OrNull(&Shape::Many(&Shape::Text))),
+    ],
+);
+
+const TARGET: Object =
+    object("RouteTarget", &[must("provider", Shape::Text), must("model", Shape::Text), must("weight", Shape::Whole)]);
+
+const ROUTE: Object = object(
+    "Route",
+    &[
+        must("object", Shape::Is("operator.route")),
+        must("id", Shape::Text),
+        must("model", Shape::Text),
+        must("endpoints", Shape::Many(&Shape::Text)),
+        must("pricing", Shape::Word(&["free", "priced", "unpriced"])),
+        must("affinity", Shape::Flag),
+        must("tiers", Shape::Many(&Shape::Many(&Shape::Of(&TARGET)))),
+    ],
+);
+
 pub(super) fn describe(operation: Operation) -> Description {
     match operation {
         Operation::ListProviders => Description::of("List providers.", Reply::List(&PROVIDER)).asking(PAGE),
@@ -96,6 +125,10 @@ pub(super) fn describe(operation: Operation) -> Description {
         .taking(&UPDATE),
         Operation::DeleteProvider => Description::of("End a provider.", Reply::One(&DELETED)),
         Operation::TestProvider => Description::of("Ask a provider now for its models.", Reply::One(&TEST)),
+        Operation::DetectProviders => {
+            Description::of("Model servers and credentials found on the server's machine.", Reply::List(&FOUND))
+        }
+        Operation::ListRoutes => Description::of("Which targets serve which model.", Reply::List(&ROUTE)),
         _ => Description::of("Read a provider.", Reply::One(&PROVIDER)),
     }
 }

@@ -13,7 +13,7 @@ mod writable;
 
 use crate::authorize::Member;
 use crate::confirmation::widened;
-use crate::ports::ProbeProviders;
+use crate::ports::{ProbeProviders, Told};
 use crate::respond::Refusal;
 use crate::serve::Call;
 use claviger_domain::egress::Reach;
@@ -32,6 +32,11 @@ pub struct ProviderSettings {
     pub reach: Reach,
     /// The way to providers; without it none is tested.
     pub probe: Option<Arc<dyn ProbeProviders>>,
+}
+
+/// The models that an answer to `GET models` lists; `None` if it lists none.
+pub fn models_of(told: &Told) -> Option<Vec<String>> {
+    test::read(told, None).models
 }
 
 impl Default for ProviderSettings {

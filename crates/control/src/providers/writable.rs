@@ -84,7 +84,7 @@ pub(super) fn models(fields: &mut Fields) -> Result<Option<Vec<OwnModel>>, Refus
     let mut models = Vec::with_capacity(list.len());
     for (place, value) in list.into_iter().enumerate() {
         let model = match value {
-            Value::String(name) => Ok(model(name, None, None, (None, None))?),
+            Value::String(name) => model(name, None, None, (None, None)),
             Value::Object(_) => object(&value),
             _ => Err(Refusal::invalid("models", "names or objects")),
         };

@@ -1,9 +1,9 @@
 //! Providers that an organization brings along, through the management endpoints.
 
 use super::{World, text};
-use crate::ports::{ProbeProviders, Told, Unanswered};
+use crate::ports::{Found, ProbeProviders, Told, Unanswered};
 use crate::providers::ProviderSettings;
-use claviger_domain::catalog::Provider;
+use claviger_domain::catalog::{Dialect, Provider};
 use claviger_domain::egress::Reach;
 use claviger_domain::tenancy::OrganizationState;
 use parking_lot::Mutex;
@@ -24,6 +24,18 @@ struct Upstream {
 }
 
 impl ProbeProviders for Upstream {
+    fn detect(&self) -> Pin<Box<dyn Future<Output = Vec<Found>> + Send + '_>> {
+        let found = Found {
+            name: "ollama",
+            label: "Ollama on 127.0.0.1:11434".to_owned(),
+            dialect: Dialect::Ollama,
+            base_url: "http://127.0.0.1:11434".to_owned(),
+            variable: None,
+            models: Some(vec!["llama3".to_owned()]),
+        };
+        Box::pin(std::future::ready(vec![found]))
+    }
+
     fn list_models(&self, provider: Provider) -> Pin<Box<dyn Future<Output = Result<Told, Unanswered>> + Send + '_>> {
         let credential = provider.credential.as_ref().map(|credential| credential.expose().clone());
         self.asked.lock().push((provider.base_url, credential));
@@ -109,6 +121,15 @@ async fn a_provider_is_made_asked_and_ended_and_its_credential_goes_nowhere_else
 }
 
 #[tokio::test]
+async fn what_is_found_is_told_to_the_operator_and_used_by_nobody() {
+    let (world, admin, upstream, _) = world().await;
+    let found = world.operator("POST", "/api/operator/providers/detect", &Value::Null).await;
+    assert_eq!((found.status, text(&found.body["data"][0]["name"])), (200, "ollama"), "{}", found.body);
+    assert_eq!(world.with(&admin, "GET", PROVIDERS, &Value::Null).await.body["data"], json!([]));
+    assert!(upstream.asked.lock().is_empty());
+}
+
+#[tokio::test]
 async fn another_host_asks_for_the_credential_anew() {
     let (world, admin, _, registry) = world().await;
     let made = world.with(&admin, "POST", PROVIDERS, &at(&registry, "https://api.gpu.example")).await;
@@ -169,7 +190,7 @@ async fn what_cannot_be_a_provider_is_refused_with_its_member() {
         "https://169.254.169.254",
         "https://2130706433",
         "ftp://api.example",
-        "https://api.example:22",
+        "https://8.8.8.8:22",
         "file:///etc/passwd",
         "https://api.example?x=1",
     ] {

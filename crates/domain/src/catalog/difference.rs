@@ -53,6 +53,7 @@ fn is_same(one: &Model, other: &Model) -> bool {
         output_tokens_max,
         pricing,
         is_simulated,
+        environment,
     } = one;
     let is_same_tier = |(one, other): (&Vec<Arc<Target>>, &Vec<Arc<Target>>)| {
         one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same_target(one, other))
@@ -61,7 +62,7 @@ fn is_same(one: &Model, other: &Model) -> bool {
         == (&other.id, &other.created_seconds, &other.owned_by, &other.has_affinity)
         && (endpoints, context_tokens, output_tokens_max)
             == (&other.endpoints, &other.context_tokens, &other.output_tokens_max)
-        && *is_simulated == other.is_simulated
+        && (is_simulated, environment) == (&other.is_simulated, &other.environment)
         && is_same_price(pricing, &other.pricing)
         && tiers.len() == other.tiers.len()
         && tiers.iter().zip(&other.tiers).all(is_same_tier)
@@ -82,13 +83,14 @@ fn is_same_target(one: &Target, other: &Target) -> bool {
 }
 
 fn is_same_provider(one: &Provider, other: &Provider) -> bool {
-    let Provider { name, dialect, base_url, credential, concurrency_max, timeouts, drain } = one;
+    let Provider { name, row, reach, dialect, base_url, credential, concurrency_max, timeouts, drain } = one;
     let is_same_credential = match (credential, &other.credential) {
         (Some(one), Some(other)) => one.expose() == other.expose(),
         (None, None) => true,
         _ => false,
     };
     (name, dialect, base_url) == (&other.name, &other.dialect, &other.base_url)
+        && (row, reach) == (&other.row, &other.reach)
         && (concurrency_max, timeouts, drain) == (&other.concurrency_max, &other.timeouts, &other.drain)
         && is_same_credential
 }

@@ -295,6 +295,10 @@ operations! {
     DeleteProvider = "providers.delete";
     /// Ask a provider now for its models.
     TestProvider = "providers.test";
+    /// Model servers and credentials that are found on the server's machine.
+    DetectProviders = "operator.providers.detect";
+    /// Which targets serve which model.
+    ListRoutes = "operator.routes.list";
     /// Every organization of the instance.
     ListOrganizations = "operator.organizations.list";
     /// Make an organization.

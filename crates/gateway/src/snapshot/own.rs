@@ -4,6 +4,7 @@
 //! A row that did not change keeps its provider, so that its connections and its health outlive a change of something
 //! else. Prices are not known here: they follow the catalog in force.
 
+use crate::node::Settings;
 use claviger_domain::catalog::{Catalog, Pricing, Provider};
 use claviger_domain::egress::Reach;
 use claviger_domain::own_provider::{Shown, provider};
@@ -14,11 +15,11 @@ use std::sync::Arc;
 /// What is needed to make providers of rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Openers {
-    pub(crate) peppers: Vec<Pepper>,
+    peppers: Vec<Pepper>,
     /// How far connections to them may go.
-    pub(crate) reach: Reach,
+    reach: Reach,
     /// Whether their models cost nothing where the price book is silent.
-    pub(crate) is_free: bool,
+    is_free: bool,
 }
 
 /// The providers and models of one organization.
@@ -35,6 +36,12 @@ impl OwnModels {
 }
 
 impl Openers {
+    /// As the operator decided.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        let (peppers, reach) = (settings.peppers.clone(), settings.reach.clone());
+        Self { peppers, reach, is_free: settings.are_own_models_free }
+    }
+
     /// The models of these rows. What cannot be used is left out and said; the rest is served.
     pub(crate) fn open(&self, shown: Vec<Shown>, former: Option<&Arc<OwnModels>>) -> Option<Arc<OwnModels>> {
         if shown.is_empty() {

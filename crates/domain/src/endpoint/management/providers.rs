@@ -1,7 +1,8 @@
-//! Providers that organizations bring along.
+//! Providers that organizations bring along, what is found on the machine, and the routes in force.
 
 use super::super::row::{Method, Operation, Row};
 use super::management;
+use super::operator::operator;
 use crate::right::Permission;
 
 const PATH: &str = "/v1/organization/providers";
@@ -19,4 +20,6 @@ pub(super) const ROWS: &[Row] = &[
         "/v1/organization/providers/{provider}/test",
         Permission::RegistriesManage,
     ),
+    operator(Operation::DetectProviders, Method::Post, "/api/operator/providers/detect"),
+    operator(Operation::ListRoutes, Method::Get, "/api/operator/routes"),
 ];
