@@ -191,11 +191,14 @@ impl Prepared {
 mod tests {
     use super::*;
     use claviger_domain::catalog::Timeouts;
+    use claviger_domain::egress::Reach;
 
     /// What every request to such a provider begins with, and the line of its credential.
     fn opening(dialect: Dialect, base_url: &str) -> String {
         let provider = Arc::new(Provider {
             name: "upstream".to_owned(),
+            row: None,
+            reach: Reach::Anywhere,
             dialect,
             base_url: base_url.to_owned(),
             credential: Some(Secret::new("sk-1".to_owned())),
@@ -204,7 +207,7 @@ mod tests {
             drain: Duration::ZERO,
         });
         let uri = Uri::try_from(address(&provider, "/v1/chat/completions")).unwrap();
-        let pool = Arc::new(Pool::new(Origin::of(&uri).unwrap()));
+        let pool = Arc::new(Pool::new(Origin::of(&uri, Reach::Anywhere).unwrap()));
         let prepared = Prepared::of(&provider, &uri, pool).unwrap();
         format!("{}{}", prepared.opening, prepared.credential.as_ref().unwrap().expose())
     }
