@@ -125,8 +125,13 @@ fn tests(wishes: &Wishes, postgres: &Postgres, evidence: &Evidence, tally: &mut 
 
 fn nextest() -> Command {
     let mut command = workspace::cargo();
-    command.args(["nextest", "run", "--no-fail-fast", "--no-tests", "pass"]);
+    command.args(["nextest", "run", "--no-fail-fast", "--no-tests", "pass", "--test-threads", &places().to_string()]);
     command
+}
+
+/// Two for each core and one for a test that only waits; `.config/nextest.toml` says how many a test takes.
+fn places() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from) + 1
 }
 
 fn plain() -> Command {
