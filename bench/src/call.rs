@@ -20,6 +20,8 @@ const PROMPT: &str = "Summarise in two sentences what the keeper of the keys did
 #[derive(Debug)]
 pub(crate) struct Calls {
     pub(crate) address: SocketAddrV4,
+    /// What they ask for.
+    pub(crate) answer: Answer,
     requests: Vec<Vec<u8>>,
 }
 
@@ -33,9 +35,10 @@ impl Calls {
         let model = arguments.required::<String>("model")?;
         let file = arguments.required::<String>("keys-file")?;
         let keys = read_keys(Path::new(&file))?;
-        let body = answer.body(&model).to_string();
-        let requests = keys.iter().map(|key| render("POST", &path, address, key, &body)).collect();
-        Ok(Self { address, requests })
+        let (content_type, body) = answer.body(&model);
+        let some = keys.iter().take(answer.requests_max());
+        let requests = some.map(|key| render("POST", &path, address, key, content_type, &body)).collect();
+        Ok(Self { address, answer, requests })
     }
 
     /// The request of the n-th call.
@@ -45,14 +48,21 @@ impl Calls {
     }
 }
 
-/// Renders one HTTP/1.1 request with a bearer credential and a JSON body.
-pub(crate) fn render(method: &str, path: &str, address: SocketAddrV4, key: &str, body: &str) -> Vec<u8> {
-    format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
-         Accept: application/json\r\nUser-Agent: claviger-bench\r\nContent-Length: {}\r\n\r\n{body}",
+/// Renders one HTTP/1.1 request with a bearer credential and a body.
+pub(crate) fn render(
+    method: &str,
+    path: &str,
+    address: SocketAddrV4,
+    key: &str,
+    content_type: &str,
+    body: &[u8],
+) -> Vec<u8> {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nContent-Type: {content_type}\r\n\
+         Accept: application/json\r\nUser-Agent: claviger-bench\r\nContent-Length: {}\r\n\r\n",
         body.len()
-    )
-    .into_bytes()
+    );
+    [head.as_bytes(), body].concat()
 }
 
 /// The body of a chat call; `extra` members are added to it.
@@ -113,6 +123,7 @@ mod tests {
     fn every_key_is_visited_before_one_is_visited_again() {
         let calls = Calls {
             address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1),
+            answer: Answer::Json,
             requests: (0..1000_u32).map(|key| key.to_be_bytes().to_vec()).collect(),
         };
         let mut seen: Vec<&[u8]> = (0..1000).map(|number| calls.request(number)).collect();

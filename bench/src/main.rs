@@ -20,11 +20,12 @@ use arguments::Arguments;
 const HELP: &str = "\
 claviger-bench [run] [--rounds N] [--seconds S] [--quick] [--only direct,nginx,claviger,claviger-free] [--claviger PATH]
                [--streams 1000,5000|none] [--dir DIR] [--markdown FILE] [--keep]
-claviger-bench load --url U --model M --keys-file F --connections N --seconds S             closed loop
+claviger-bench load --url U --model M --keys-file F --connections N --seconds S [--ask chat|embeddings|form]    closed loop
 claviger-bench load --url U --model M --keys-file F --rate R --connections N --seconds S    open loop
 claviger-bench sse  --url U --model M --keys-file F --rate R --connections N --seconds S    open loop on streams
 claviger-bench keys [--keys N] [--postgres URL] [--only sqlite|postgres] [--claviger PATH]  a million keys beside a thousand
 claviger-bench nodes --postgres URL [--revokes N] [--rate R] [--claviger PATH]              revocations over three nodes
+claviger-bench wire [--rounds N] [--seconds S]                                              streams, vectors and forms beside nginx
 claviger-bench hold --url U --model M --keys-file F --streams N --ramp R --seconds S        open streams and keep them";
 
 fn main() -> ExitCode {
@@ -47,6 +48,7 @@ fn dispatch(mut arguments: Arguments) -> anyhow::Result<ExitCode> {
         "sse" => println!("{}", load::open::run(arguments, load::Answer::Stream)?),
         "keys" => runner::keys::run(arguments)?,
         "nodes" => runner::nodes::run(arguments)?,
+        "wire" => runner::wire::run(arguments)?,
         "hold" => load::hold::run(arguments)?,
         "help" => println!("{HELP}"),
         other => bail!("no command named {other:?}\n{HELP}"),

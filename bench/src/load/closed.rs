@@ -30,7 +30,8 @@ struct Tally {
 pub(crate) fn run(mut arguments: Arguments) -> anyhow::Result<Value> {
     let connections: usize = arguments.required("connections")?;
     let seconds: f64 = arguments.required("seconds")?;
-    let calls = Arc::new(Calls::from_arguments(&mut arguments, Answer::Json)?);
+    let answer = arguments.optional::<String>("ask")?.map_or(Ok(Answer::Json), |name| Answer::from_name(&name))?;
+    let calls = Arc::new(Calls::from_arguments(&mut arguments, answer)?);
     arguments.finish()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -87,7 +88,7 @@ async fn call_until(calls: &Calls, next: &AtomicU64, until: Instant, tally: &mut
         let request = calls.request(next.fetch_add(1, Ordering::Relaxed));
         let answered = tokio::time::timeout(CALL_TIMEOUT, call(&mut socket, request, &mut buffer)).await;
         let reply = answered.context("no complete answer in time")??;
-        if !Answer::Json.is_met_by(&reply) {
+        if !calls.answer.is_met_by(&reply) {
             bail!("status {} with {} bytes", reply.status(), reply.body_bytes());
         }
         tally.ok += 1;
@@ -100,7 +101,7 @@ async fn call_until(calls: &Calls, next: &AtomicU64, until: Instant, tally: &mut
 
 async fn call(socket: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> anyhow::Result<Reply> {
     socket.write_all(request).await?;
-    let mut reply = Answer::Json.reply();
+    let mut reply = Reply::new();
     while !reply.is_complete() {
         match socket.read(buffer).await? {
             0 => bail!("the connection was closed within an answer"),

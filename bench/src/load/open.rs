@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 
-use super::{Answer, CALL_TIMEOUT, READ_BYTES};
+use super::{Answer, CALL_TIMEOUT, READ_BYTES, STREAM_CHUNKS};
 use crate::arguments::Arguments;
 use crate::call::Calls;
 use crate::clock;
@@ -30,6 +30,8 @@ struct Tally {
     last_fault: Option<String>,
     /// To the complete answer; for streams, to the first byte of content.
     latencies: Latencies,
+    /// Between two pieces of content of one stream.
+    gaps: Latencies,
     /// How late the generator itself was.
     lateness: Latencies,
 }
@@ -76,6 +78,7 @@ pub(crate) fn run(mut arguments: Arguments, answer: Answer) -> anyhow::Result<Va
             total.bad += tally.bad;
             total.last_fault = tally.last_fault.or(total.last_fault.take());
             total.latencies.merge(tally.latencies);
+            total.gaps.merge(tally.gaps);
             total.lateness.merge(tally.lateness);
         }
         Ok(())
@@ -86,6 +89,7 @@ pub(crate) fn run(mut arguments: Arguments, answer: Answer) -> anyhow::Result<Va
         "fault": total.last_fault,
         "per_second": rate,
         "latency": total.latencies.summary(),
+        "gap": total.gaps.summary(),
         "lateness": total.lateness.summary(),
     }))
 }
@@ -98,7 +102,8 @@ fn warm(calls: &Calls, connections: usize) -> anyhow::Result<Vec<TcpStream>> {
             let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
             threads.push(builder.spawn_scoped(scope, move || -> anyhow::Result<TcpStream> {
                 let mut socket = connect(calls)?;
-                call(&mut socket, calls.request(number), Answer::Json, clock::now()).context("a warming call")?;
+                call(&mut socket, calls.request(number), Answer::Json, clock::now(), &mut Latencies::default())
+                    .context("a warming call")?;
                 Ok(socket)
             })?);
         }
@@ -119,7 +124,7 @@ fn keep_calling(plan: &Plan<'_>, socket: TcpStream) -> Tally {
         tally.lateness.record(clock::now().saturating_duration_since(intended));
         let connected = open.take().map_or_else(|| connect(plan.calls), Ok);
         let outcome = connected.and_then(|mut socket| {
-            let called = call(&mut socket, plan.calls.request(number), plan.answer, intended)?;
+            let called = call(&mut socket, plan.calls.request(number), plan.answer, intended, &mut tally.gaps)?;
             Ok((socket, called))
         });
         match outcome {
@@ -148,19 +153,31 @@ fn connect(calls: &Calls) -> anyhow::Result<TcpStream> {
     Ok(socket)
 }
 
-fn call(socket: &mut TcpStream, request: &[u8], answer: Answer, intended: Instant) -> anyhow::Result<Called> {
+fn call(
+    socket: &mut TcpStream,
+    request: &[u8],
+    answer: Answer,
+    intended: Instant,
+    gaps: &mut Latencies,
+) -> anyhow::Result<Called> {
     socket.write_all(request)?;
     let mut buffer = [0; READ_BYTES];
     let mut reply = answer.reply();
-    let mut first_content = None;
+    let (mut first_content, mut last, mut left) = (None, None, STREAM_CHUNKS - 1);
     while !reply.is_complete() {
         let count = socket.read(&mut buffer)?;
         if count == 0 {
             bail!("the connection was closed within an answer");
         }
         reply.feed(&buffer[..count])?;
-        if first_content.is_none() && reply.has_content() {
-            first_content = Some(clock::now());
+        if reply.has_content() {
+            let now = clock::now();
+            first_content = first_content.or(Some(now));
+            // Behind the last piece come the finish, the usage and the end at once: they are no pieces.
+            if let Some(before) = last.replace(now).filter(|_| left > 0) {
+                gaps.record(now.duration_since(before));
+                left -= 1;
+            }
         }
     }
     let end = first_content.unwrap_or_else(clock::now);

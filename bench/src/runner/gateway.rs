@@ -20,6 +20,9 @@ pub(crate) const FREE_MODEL: &str = "bench-free";
 /// The simulator's model with gaps between chunks. Its own name is kept for the upstream only.
 pub(crate) const UPSTREAM_STREAM_MODEL: &str = "sim-stream";
 pub(crate) const STREAM_MODEL: &str = "bench-stream";
+/// Of the other loads, priced; the same names everywhere.
+pub(crate) const VECTOR_MODEL: &str = "bench-vector";
+pub(crate) const SOUND_MODEL: &str = "bench-sound";
 pub(crate) const FREE_STREAM_MODEL: &str = "bench-free-stream";
 
 /// Where a gateway listens, what it forwards to, and what it is made with.
@@ -142,7 +145,7 @@ fn config_text(dir: &Path, place: &Place<'_>) -> String {
     let storage = place.database.map(|url| format!("[storage]\ndatabase_url = \"{url}\"\n\n")).unwrap_or_default();
     let model = |id: &str, upstream_model: &str, rest: &str| {
         format!(
-            "[[model]]\nid = \"{id}\"\nendpoints = [\"chat.completions\"]\ncontext = 32768\nmax_output = 16384\n{rest}\
+            "[[model]]\nid = \"{id}\"\ncontext = 32768\nmax_output = 16384\n{rest}\
              tiers = [[{{ provider = \"sim\", model = \"{upstream_model}\" }}]]\n\n"
         )
     };
@@ -158,6 +161,10 @@ fn config_text(dir: &Path, place: &Place<'_>) -> String {
     );
     text += &model(MODEL, MODEL, "");
     text += &model(STREAM_MODEL, UPSTREAM_STREAM_MODEL, "");
+    text += &model(VECTOR_MODEL, VECTOR_MODEL, "endpoints = [\"embeddings\"]\n");
+    text += &model(SOUND_MODEL, SOUND_MODEL, "endpoints = [\"audio.transcriptions\"]\n");
+    text += &price(VECTOR_MODEL, "input_token", "0.02");
+    text += &price(SOUND_MODEL, "audio_second", "0.0001");
     text += &model(FREE_MODEL, MODEL, "free = true\n");
     text += &model(FREE_STREAM_MODEL, UPSTREAM_STREAM_MODEL, "free = true\n");
     for id in [MODEL, STREAM_MODEL] {

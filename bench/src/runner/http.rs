@@ -29,7 +29,7 @@ impl Client {
 
     /// Calls and returns the status and the body.
     pub(crate) fn call(&mut self, method: &str, path: &str, key: &str, body: &str) -> anyhow::Result<(u16, Vec<u8>)> {
-        self.socket.write_all(&render(method, path, self.address, key, body))?;
+        self.socket.write_all(&render(method, path, self.address, key, "application/json", body.as_bytes()))?;
         let mut reply = Reply::keeping_body();
         let mut buffer = [0; 16 * 1024];
         while !reply.is_complete() {

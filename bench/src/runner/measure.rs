@@ -14,13 +14,13 @@ use super::{Bench, process};
 use crate::clock;
 
 /// Connections of the closed loop.
-const CLOSED_CONNECTIONS: usize = 64;
+pub(super) const CLOSED_CONNECTIONS: usize = 64;
 /// The open loop: calls a second, and the connections they may use.
 const RATE: u32 = 500;
 const OPEN_CONNECTIONS: usize = 64;
 /// Streams a second of the open loop; each lasts some 160 ms.
-const STREAM_RATE: u32 = 50;
-const STREAM_CONNECTIONS: usize = 48;
+pub(super) const STREAM_RATE: u32 = 50;
+pub(super) const STREAM_CONNECTIONS: usize = 48;
 /// Streams opened a second, and how long all of them are kept.
 const RAMP: u32 = 500;
 const HOLD_SECONDS: u32 = 5;
@@ -89,7 +89,7 @@ fn open(
     Ok((number(&line, "/latency/p50_ms")?, number(&line, "/latency/p99_ms")?))
 }
 
-fn count_faults(line: &Value, sample: &mut Sample) -> anyhow::Result<()> {
+pub(super) fn count_faults(line: &Value, sample: &mut Sample) -> anyhow::Result<()> {
     sample.bad += number(line, "/bad")? as u64;
     if let Some(fault) = line.pointer("/fault").and_then(Value::as_str) {
         sample.fault = Some(fault.to_owned());
@@ -122,7 +122,7 @@ pub(crate) fn hold(bench: &Bench, target: Target, count: usize) -> anyhow::Resul
 }
 
 /// Runs a generator to its end and reads its line.
-fn generate(
+pub(super) fn generate(
     bench: &Bench,
     target: Target,
     verb: &str,
@@ -152,11 +152,12 @@ fn start_generator(
     model: &str,
     words: &[(&str, String)],
 ) -> anyhow::Result<Child> {
-    let url = format!("http://{}/v1/chat/completions", bench.address(target)?);
+    let path = words.iter().find(|(name, _)| *name == "path").map_or("chat/completions", |(_, path)| path.as_str());
+    let url = format!("http://{}/v1/{path}", bench.address(target)?);
     let keys = bench.keys_file.to_string_lossy().into_owned();
     let mut all = vec![verb.to_owned(), "--url".to_owned(), url, "--model".to_owned(), model.to_owned()];
     all.extend(["--keys-file".to_owned(), keys]);
-    for (name, value) in words {
+    for (name, value) in words.iter().filter(|(name, _)| *name != "path") {
         all.extend([format!("--{name}"), value.clone()]);
     }
     let mut command = bench.children.command(LOAD_CORE, &bench.own, &all);
@@ -179,6 +180,6 @@ fn with_syncs<T>(
     Ok((outcome, Syncs::read(gateway.private_listen)?.median_since(&before)?))
 }
 
-fn number(line: &Value, pointer: &str) -> anyhow::Result<f64> {
+pub(super) fn number(line: &Value, pointer: &str) -> anyhow::Result<f64> {
     line.pointer(pointer).and_then(Value::as_f64).with_context(|| format!("no {pointer} in {line}"))
 }

@@ -16,6 +16,7 @@ pub(crate) mod postgres;
 mod process;
 mod syncs;
 mod table;
+pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};

@@ -71,6 +71,8 @@ http {{
   server {{
     listen {listen} backlog=8192;
     keepalive_requests 100000000;
+    client_max_body_size 32m;
+    client_body_buffer_size 4m;
     location / {{
       if ($is_known = 0) {{ return 401; }}
       proxy_pass http://provider;

@@ -124,7 +124,7 @@ fn row(name: &str, targets: &[Target], cell: impl Fn(Target) -> String) -> Row {
     Row { name: name.to_owned(), cells: targets.iter().map(|target| cell(*target)).collect() }
 }
 
-fn cell(spread: Option<Spread>, digits: usize) -> String {
+pub(super) fn cell(spread: Option<Spread>, digits: usize) -> String {
     match spread {
         None => "–".to_owned(),
         Some(Spread { median, least, greatest }) if least == greatest => format!("{median:.digits$}"),
