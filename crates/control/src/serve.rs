@@ -459,6 +459,7 @@ handlers! {
             CreateGrant => operator::grants::handler;
             VerifyLedger => operator::verify_ledger::handler;
             ListInDoubt => operator::in_doubt::handler;
+            RebuildUsage => operator::rebuild_usage::handler;
             ListNodes => operator::nodes::list;
             DrainNode => operator::nodes::drain;
             ListLeases => operator::leases::list;

@@ -140,6 +140,8 @@ words! {
         NodeDrained = "node.drained";
         /// Providers, models, routes and prices were read again from their files.
         ConfigurationReloaded = "configuration.reloaded";
+        /// All sums of usage were forgotten, to be made again from the records.
+        UsageRebuilt = "usage.rebuilt";
         /// A wallet was funded.
         GrantCreated = "grant.created";
     }

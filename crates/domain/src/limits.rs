@@ -249,10 +249,12 @@ pub const UNUSED_KEY: Duration = Duration::from_secs(90 * 24 * 3600);
 pub const UNUSED_KEYS_COUNTED: u32 = 1_000;
 /// The first start's test key.
 pub const FIRST_TEST_KEY: Duration = Duration::from_secs(24 * 3600);
-/// How long what a key spent is kept by quarters of an hour: longer than any month is, in any time zone.
-pub const SPEND_SLOTS_KEPT: Duration = Duration::from_secs(34 * 24 * 3600);
-/// Quarters that are added up in one transaction: charges wait for it.
-pub const SPEND_SLOTS_ADDED: u32 = 500;
+/// How often records are brought into the sums of usage: what lies beyond is read record by record by whoever asks.
+pub const USAGE_EVERY: Duration = Duration::from_secs(2);
+/// Records of one batch; they are held in memory.
+pub const USAGE_RECORDS: u32 = 2_048;
+/// Sums that a batch may add to in one transaction: on SQLite charges wait behind it on their way into the database.
+pub const USAGE_SUMS: usize = 512;
 /// How late a last use may be written.
 pub const LAST_USE_FLUSH: Duration = Duration::from_secs(10);
 /// The longest life of an admin key that is made with an expiry by OpenAI's endpoint: a year.

@@ -30,6 +30,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (18, include_str!("migrations/0018_providers.sql")),
     (20, include_str!("migrations/0020_keys.sql")),
     (21, include_str!("migrations/0021_key_spend.sql")),
+    (22, include_str!("migrations/0022_usage.sql")),
 ];
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (\

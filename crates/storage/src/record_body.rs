@@ -246,6 +246,21 @@ impl<'a> Body<'a> {
         reader.0.is_empty().then_some(body)
     }
 
+    /// Where it was asked.
+    pub(crate) const fn endpoint(&self) -> EndpointName {
+        self.endpoint
+    }
+
+    /// Where its meters came from.
+    pub(crate) const fn usage_source(&self) -> UsageSource {
+        self.usage_source
+    }
+
+    /// The provider of the last try, which is the one that answered if any did.
+    pub(crate) fn provider(&self) -> Option<&'a str> {
+        self.attempts.last_provider()
+    }
+
     /// The whole record.
     pub(crate) fn record(&self) -> RequestRecord {
         let own = |text: Option<&str>| text.map(str::to_owned);
@@ -287,6 +302,13 @@ impl<'a> Body<'a> {
                 .map(|(rule, value)| Box::new(RefusedBy { rule: rule.to_owned(), value: value.to_owned() })),
             would_refuse: self.would_refuse.and_then(code),
         }
+    }
+}
+
+impl<'a> Attempts<'a> {
+    fn last_provider(self) -> Option<&'a str> {
+        let mut reader = Reader(self.bytes);
+        (0..self.count).map_while(|_| reader.attempt()).last().map(|(provider, _, _)| provider)
     }
 }
 

@@ -11,9 +11,10 @@ use crate::error::Error;
 use crate::keys::find_anywhere;
 use crate::leases::return_left;
 use crate::record::{RecordRow, Rows, cell_of, filter_columns};
+use crate::rollups::{lock_nameless_seat, open_cursor};
 use crate::seats::ClosedSeat;
 use crate::statements::statements;
-use crate::store::Store;
+use crate::store::{Engine, Store};
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, RequestId, SeatId, SecretId};
 use claviger_domain::ledger::TransferKind;
@@ -41,7 +42,16 @@ statements! {
 /// Runs the recovery.
 pub(crate) async fn recover(store: &Store, now: Now) -> Result<(), Error> {
     let seat = store.seat();
-    let found = store.act(async move |tx: &mut Tx<'_>| settle(tx, TransferKind::LeaseReturn, seat, now).await).await?;
+    // On SQLite the one seat has no name.
+    let named = (store.engine() == Engine::Postgres).then(|| seat.to_string());
+    let found = store
+        .act(async move |tx: &mut Tx<'_>| {
+            if let Some(name) = &named {
+                open_cursor(tx, name).await?;
+            }
+            settle(tx, TransferKind::LeaseReturn, seat, now).await
+        })
+        .await?;
     let ClosedSeat { lost, in_doubt: doubted, .. } = found;
     if lost > 0 || doubted > 0 {
         tracing::warn!(
@@ -118,6 +128,10 @@ async fn lose(tx: &mut Tx<'_>, seat: &str, now: Now) -> Result<u64, Error> {
         }
         left
     });
+    if left.is_empty() {
+        return Ok(0);
+    }
+    lock_nameless_seat(tx).await?;
     let mut lost = 0_u64;
     for intent in left {
         let key = find_anywhere(tx, intent.key).await?;
@@ -166,9 +180,7 @@ async fn lose(tx: &mut Tx<'_>, seat: &str, now: Now) -> Result<u64, Error> {
         insert(tx, &Rows::of_record(&record, None).record).await?;
         lost = lost.saturating_add(1);
     }
-    if lost > 0 {
-        both!(tx, c => { sqlx::query(CLEAR_INTENTS).bind(seat).execute(c).await?; });
-    }
+    both!(tx, c => { sqlx::query(CLEAR_INTENTS).bind(seat).execute(c).await?; });
     Ok(lost)
 }
 

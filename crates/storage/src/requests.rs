@@ -102,7 +102,7 @@ pub(crate) fn built() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn find_text() -> String {
+pub(crate) fn find_text() -> String {
     format!("SELECT {} FROM request WHERE org_id = $1 AND id = $2", COLUMNS.join(", "))
 }
 

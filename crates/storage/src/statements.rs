@@ -56,7 +56,6 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::sessions::STATEMENTS,
         crate::setup::STATEMENTS,
         crate::shared_rates::STATEMENTS,
-        crate::spend::STATEMENTS,
         crate::tenancy::STATEMENTS,
         crate::trusts::STATEMENTS,
         crate::verify::STATEMENTS,
@@ -75,6 +74,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::providers::built(),
         crate::registries::built(),
         crate::trusts::built(),
+        crate::rollups::built(),
         crate::usage::built(),
         crate::recovery::built(),
     ];

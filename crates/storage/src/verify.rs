@@ -3,7 +3,10 @@
 //! Recomputes ids, accounts, L2 at every prefix (`wallet_seq` is counted in the wallet row, so its order is commit order)
 //! and the cached balances; re-rates every charge from its own row; pairs charges and records both ways. L1 holds by
 //! form: a transfer has one amount and two accounts, so their sum is always zero. A charge is a transfer that lies in the
-//! row of its request; those of before are transfers beside it.
+//! row of its request; those of before are transfers beside it. That sums of usage are those of records is proved beside
+//! it ([`usage`]).
+
+mod usage;
 
 use crate::cells::{Cells, known, parse};
 use crate::door::both;
@@ -34,9 +37,6 @@ statements! {
     UNCHARGED_RECORDS = "SELECT r.id FROM request r LEFT JOIN transfer t ON t.kind = 'charge' AND t.ref = r.id \
         WHERE r.charge <> 0 AND r.account IS NULL AND (t.ref IS NULL OR t.amount <> r.charge OR t.org_id <> r.org_id) \
         ORDER BY r.id LIMIT CAST(10 AS BIGINT)";
-    LIST_SPENT = "SELECT key_id, CAST(SUM(spent) AS BIGINT) AS spent FROM key_spend GROUP BY key_id ORDER BY key_id";
-    LIST_FORMER_CHARGES = "SELECT key_id, CAST(SUM(charge) AS BIGINT) AS spent FROM request \
-        WHERE charge > 0 AND account IS NULL GROUP BY key_id";
     UNRECORDED_CHARGES = "SELECT t.ref FROM transfer t LEFT JOIN request r ON r.org_id = t.org_id AND r.id = t.ref \
         WHERE t.kind = 'charge' AND (r.id IS NULL OR r.charge <> t.amount) \
         ORDER BY t.ref LIMIT CAST(10 AS BIGINT)";
@@ -88,7 +88,6 @@ impl Store {
         both!(&mut snapshot, c => {
             let mut rows = sqlx::query(AssertSqlSafe(list_charges())).fetch(c);
             while let Some(row) = rows.try_next().await? {
-                check.spent(&row.text("key_id")?, row.int("charge")?);
                 if let Err(what) = check.charge(&row)? {
                     check.fault(format!("{} (charge): {what}", row.text("id")?));
                 }
@@ -105,17 +104,9 @@ impl Store {
             }
         });
         check.strangers();
-        both!(&mut snapshot, c => {
-            for row in sqlx::query(LIST_FORMER_CHARGES).fetch_all(c).await? {
-                check.spent(&row.text("key_id")?, row.int("spent")?);
-            }
-        });
-        both!(&mut snapshot, c => {
-            for row in sqlx::query(LIST_SPENT).fetch_all(c).await? {
-                check.key(&row.text("key_id")?, row.int("spent")?);
-            }
-        });
-        check.keys_without_sums();
+        for what in usage::faults(&mut snapshot).await? {
+            check.fault(what);
+        }
         both!(&mut snapshot, c => {
             for row in sqlx::query(REFUSED).fetch_all(c).await? {
                 let (request, charge, reason) = (row.text("request_id")?, Nano(row.int("charge")?), row.text("reason")?);
@@ -138,15 +129,13 @@ impl Store {
 
 /// Every charge in the row of its request.
 fn list_charges() -> String {
-    format!(
-        "SELECT id, org_id, key_id, charge, {}, body FROM request WHERE account IS NOT NULL",
-        meter_columns().join(", ")
-    )
+    format!("SELECT id, org_id, charge, {}, body FROM request WHERE account IS NOT NULL", meter_columns().join(", "))
 }
 
 /// The texts that are made at run time.
 pub(crate) fn built() -> Vec<(&'static str, String)> {
-    vec![("charges", list_charges())]
+    let texts = [("charges", list_charges()), ("counted records", usage::list_records())];
+    texts.into_iter().chain(usage::STATEMENTS.iter().map(|(name, sql)| (*name, (*sql).to_owned()))).collect()
 }
 
 struct Stored {
@@ -255,8 +244,6 @@ struct Check {
     wallets: BTreeMap<String, Running>,
     /// By organization and seat.
     leases: BTreeMap<(String, String), LeaseSums>,
-    /// What each key was charged, by its records.
-    spent: HashMap<String, i64>,
 }
 
 impl Check {
@@ -400,28 +387,6 @@ impl Check {
         }
         if row.sums.spent().is_none_or(|spent| spent > row.sums.granted) {
             self.fault(format!("{name}: more was settled and returned than granted"));
-        }
-    }
-
-    fn spent(&mut self, key: &str, charge: i64) {
-        match self.spent.get_mut(key) {
-            Some(sum) => *sum = sum.saturating_add(charge),
-            None => drop(self.spent.insert(key.to_owned(), charge)),
-        }
-    }
-
-    /// What a key was charged as its sums have it, against its records.
-    fn key(&mut self, key: &str, sums: i64) {
-        let records = self.spent.remove(key).unwrap_or(0);
-        if records != sums {
-            self.fault(format!("{key}: its sums say it spent {}, its records {}", Nano(sums), Nano(records)));
-        }
-    }
-
-    /// Keys that were charged and have no sums.
-    fn keys_without_sums(&mut self) {
-        for (key, records) in std::mem::take(&mut self.spent) {
-            self.fault(format!("{key}: its records say it spent {}, and it has no sums", Nano(records)));
         }
     }
 

@@ -58,6 +58,8 @@ mod replays;
 mod requests;
 #[path = "conformance/rights.rs"]
 mod rights;
+#[path = "conformance/rollups.rs"]
+mod rollups;
 #[path = "conformance/tenancy.rs"]
 mod tenancy;
 #[path = "conformance/trusts.rs"]

@@ -263,7 +263,10 @@ pub(super) struct GrantOptions {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct UsageOptions {
+    #[command(subcommand)]
+    pub(super) command: Option<UsageCommand>,
     /// A calendar month, such as 2026-11 [default: the running one]
     #[arg(long, conflicts_with_all = ["from", "to"])]
     pub(super) month: Option<String>,
@@ -285,6 +288,12 @@ pub(super) struct UsageOptions {
     /// Only this model
     #[arg(long)]
     pub(super) model: Option<String>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum UsageCommand {
+    /// Make all sums again from the records
+    Rebuild,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,8 +1,8 @@
 //! `claviger usage`: what was used, summed over a month or a range of days, grouped.
 
-use super::arguments::UsageOptions;
+use super::arguments::{UsageCommand, UsageOptions};
 use super::keys;
-use super::output::{Output, figures, note, text, thousands, words};
+use super::output::{Output, figures, note, say, text, thousands, words};
 use super::transport::{Transport, target};
 use super::{Failure, Kind, civil};
 use claviger_domain::money::Nano;
@@ -25,8 +25,16 @@ struct Sum {
     charge: i128,
 }
 
-/// Asks for daily buckets and sums them.
+/// Asks for daily buckets and sums them, or has the server's own sums made again.
 pub(super) async fn run(transport: &Transport, output: &Output, options: &UsageOptions) -> Result<ExitCode, Failure> {
+    if let Some(UsageCommand::Rebuild) = options.command {
+        let rebuilt = transport.post("/api/operator/usage/rebuild", &json!({})).await?.body;
+        if !output.json(&rebuilt) {
+            let records = thousands(rebuilt["records"].as_u64().unwrap_or_default());
+            say(format_args!("usage rebuilt from {records} records"));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let by = dimensions(&options.by)?;
     let (from, until) = range(options)?;
     let key = match &options.key {

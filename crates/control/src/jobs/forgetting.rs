@@ -1,5 +1,4 @@
-//! Lets nodes forget secrets that ended 30 days ago, and answers that need not be repeated any more; adds up what keys
-//! spent in quarters of an hour that no report asks for.
+//! Lets nodes forget secrets that ended 30 days ago, and answers that need not be repeated any more.
 
 use super::{JobError, Progress};
 use crate::serve::Control;
@@ -11,6 +10,5 @@ pub(super) const PERIOD: Duration = Duration::from_secs(600);
 
 pub(super) async fn reconcile(control: &Control, now: Now) -> Result<Progress, JobError> {
     let (done, has_more) = control.store().forget(now.wall).await?;
-    let has_more_sums = control.store().add_up_key_spend(now.wall).await?;
-    Ok(Progress { done, has_more: has_more || has_more_sums })
+    Ok(Progress { done, has_more })
 }

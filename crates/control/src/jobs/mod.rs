@@ -59,10 +59,14 @@ jobs! {
     notices,
     sessions,
     overlaps,
+    usage,
 }
 
 /// The job that empties the outbox.
 pub(crate) const NOTICES: &str = notices::NAME;
+
+/// The batch of the job that adds usage up.
+pub(crate) const ROLL_UP: claviger_storage::RollUpLimits = usage::BATCH;
 
 /// What is known of the jobs of this process.
 pub(crate) struct Jobs(Vec<Seat>);

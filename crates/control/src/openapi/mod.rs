@@ -141,7 +141,7 @@ areas! {
         AddPasskey RemovePasskey
     }
     operator {
-        SetUp CreateGrant VerifyLedger ListInDoubt ListJobs RunJob ReloadConfiguration
+        SetUp CreateGrant VerifyLedger ListInDoubt RebuildUsage ListJobs RunJob ReloadConfiguration
     }
 }
 

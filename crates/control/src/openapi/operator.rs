@@ -100,6 +100,9 @@ const RELOADED: Object = object(
     ],
 );
 
+const REBUILT: Object =
+    object("RebuiltUsage", &[must("object", Shape::Is("usage.rebuilt")), must("records", Shape::Whole)]);
+
 pub(super) fn describe(operation: Operation) -> Description {
     match operation {
         Operation::SetUp => {
@@ -107,6 +110,9 @@ pub(super) fn describe(operation: Operation) -> Description {
         }
         Operation::CreateGrant => Description::of("Fund a wallet.", Reply::One(&GRANTED)).taking(&GRANT),
         Operation::VerifyLedger => Description::of("Prove the ledger again from zero.", Reply::One(&LEDGER)),
+        Operation::RebuildUsage => {
+            Description::of("Make all sums of usage again from the records.", Reply::One(&REBUILT))
+        }
         Operation::ListJobs => Description::of("How jobs fare.", Reply::List(&JOB)),
         Operation::ReloadConfiguration => Description::of(
             "Have this node read providers, models, routes and prices again; with check, only say what would change.",

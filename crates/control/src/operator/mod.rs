@@ -7,6 +7,7 @@ pub(crate) mod leases;
 pub(crate) mod nodes;
 pub(crate) mod organizations;
 pub(crate) mod providers;
+pub(crate) mod rebuild_usage;
 pub(crate) mod reload;
 pub(crate) mod set_up;
 pub(crate) mod users;

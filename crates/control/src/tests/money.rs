@@ -8,7 +8,8 @@ use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::{Nano, Price};
 use claviger_domain::price::PriceSheet;
 use claviger_domain::request::{Attempt, AttemptOutcome, Delivery, Outcome, RequestRecord};
-use claviger_domain::time::Clock as _;
+use claviger_domain::tenancy::TenantScope;
+use claviger_domain::time::{Clock as _, Timestamp};
 use serde_json::{Value, json};
 
 const RECORD: u128 = 0x0193_a4c1_f2a0_7def_8123_4567_89ab_cdef;
@@ -109,6 +110,25 @@ async fn a_receipt_adds_up_to_the_last_unit() {
     assert_eq!((text(&wallet["balance"]), text(&wallet["total_usage"])), ("10.480240000", "0.019760000"));
     let report = world.operator("POST", "/api/operator/ledger/verify", &Value::Null).await.body;
     assert_eq!(report["ok"], json!(true), "{report}");
+}
+
+#[tokio::test]
+async fn sums_of_usage_are_made_again_by_the_operator() {
+    let (world, _) = World::set_up().await;
+    let key = world.key("prod-backend").await;
+    let record = charge(&world, &key).await;
+    let verify = async || world.operator("POST", "/api/operator/ledger/verify", &Value::Null).await.body;
+    assert_eq!(verify().await["ok"], json!(true), "and the record has come into the database");
+    for _ in 0..2 {
+        let rebuilt = world.operator("POST", "/api/operator/usage/rebuild", &Value::Null).await.body;
+        assert_eq!(rebuilt, json!({ "object": "usage.rebuilt", "records": 1 }));
+        assert_eq!(verify().await["ok"], json!(true));
+    }
+    let job = world.operator("POST", "/api/operator/jobs/usage/run", &Value::Null).await;
+    assert_eq!(job.status, 200, "{}", job.body);
+    let scope = TenantScope(record.organization);
+    let spend = world.store.store.key_spend(scope, record.key, [Timestamp(0); 3]).await;
+    assert_eq!(spend.map(|spend| spend.total).ok(), Some(record.charge));
 }
 
 #[tokio::test]

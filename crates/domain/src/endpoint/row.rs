@@ -451,6 +451,8 @@ operations! {
     VerifyLedger = "ledger.verify";
     /// Charges whose delivery is unknown.
     ListInDoubt = "ledger.in_doubt";
+    /// Make the sums of usage again from the records.
+    RebuildUsage = "usage.rebuild";
     /// How jobs fare.
     ListJobs = "jobs.list";
     /// Run a job now.

@@ -32,6 +32,7 @@ pub(super) const ROWS: &[Row] = &[
         "/api/operator/organizations/{organization}/keys/{key}/revoke",
     ),
     operator(Operation::ListInDoubt, Method::Get, "/api/operator/ledger/in_doubt"),
+    operator(Operation::RebuildUsage, Method::Post, "/api/operator/usage/rebuild"),
     operator(Operation::ListJobs, Method::Get, "/api/operator/jobs"),
     operator(Operation::RunJob, Method::Post, "/api/operator/jobs/{job}/run"),
     operator(Operation::ReloadConfiguration, Method::Post, "/api/operator/reload"),

@@ -7,7 +7,6 @@ use crate::engine::Batch;
 use crate::error::Error;
 use crate::leases::account_of;
 use crate::record::{cell_of, filter_columns, meter_columns};
-use crate::spend::Spend;
 use claviger_domain::id::SeatId;
 use claviger_domain::meter::Meter;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -15,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// The place of a record's first column among the parameters.
-const FIRST_COLUMN: usize = 26;
+const FIRST_COLUMN: usize = 22;
 
 /// The one text of every group.
 static TEXT: LazyLock<String> = LazyLock::new(text);
@@ -34,7 +33,6 @@ pub(crate) async fn write(connection: &mut PgConnection, seat: SeatId, batch: &B
         let sum = sums.entry(&record.organization).or_default();
         *sum = sum.checked_add(record.charge).ok_or(Error::Conflict("charges out of range"))?;
     }
-    let spends = Spend::of(&batch.records)?;
     let absorbed = &batch.absorbed;
     let records = &batch.records;
     let news = batch.news;
@@ -60,10 +58,6 @@ pub(crate) async fn write(connection: &mut PgConnection, seat: SeatId, batch: &B
         .bind(news.undelivered.iter().map(|place| place.organization.to_string()).collect::<Vec<_>>())
         .bind(news.undelivered.iter().map(|place| place.request.to_string()).collect::<Vec<_>>())
         .bind(news.pending.as_deref())
-        .bind(spends.iter().map(|spend| &*spend.key).collect::<Vec<_>>())
-        .bind(spends.iter().map(|spend| spend.slot).collect::<Vec<_>>())
-        .bind(spends.iter().map(|spend| &*spend.organization).collect::<Vec<_>>())
-        .bind(spends.iter().map(|spend| spend.amount).collect::<Vec<_>>())
         .bind(records.iter().map(|row| &*row.organization).collect::<Vec<_>>())
         .bind(records.iter().map(|row| &*row.id).collect::<Vec<_>>())
         .bind(records.iter().map(|row| &*row.environment).collect::<Vec<_>>())
@@ -121,12 +115,8 @@ fn text() -> String {
          ), marked AS (\
              INSERT INTO seat_delivery (seat, pending) SELECT $3::TEXT, $21::TEXT WHERE $21::TEXT IS NOT NULL \
              ON CONFLICT (seat) DO UPDATE SET pending = EXCLUDED.pending\
-         ), spent AS (\
-             INSERT INTO key_spend (key_id, slot, seat, org_id, spent) SELECT d.key_id, d.slot, $3::TEXT, d.org_id, d.spent \
-             FROM UNNEST($22::TEXT[], $23::BIGINT[], $24::TEXT[], $25::BIGINT[]) AS d (key_id, slot, org_id, spent) \
-             ON CONFLICT (key_id, slot, seat) DO UPDATE SET spent = key_spend.spent + EXCLUDED.spent\
-         ) INSERT INTO request ({columns}, detail, account) \
-         SELECT d.{values}, '', CASE WHEN d.charge > 0 AND settled.org_id IS NOT NULL THEN $4::TEXT END \
+         ) INSERT INTO request ({columns}, detail, seat, account) \
+         SELECT d.{values}, '', $3::TEXT, CASE WHEN d.charge > 0 AND settled.org_id IS NOT NULL THEN $4::TEXT END \
          FROM UNNEST({}) AS d ({columns}) LEFT JOIN settled ON settled.org_id = d.org_id",
         types.join(", ")
     )

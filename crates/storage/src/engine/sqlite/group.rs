@@ -10,7 +10,6 @@ use crate::engine::Batch;
 use crate::error::Error;
 use crate::journal::Position;
 use crate::record::{AbsorbRow, RecordRow, cell_of, filter_columns, meter_columns};
-use crate::spend::Spend;
 use claviger_domain::meter::Meter;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
@@ -32,7 +31,6 @@ struct Shape {
     records: usize,
     /// One bit for each meter that any of the records has; the other columns stay NULL without being named.
     meters: u32,
-    spends: usize,
     closed: usize,
     intents: usize,
     undelivered: usize,
@@ -66,7 +64,6 @@ pub(crate) async fn write(
     // What corrects records comes with the last of them or behind.
     let corrected_from = batch.records.len().div_ceil(ROWS).saturating_sub(1);
     let corrections = news.undelivered.len().div_ceil(ROWS);
-    let spends = Spend::of(&batch.records)?;
     let lists = [batch.records.len(), batch.absorbed.len(), batch.closed.len(), news.intents.len(), 1];
     let calls = lists.into_iter().max().unwrap_or(1).div_ceil(ROWS).max(corrected_from.saturating_add(corrections));
     let wallets = Wallets::of(&batch.records)?;
@@ -84,7 +81,6 @@ pub(crate) async fn write(
             absorbed: padded(absorbed.len()),
             records: padded(records.len()),
             meters: meters_of(records),
-            spends: padded(part(&spends, call).len()),
             closed: padded(closed.len()),
             intents: padded(intents.len()),
             undelivered: padded(undelivered.len()),
@@ -96,7 +92,6 @@ pub(crate) async fn write(
         let numbers = part(&counters, call);
         query = bind_absorbed(query, absorbed, shape.absorbed);
         query = bind_records(query, records, numbers, shape);
-        query = bind_spends(query, part(&spends, call), shape.spends);
         for index in 0..shape.closed {
             query = query.bind(closed.get(index).map(|id| Arc::clone(id)));
         }
@@ -258,18 +253,6 @@ fn bind_records<'q>(
     query
 }
 
-fn bind_spends<'q>(mut query: SqliteQuery<'q>, spends: &[Spend], size: usize) -> SqliteQuery<'q> {
-    for index in 0..size {
-        let spend = spends.get(index);
-        query = query
-            .bind(spend.map(|spend| Arc::clone(&spend.key)))
-            .bind(spend.map(|spend| spend.slot))
-            .bind(spend.map(|spend| Arc::clone(&spend.organization)))
-            .bind(spend.map(|spend| spend.amount));
-    }
-    query
-}
-
 fn text(shape: Shape) -> String {
     let mut sql = String::new();
     if shape.begins {
@@ -300,17 +283,6 @@ fn text(shape: Shape) -> String {
         ));
         sql.push_str(&values(shape.records, columns.len()));
         sql.push_str(") WHERE column1 IS NOT NULL; ");
-    }
-    if shape.spends > 0 {
-        sql.push_str(
-            "INSERT OR FAIL INTO key_spend (key_id, slot, seat, org_id, spent) \
-             SELECT column1, column2, '', column3, column4 FROM (VALUES ",
-        );
-        sql.push_str(&values(shape.spends, 4));
-        sql.push_str(
-            ") WHERE column1 IS NOT NULL \
-             ON CONFLICT (key_id, slot, seat) DO UPDATE SET spent = spent + excluded.spent; ",
-        );
     }
     if shape.closed > 0 {
         let places = vec!["?"; shape.closed].join(",");
@@ -363,7 +335,6 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         absorbed: ROWS,
         records: ROWS,
         meters: u32::MAX,
-        spends: ROWS,
         closed: ROWS,
         intents: ROWS,
         undelivered: ROWS,
