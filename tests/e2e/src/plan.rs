@@ -29,6 +29,7 @@ pub struct Plan {
     pub(crate) binary: String,
     pub(crate) bug: Option<String>,
     pub(crate) clock_rate: Option<u32>,
+    pub(crate) clock_ahead: Option<i64>,
     pub(crate) server: String,
     pub(crate) keys: String,
     pub(crate) more: String,
@@ -45,6 +46,7 @@ impl Default for Plan {
             binary: "claviger".to_owned(),
             bug: None,
             clock_rate: None,
+            clock_ahead: None,
             server: String::new(),
             keys: String::new(),
             more: String::new(),
@@ -157,6 +159,13 @@ impl Plan {
     pub fn with_bug(mut self, bug: &str) -> Self {
         "claviger-bugs".clone_into(&mut self.binary);
         self.bug = Some(bug.to_owned());
+        self
+    }
+
+    /// The server's wall clock is so many seconds ahead of the machine's; only the build with seeded bugs can.
+    #[must_use]
+    pub fn clock_ahead(mut self, seconds: i64) -> Self {
+        self.clock_ahead = Some(seconds);
         self
     }
 

@@ -295,6 +295,9 @@ fn base_command(folder: &Path, plan: &Plan) -> Result<Command> {
     if let Some(rate) = plan.clock_rate {
         command.env("CLAVIGER_CLOCK_RATE", rate.to_string());
     }
+    if let Some(seconds) = plan.clock_ahead {
+        command.env("CLAVIGER_CLOCK_AHEAD", seconds.to_string());
+    }
     Ok(command)
 }
 

@@ -1,9 +1,12 @@
 //! P9 on the real binary: no change without its record, and every tampering found; and that a checker of this kind meets
 //! the seeded bug.
 
+use anyhow::Context as _;
+use base64::Engine as _;
 use claviger_e2e::{Client, Engine, Plan, Program, Result, World, binary, eventually};
 use serde_json::{Value, json};
 use std::path::Path;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 const KEYS: &str = "/v1/organization/api_keys";
@@ -153,6 +156,79 @@ async fn an_export_is_proved_offline_and_a_changed_one_is_not() -> Result<()> {
         let sink = std::fs::read_to_string(world.data().join("audit-checkpoints.jsonl")).unwrap_or_default();
         assert!(eventually_signed(&world, &sink).await?, "checkpoints leave the database");
     }
+    Ok(())
+}
+
+/// Reads what each connection sends, answers `reply` once `is_whole`, and hands over the text.
+fn receiver(
+    listener: tokio::net::TcpListener,
+    reply: &'static str,
+    is_whole: fn(&str) -> bool,
+) -> tokio::sync::mpsc::UnboundedReceiver<String> {
+    let (sender, received) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (mut text, mut piece) = (String::new(), [0; 4096]);
+            while !is_whole(&text) {
+                match stream.read(&mut piece).await {
+                    Ok(read) if read > 0 => text.push_str(&String::from_utf8_lossy(&piece[..read])),
+                    _ => break,
+                }
+            }
+            let _ = stream.write_all(reply.as_bytes()).await;
+            drop(stream);
+            if sender.send(text).is_err() {
+                break;
+            }
+        }
+    });
+    received
+}
+
+fn is_whole_post(text: &str) -> bool {
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.and_then(|length| length.parse().ok()) == Some(body.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_of_the_real_server_reach_a_syslog_and_a_signed_webhook() -> Result<()> {
+    let place = async || tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let (syslog, webhook) = (place().await?, place().await?);
+    let folder = tempfile::tempdir()?;
+    let secret = folder.path().join("hook-secret");
+    write_private(&secret, "the receiver knows it too")?;
+    let lines = format!(
+        "[storage]\naudit_sinks = [\"syslog+tcp://{}\", \"http://{}/in?token=t\"]\naudit_webhook_secret_file = \"{}\"\n",
+        syslog.local_addr()?,
+        webhook.local_addr()?,
+        secret.display()
+    );
+    // A connection of this way to a syslog ends when its batch has been sent.
+    let mut syslog = receiver(syslog, "", |_| false);
+    let mut webhook = receiver(webhook, "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n", is_whole_post);
+    let world = Plan::default().more(&lines).start().await?;
+    world.create_key(&json!({ "name": "audited" })).await?;
+    let patience = std::time::Duration::from_secs(20);
+    let posted = tokio::time::timeout(patience, webhook.recv()).await?.context("no webhook came")?;
+    let logged = tokio::time::timeout(patience, syslog.recv()).await?.context("no syslog message came")?;
+
+    let (head, body) = posted.split_once("\r\n\r\n").context("no head")?;
+    let line = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+    assert!(head.starts_with("POST /in?token=t HTTP/1.1"), "{head}");
+    let signed = format!("{}.{}.{body}", line("webhook-id: "), line("webhook-timestamp: "));
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"the receiver knows it too");
+    let signature = aws_lc_rs::hmac::sign(&key, signed.as_bytes());
+    let signature = base64::engine::general_purpose::STANDARD.encode(signature.as_ref());
+    assert_eq!(line("webhook-signature: "), format!("v1,{signature}"));
+    let first = std::fs::read_to_string(world.data().join("audit-checkpoints.jsonl"))?;
+    let first = first.lines().next().context("no checkpoint in the file")?.to_owned();
+    assert_eq!(serde_json::from_str::<Value>(body)?, serde_json::from_str::<Value>(&first)?, "what the file has too");
+
+    let (count, message) = logged.split_once(' ').context("no octet count")?;
+    let message = message.get(..count.parse()?).context("shorter than it says")?;
+    assert!(message.starts_with("<109>1 ") && message.contains(" claviger "), "{message}");
+    assert!(message.contains(" checkpoint-1 ") && message.ends_with(&first), "{message}");
     Ok(())
 }
 

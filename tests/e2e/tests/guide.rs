@@ -1,7 +1,7 @@
-//! docs/getting-started.md, taken at its word: its blocks are read from the page and run in order.
+//! docs/getting-started.md and docs/keys.md, taken at their word: their blocks are read from the page and run in order.
 
 use anyhow::Context as _;
-use claviger_e2e::{Client, Program, Result, binary, eventually, free_address, python, workspace_root};
+use claviger_e2e::{Client, Program, Result, World, binary, eventually, free_address, python, workspace_root};
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
@@ -118,5 +118,49 @@ async fn the_guide_works_as_written() -> Result<()> {
     assert_eq!(refused.refusal(), (401, "key_revoked".to_owned()));
     shell(&folder, &walk.next("claviger ledger verify")?).await?;
     assert_eq!(walk.blocks.next(), None, "every block was run");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_keys_works_as_written() -> Result<()> {
+    let page = std::fs::read_to_string(workspace_root().join("docs/keys.md"))?;
+    let world = World::usual().await?;
+    let folder = world.data().parent().context("no folder")?.to_path_buf();
+    // What the page leaves to its reader: where the server is, who asks, the yes to what is asked, and that a refusal is one.
+    let reader = format!(
+        "claviger() {{ command claviger \"$@\" --data data --config claviger.toml -y; }}\n\
+         curl() {{ command curl -sS --fail-with-body \"$@\"; }}\n\
+         CLAVIGER=http://{} ADMIN_KEY={}\n",
+        world.address(),
+        world.admin_key
+    );
+    let mut blocks = blocks(&page, "sh").into_iter();
+    let mut next = |word: &str| {
+        let block = blocks.next().with_context(|| format!("no block with {word}"))?;
+        anyhow::ensure!(block.contains(word), "{word} is not in\n{block}");
+        Ok::<_, anyhow::Error>(block)
+    };
+    let said = shell(&folder, &format!("{reader}{}", next("keys create")?)).await?;
+    let key = said.split_whitespace().find(|word| word.starts_with("clv_")).context("no key was shown")?.to_owned();
+    let id = format!("key_{}", key.get(4..16).context("a short key")?);
+    let reader = format!("{reader}KEY_ID={id} PRESENTED={key}\n");
+    let run = async |block: String| shell(&folder, &format!("{reader}{block}")).await;
+    let said = run(next("policy")?).await?;
+    assert!(said.contains("acme/*") && said.contains("10.0.0.0/8"), "{said}");
+    run(next("keys callers")?).await?;
+    run(next("keys rotate")?).await?;
+    let object = async || {
+        Ok::<_, anyhow::Error>(
+            world.client.get(&format!("/v1/organization/api_keys/{id}"), &world.admin_key).await?.json(),
+        )
+    };
+    let read = object().await?;
+    assert_eq!(read["secrets"].as_array().map(Vec::len), Some(2), "{read}");
+    assert!(!read["secrets"][1]["ended_at"].is_null(), "the first text has ended: {read}");
+    run(next("keys revoke")?).await?;
+    assert_eq!(object().await?["state"], "revoked");
+    let said = run(next("keys/verify")?).await?;
+    assert!(said.contains("\"valid\":false"), "{said}");
+    assert_eq!(blocks.next(), None, "every block was run");
     Ok(())
 }

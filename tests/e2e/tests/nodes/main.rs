@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests are drivers: they read the clock and start tasks themselves")]
 
 mod bugs;
+mod clocks;
 mod cluster;
 mod dead;
 mod fork;
