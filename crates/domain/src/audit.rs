@@ -46,6 +46,10 @@ words! {
         KeyImported = "api_key.imported";
         /// A key was seen where others could read it.
         KeyExposed = "api_key.exposed";
+        /// A key was used by somebody whom it did not know.
+        KeyNewCaller = "api_key.new_caller";
+        /// A key or secret that has ended was presented.
+        EndedKeyUsed = "api_key.used_after_end";
         /// A canary key was presented.
         CanaryHit = "canary.hit";
         /// Keys found in public places were reported.

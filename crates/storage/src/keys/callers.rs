@@ -1,18 +1,24 @@
-//! Who uses a key: at most 64 callers a secret, the oldest go first; and whoever is new is told to the key's owners.
+//! Who uses a key: at most 64 callers a secret, the oldest go first; and whoever is new is told to the key's owners and
+//! recorded in its organization's audit chain.
+//!
+//! A use is no act of anybody, so most are added many in one transaction. What is new to a key is rare, and has a
+//! transaction for each key: two chains are never locked in one.
 
 use super::{find_anywhere, leaks::tell};
+use crate::audit::{AuditEvent, append};
 use crate::cells::{Cells, corrupt};
-use crate::door::{Tx, both};
+use crate::door::{Linked, Tx, both};
 use crate::error::Error;
 use crate::statements::statements;
 use crate::store::Store;
-use claviger_domain::audit::{Actor, Attribution};
+use claviger_domain::audit::{Action, Actor, Attribution, Chain, FieldChange};
 use claviger_domain::id::{KeyId, SecretId};
 use claviger_domain::key::{SeenCaller, is_new_caller};
 use claviger_domain::limits;
 use claviger_domain::notice::NoticeKind;
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::Timestamp;
+use std::collections::BTreeMap;
 
 statements! {
     FIND_CALLER = "SELECT last_seen FROM caller WHERE secret_id = $1 AND network = $2 AND client = $3";
@@ -27,6 +33,7 @@ statements! {
         last_status = COALESCE(excluded.last_status, caller.last_status)";
     TRIM_CALLERS = "DELETE FROM caller WHERE secret_id = $1 AND (network, client) NOT IN (SELECT k.network, k.client \
         FROM caller k WHERE k.secret_id = $1 ORDER BY k.last_seen DESC, k.network, k.client LIMIT CAST($2 AS BIGINT))";
+    FIND_MADE = "SELECT created_at FROM api_key WHERE id = $1";
     MARK_NEW = "UPDATE api_key SET new_caller_at = $2 WHERE id = $1";
     MARK_LIMITED = "UPDATE api_key SET rate_limited_at = $2 WHERE id = $1";
     LIST_CALLERS = "SELECT c.secret_id, c.network, c.client, c.first_seen, c.last_seen, c.requests, c.last_model, \
@@ -56,25 +63,35 @@ pub struct CallerUse {
 }
 
 impl Store {
-    /// Adds to what is known of callers; the first sight of a new one flags the key and tells its owners. Not an
-    /// administrative act: no audit, no epoch. The new ones, for the security log.
+    /// Adds to what is known of callers; the first sight of a new one flags the key, tells its owners and is recorded. No
+    /// change of rights: no epoch. The new ones, for the security log.
     ///
     /// # Errors
     /// The database's. `OutcomeUnknown`: a repetition may count requests twice.
     pub async fn add_callers(&self, uses: Vec<CallerUse>) -> Result<Vec<CallerUse>, Error> {
+        let (mut known, mut new) = (Vec::new(), BTreeMap::<KeyId, Vec<CallerUse>>::new());
+        let mut reader = self.reader().await?;
+        for used in uses {
+            match is_new(&mut reader, &used).await? {
+                true => new.entry(used.key).or_default().push(used),
+                false => known.push(used),
+            }
+        }
+        drop(reader);
         let mut strangers = Vec::new();
-        for chunk in uses.chunks(limits::INSERT_ROWS) {
-            let chunk = chunk.to_vec();
-            let found = self.act(async move |tx: &mut Tx<'_>| {
-                let mut found = Vec::new();
-                for used in &chunk {
-                    if add(tx, used).await? {
-                        found.push(used.clone());
-                    }
-                }
-                Ok(found)
-            });
+        for (key, uses) in new {
+            let found = self.act(async move |tx: &mut Tx<'_>| add_new(tx, key, &uses).await);
             strangers.extend(found.await?);
+        }
+        for chunk in known.chunks(limits::INSERT_ROWS) {
+            let chunk = chunk.to_vec();
+            let added = self.act(async move |tx: &mut Tx<'_>| {
+                for used in &chunk {
+                    save(tx, used).await?;
+                }
+                Ok(())
+            });
+            added.await?;
         }
         Ok(strangers)
     }
@@ -112,15 +129,68 @@ impl Store {
     }
 }
 
-/// Whether that was the first sight of somebody new.
-async fn add(tx: &mut Tx<'_>, used: &CallerUse) -> Result<bool, Error> {
-    let secret = used.secret.to_string();
-    let known = both!(tx, c => {
+/// Whether this is somebody whom the key has not seen for long, though it is old enough to know its callers.
+async fn is_new(linked: &mut impl Linked, used: &CallerUse) -> Result<bool, Error> {
+    let (id, secret) = (used.key.to_string(), used.secret.to_string());
+    let known = both!(linked, c => {
         let query = sqlx::query(FIND_CALLER).bind(&secret).bind(&used.network).bind(&used.client);
         query.fetch_optional(c).await?.map(|row| row.int("last_seen")).transpose()?
     });
-    let is_recent = known.is_some_and(|at| used.at < Timestamp(at).plus(limits::NEW_CALLER_UNSEEN));
-    let is_new = !is_recent && tell_if_new(tx, used).await?;
+    if known.is_some_and(|at| used.at < Timestamp(at).plus(limits::NEW_CALLER_UNSEEN)) {
+        return Ok(false);
+    }
+    let last_seen = both!(linked, c => {
+        let query = sqlx::query(LAST_SEEN).bind(&id).bind(&used.network).bind(&used.client);
+        query.fetch_one(c).await?.int_or_none("last_seen")?
+    });
+    let made_at = both!(linked, c => {
+        let row = sqlx::query(FIND_MADE).bind(&id).fetch_optional(c).await?;
+        row.map(|row| row.int("created_at")).transpose()?
+    });
+    Ok(made_at.is_some_and(|at| is_new_caller(Timestamp(at), last_seen.map(Timestamp), used.at)))
+}
+
+/// Adds callers of one key that seemed new; those that are, under the lock.
+async fn add_new(tx: &mut Tx<'_>, id: KeyId, uses: &[CallerUse]) -> Result<Vec<CallerUse>, Error> {
+    let mut strangers: Vec<CallerUse> = Vec::new();
+    let Some(key) = find_anywhere(tx, id).await? else { return Ok(strangers) };
+    for used in uses {
+        if is_new(tx, used).await? {
+            let (text, detail) = (
+                id.to_string(),
+                serde_json::json!({ "name": key.name, "network": used.network, "client": used.client }),
+            );
+            both!(tx, c => { sqlx::query(MARK_NEW).bind(&text).bind(used.at.0).execute(c).await?; });
+            tell(tx, NoticeKind::NewCaller, &key, detail, &Attribution::local(Actor::System, "", used.at)).await?;
+            strangers.push(used.clone());
+        }
+        save(tx, used).await?;
+    }
+    if let Some(last) = strangers.last() {
+        let by = Attribution::local(Actor::System, "", last.at);
+        let event = AuditEvent::done(Action::KeyNewCaller, id.to_string(), told(&strangers));
+        append(tx, Chain::Organization(key.organization), &by, &event).await?;
+    }
+    Ok(strangers)
+}
+
+/// What the record says of them. Whoever has a key can look like many clients, so it names a few and counts the others.
+fn told(strangers: &[CallerUse]) -> Vec<FieldChange> {
+    let shown = usize::try_from(limits::DENIED_LINES).unwrap_or(usize::MAX);
+    let field = |field: &str, to: String| FieldChange { field: field.to_owned(), from: None, to: Some(to) };
+    let named = strangers.iter().take(shown).flat_map(|one| {
+        let secret = field("secret", one.secret.to_string());
+        [secret, field("network", one.network.clone()), field("client", one.client.clone())]
+    });
+    named.chain([field("count", strangers.len().to_string())]).collect()
+}
+
+async fn save(tx: &mut Tx<'_>, used: &CallerUse) -> Result<(), Error> {
+    let secret = used.secret.to_string();
+    let is_known = both!(tx, c => {
+        let query = sqlx::query(FIND_CALLER).bind(&secret).bind(&used.network).bind(&used.client);
+        query.fetch_optional(c).await?.is_some()
+    });
     both!(tx, c => {
         sqlx::query(SAVE_CALLER)
             .bind(&secret)
@@ -133,28 +203,11 @@ async fn add(tx: &mut Tx<'_>, used: &CallerUse) -> Result<bool, Error> {
             .execute(c)
             .await?;
     });
-    if known.is_none() {
+    if !is_known {
         let most = i64::from(limits::CALLERS_PER_SECRET);
         both!(tx, c => { sqlx::query(TRIM_CALLERS).bind(&secret).bind(most).execute(c).await?; });
     }
-    Ok(is_new)
-}
-
-async fn tell_if_new(tx: &mut Tx<'_>, used: &CallerUse) -> Result<bool, Error> {
-    let id = used.key.to_string();
-    let last_seen = both!(tx, c => {
-        let query = sqlx::query(LAST_SEEN).bind(&id).bind(&used.network).bind(&used.client);
-        query.fetch_one(c).await?.int_or_none("last_seen")?
-    });
-    let Some(key) = find_anywhere(tx, used.key).await? else { return Ok(false) };
-    if !is_new_caller(key.created_at, last_seen.map(Timestamp), used.at) {
-        return Ok(false);
-    }
-    both!(tx, c => { sqlx::query(MARK_NEW).bind(&id).bind(used.at.0).execute(c).await?; });
-    let detail = serde_json::json!({ "name": key.name, "network": used.network, "client": used.client });
-    let by = Attribution::local(Actor::System, "", used.at);
-    tell(tx, NoticeKind::NewCaller, &key, detail, &by).await?;
-    Ok(true)
+    Ok(())
 }
 
 fn caller<R: Cells>(row: &R) -> Result<SeenCaller, Error> {

@@ -130,13 +130,20 @@ async fn raise(tx: &mut Tx<'_>, alarm: &Alarm, by: &Attribution) -> Result<(), E
     let Some(key) = find_anywhere(tx, alarm.key).await?.filter(|key| key.organization == alarm.scope.0) else {
         return Ok(());
     };
-    if alarm.kind == NoticeKind::CanaryHit {
+    let action = match alarm.kind {
+        NoticeKind::CanaryHit => Some(Action::CanaryHit),
+        NoticeKind::EndedKeyUsed => Some(Action::EndedKeyUsed),
+        _ => None,
+    };
+    if let Some(action) = action {
         let path = FieldChange { field: "endpoint".to_owned(), from: None, to: Some(alarm.path.clone()) };
-        let event = AuditEvent::done(Action::CanaryHit, alarm.key.to_string(), vec![path]);
+        let event = AuditEvent::done(action, alarm.key.to_string(), vec![path]);
         append(tx, Chain::Organization(alarm.scope.0), by, &event).await?;
-        if let Some(place) = key.stored_in.as_ref().filter(|_| alarm.disables_beside) {
-            disable_beside(tx, alarm, place, by).await?;
-        }
+    }
+    if alarm.kind == NoticeKind::CanaryHit
+        && let Some(place) = key.stored_in.as_ref().filter(|_| alarm.disables_beside)
+    {
+        disable_beside(tx, alarm, place, by).await?;
     }
     let detail = serde_json::json!({
         "name": key.name, "address": by.address, "client": by.client, "endpoint": alarm.path,

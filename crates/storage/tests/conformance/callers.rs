@@ -2,11 +2,12 @@
 
 use crate::on_both_engines;
 use crate::world::World;
+use claviger_domain::audit::Action;
 use claviger_domain::id::{KeyId, SecretId};
 use claviger_domain::key::Key;
 use claviger_domain::limits;
 use claviger_domain::time::Timestamp;
-use claviger_storage::{CallerUse, Engine};
+use claviger_storage::{CallerUse, Engine, Order, PageRequest};
 use claviger_testkit::clock::START;
 use std::time::Duration;
 
@@ -82,12 +83,31 @@ async fn a_new_caller_of_a_grown_key_flags_it_and_is_told_once(engine: Engine) {
     assert_eq!(flagged().await, Some(grown));
     let told = notices();
     assert!(told.contains("key.new_caller") && told.contains("evil/1") && told.contains("192.0.2.0/24"), "{told}");
+    let recorded = async || {
+        let page = PageRequest { limit: 9, order: Order::Descending, ..PageRequest::default() };
+        let records = world.store().list_audit(world.scope, &page).await.unwrap().unwrap().data;
+        records.into_iter().filter(|entry| entry.record.action == Action::KeyNewCaller).collect::<Vec<_>>()
+    };
+    let [record] = &recorded().await[..] else { panic!("not one record") };
+    let changes: Vec<_> =
+        record.record.changes.iter().map(|change| (change.field.as_str(), change.to.as_deref().unwrap())).collect();
+    let secret = key.secrets[0].id.to_string();
+    let expected = [("secret", &*secret), ("network", "192.0.2.0/24"), ("client", "evil/1"), ("count", "1")];
+    assert_eq!((record.record.target.as_str(), &changes[..]), (&*key.id.to_string(), &expected[..]));
     world.store().add_callers(vec![used(&key, "evil/1", grown.plus(DAY))]).await.unwrap();
     assert_eq!((flagged().await, notices()), (Some(grown), told.clone()), "once");
     // After a month of silence it is new again.
     let month = grown.plus(DAY * 31);
     world.store().add_callers(vec![used(&key, "curl/8", month)]).await.unwrap();
     assert_eq!(flagged().await, Some(month));
+    // Whoever has the key can look like a thousand clients: they are one record of a few.
+    let flood = (0..100).map(|n| used(&key, &format!("evil/{n}/2"), month)).collect();
+    assert_eq!(world.store().add_callers(flood).await.unwrap().len(), 100);
+    let records = recorded().await;
+    let fields = &records[0].record.changes;
+    assert_eq!((records.len(), fields.last().unwrap().to.as_deref()), (3, Some("100")));
+    assert_eq!(fields.len(), 1 + 3 * usize::try_from(limits::DENIED_LINES).unwrap());
+    assert_eq!(world.store().verify_audit().await.unwrap().faults, vec![]);
     assert_ne!(notices(), told);
 }
 
