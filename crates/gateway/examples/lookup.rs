@@ -8,6 +8,10 @@
 //! - *the same ids*: 200 couples of one id each, each called 500 times in a row: t over the 200 differences, because what
 //!   one id has of the machine (which lines of the cache its entry lies across) is not what its class has.
 //!
+//! Before each couple of new ids a part of a large block is read, so that what earlier calls left in the caches is gone.
+//! Without that, a known id that is drawn a second time finds both lines of its place where they were, and an unknown one,
+//! which never comes again, does not: a difference of the drawing and not of the work.
+//!
 //! Beside each stands a control: the same measurement of a class against itself, which shows what the measuring finds
 //! where nothing is to be found. Every text lies at the same address when it is presented.
 #![expect(clippy::disallowed_methods, reason = "measuring needs a clock")]
@@ -23,6 +27,9 @@ use std::time::{Duration, Instant};
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 const PRESENTED: usize = 100_000;
 const PAIRS: usize = 100_000;
+/// What other traffic reads between two calls: lines of a block of this size.
+const ELSEWHERE_BYTES: usize = 256 << 20;
+const ELSEWHERE_LINES: usize = 512;
 /// Couples of ids, each of which is called many times in a row.
 const COUPLES: usize = 200;
 
@@ -123,6 +130,23 @@ impl Filled {
 #[repr(align(128))]
 struct Place([u8; 128]);
 
+/// A block larger than any cache.
+struct Elsewhere(Vec<u64>);
+
+impl Elsewhere {
+    fn new() -> Self {
+        // Written, because memory that was never written is one page of zeros.
+        Self((0..ELSEWHERE_BYTES as u64 / 8).collect())
+    }
+
+    /// Reads so many lines from all over the block.
+    fn read(&self, numbers: &mut Numbers) {
+        let lines = self.0.len() / 8;
+        let sum = (0..ELSEWHERE_LINES).fold(0, |sum: u64, _| sum.wrapping_add(self.0[numbers.below(lines) * 8]));
+        black_box(sum);
+    }
+}
+
 /// Calls both ids once, in random order, from the same place; how long each took, in nanoseconds.
 fn pair(filled: &Filled, ids: [KeyId; 2], place: &mut Place, numbers: &mut Numbers) -> [f64; 2] {
     let first = numbers.below(2);
@@ -150,11 +174,12 @@ fn trimmed(samples: [Vec<f64>; 2]) -> [Vec<f64>; 2] {
 }
 
 /// Each call with an id of its own: t, and the means.
-fn new_ids(filled: &Filled, classes: [Class; 2], numbers: &mut Numbers) -> String {
+fn new_ids(filled: &Filled, elsewhere: &Elsewhere, classes: [Class; 2], numbers: &mut Numbers) -> String {
     let mut place = Place([0; 128]);
     let mut times = [Vec::with_capacity(PAIRS), Vec::with_capacity(PAIRS)];
     for _ in 0..PAIRS {
         let ids = classes.map(|class| filled.id(class, numbers));
+        elsewhere.read(numbers);
         let pair = pair(filled, ids, &mut place, numbers);
         times.iter_mut().zip(pair).for_each(|(times, time)| times.push(time));
     }
@@ -190,12 +215,13 @@ fn main() {
         "| keys | verify p50, µs | verify p99, µs | t, new ids | unknown with itself | known with itself | t, the same ids | unknown with itself | known with itself |"
     );
     println!("|--|--|--|--|--|--|--|--|--|");
+    let elsewhere = Elsewhere::new();
     for count in [1_000, 1_000_000] {
         let filled = filled(count, &mut numbers);
         verify(&filled, &mut numbers);
         let (p50, p99) = verify(&filled, &mut numbers);
         let classes = [[Unknown, Known], [Unknown, Unknown], [Known, Known]];
-        let new = classes.map(|classes| new_ids(&filled, classes, &mut numbers)).join(" | ");
+        let new = classes.map(|classes| new_ids(&filled, &elsewhere, classes, &mut numbers)).join(" | ");
         let same = classes.map(|classes| same_ids(&filled, classes, &mut numbers)).join(" | ");
         println!("| {count} | {p50:.2} | {p99:.2} | {new} | {same} |");
     }
