@@ -2,6 +2,7 @@
 //!
 //! What they may do is not decided here.
 
+use crate::authorize::require_moving;
 use crate::leaks;
 use crate::presented::{self, Presented, UNKNOWN};
 use crate::respond::Refusal;
@@ -19,7 +20,7 @@ use claviger_domain::key::{
 use claviger_domain::lifetime::Lifetimes;
 use claviger_domain::limits;
 use claviger_domain::notice::NoticeKind;
-use claviger_domain::tenancy::{Organization, OrganizationState};
+use claviger_domain::tenancy::Organization;
 use claviger_domain::time::{Now, Timestamp};
 use claviger_storage::SecretUse;
 use http::{HeaderMap, header};
@@ -107,9 +108,7 @@ pub(crate) async fn authenticate(
     check_state(&key, &secret, &organization.policy.lifetimes, at).map_err(|(code, reason)| {
         Refusal::because(code, format!("Incorrect API key provided: {}. {reason}", mask(text, prefixes)))
     })?;
-    if organization.state == OrganizationState::Suspended || organization.state == OrganizationState::Closed {
-        return Err(Code::OrganizationSuspended.into());
-    }
+    require_moving(&organization)?;
     let client = if is_known { ClientAddress::Known(address.ip().to_canonical()) } else { ClientAddress::Unknown };
     check_address(&key, &organization, client)?;
     if key.class != Class::Admin && accepted != Authentication::AnyKey {

@@ -19,7 +19,7 @@ use claviger_domain::right::{
     Bound, Creators, EXTRA_PERMISSIONS, Extent, INFERENCE_KEY_PERMISSIONS, Permission, Role, Standing,
 };
 use claviger_domain::rights::{Rights, is_within};
-use claviger_domain::tenancy::{Organization, OrganizationState, TenantScope};
+use claviger_domain::tenancy::{Organization, TenantScope, told_of_standstill};
 use claviger_domain::time::{Now, Timestamp};
 use http::HeaderMap;
 
@@ -426,6 +426,14 @@ fn denied(permission: Permission, standing: &Standing, creators: Creators) -> Re
     )
 }
 
+/// Refuses what concerns an organization that is suspended or closed, with the reason.
+pub(crate) fn require_moving(organization: &Organization) -> Result<(), Refusal> {
+    match told_of_standstill(organization.state, organization.state_reason.as_deref()) {
+        Some(told) => Err(Refusal::because(Code::OrganizationSuspended, told)),
+        None => Ok(()),
+    }
+}
+
 /// The organization a session is about: the one named, or the only one its user belongs to.
 async fn own_organization(
     control: &Control,
@@ -441,9 +449,7 @@ async fn own_organization(
         None if own.len() > 1 => return Err(Code::OrganizationRequired.into()),
         None => own.pop().ok_or_else(Refusal::not_found)?,
     };
-    if matches!(organization.state, OrganizationState::Suspended | OrganizationState::Closed) {
-        return Err(Code::OrganizationSuspended.into());
-    }
+    require_moving(&organization)?;
     Ok((organization, membership.role))
 }
 

@@ -56,6 +56,19 @@ pub struct Organization {
     pub created_at: Timestamp,
 }
 
+/// What is told to the keys and members of an organization that takes no part any more; `None` = it does. The reason is
+/// its own words or the operator's, meant for its members.
+pub fn told_of_standstill(state: OrganizationState, reason: Option<&str>) -> Option<String> {
+    let word = match state {
+        OrganizationState::Suspended => "suspended",
+        OrganizationState::Closed => "closed",
+        OrganizationState::SetUp | OrganizationState::Active => return None,
+    };
+    let reason = reason.map(|reason| reason.trim_end_matches(['.', ' '])).filter(|reason| !reason.is_empty());
+    let why = reason.map_or(String::new(), |reason| format!(": {reason}"));
+    Some(format!("This organization is {word}{why}. Ask the operator."))
+}
+
 words! {
     /// What happens to a key that was found in public.
     LeakAction {

@@ -140,7 +140,7 @@ impl Admitted {
         let Some((key_now, tenant_now)) = found else { return Err(Code::OrganizationSuspended.into()) };
         let is_unchanged = Arc::ptr_eq(&key_now, key) && Arc::ptr_eq(&tenant_now, tenant);
         let caller = Caller { key: key_now, secret: *secret, tenant: tenant_now };
-        check_state(&caller, node).map_err(|refused| refused.told(&[], &node.settings.prefixes))?;
+        check_state(&caller, node).map_err(|refused| refused.told(&caller.tenant, &[], &node.settings.prefixes))?;
         if !is_unchanged {
             limits::check_address(&caller.key, &caller.tenant, trace)?;
             limits::check_endpoint(&caller.key, self.operation, trace)?;

@@ -13,7 +13,7 @@ use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::SecretId;
 use claviger_domain::key::{self, Class, KeyState, KeyText, Prefixes, mask};
 use claviger_domain::notice::NoticeKind;
-use claviger_domain::tenancy::OrganizationState;
+use claviger_domain::tenancy::{OrganizationState, told_of_standstill};
 use claviger_domain::time::Timestamp;
 use http::{HeaderMap, HeaderName, header};
 use std::net::IpAddr;
@@ -120,7 +120,7 @@ fn find_caller(matched: &Matched, node: &Node, trace: &mut Trace) -> Result<Call
             let presented = Presented { key: Arc::clone(&caller.key), secret: caller.secret };
             alarm(node, trace, &head.headers, &presented, NoticeKind::EndedKeyUsed);
         }
-        return Err(refused.told(text, prefixes));
+        return Err(refused.told(&caller.tenant, text, prefixes));
     }
     limits::check_address(&caller.key, &caller.tenant, trace)?;
     check_class(caller.key.class, matched.found.row.authentication)?;
@@ -199,9 +199,13 @@ impl NotUsable {
     }
 
     /// The refusal; the presented text, if there is one, begins its message.
-    pub(crate) fn told(self, text: &[u8], prefixes: &Prefixes) -> Refusal {
+    pub(crate) fn told(self, tenant: &Tenant, text: &[u8], prefixes: &Prefixes) -> Refusal {
         let (code, reason) = match self {
-            Self::Suspended => return Code::OrganizationSuspended.into(),
+            Self::Suspended => {
+                let told = told_of_standstill(tenant.state, tenant.state_reason.as_deref());
+                let error = PublicError::new(Code::OrganizationSuspended);
+                return told.map_or(error, |told| PublicError::with_message(Code::OrganizationSuspended, told)).into();
+            }
             Self::Key(Unusable::State(state)) => state.told(),
             Self::Key(Unusable::SecretEnded { at }) => key::told_of_ended_secret(at),
             Self::Key(Unusable::TooOld { at, days }) => key::told_of_old_secret(at, days),

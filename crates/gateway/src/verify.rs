@@ -105,7 +105,7 @@ struct Judged {
 /// Steps 6 to 12 of `keys.md` §2.1, as far as was asked.
 fn judge(node: &Node, caller: &Caller, ask: &VerifyAsk<'_>, judged: &mut Judged) -> Result<(), Refusal> {
     let Caller { key, tenant, .. } = caller;
-    check_state(caller, node).map_err(|refused| refused.told(&[], &node.settings.prefixes))?;
+    check_state(caller, node).map_err(|refused| refused.told(&caller.tenant, &[], &node.settings.prefixes))?;
     let mut trace = Trace::new(node, SocketAddr::new(ask.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), 0));
     if let Some(address) = ask.address {
         trace.address = ClientAddress::Known(address.to_canonical());

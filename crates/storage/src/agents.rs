@@ -11,7 +11,7 @@ use crate::keys::{self, CreateKeyOutcome, change};
 use crate::keyset::{self, walked};
 use crate::page::{Page, PageRequest};
 use crate::replay::{self, Former, Once};
-use crate::standing::Judge;
+use crate::standing::{Demand, Judge};
 use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::audit::{Action, Attribution};
@@ -113,7 +113,7 @@ impl Store {
     /// Makes an agent, and its first key in the same transaction. Repeating it with the same ids changes nothing.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeat with the same ids.
+    /// `OutcomeUnknown`: repeat with the same ids. `Beyond`: whoever makes it may not, now, or not one of this role.
     pub async fn create_agent(
         &self,
         scope: TenantScope,
@@ -227,10 +227,11 @@ async fn create(
     if found.is_none_or(|found| found.archived_at.is_some()) {
         return Ok(CreateAgentOutcome::UnknownEnvironment);
     }
+    require_maker(tx, scope, new, by).await?;
     let mut key = None;
     let mut epoch = None;
     if let Some(first) = &new.key {
-        match keys::create(tx, scope, first, by).await? {
+        match keys::create(tx, scope, first, Demand::to_make(first.class), by).await? {
             CreateKeyOutcome::Created { key: made, epoch: since } => (key, epoch) = (Some(made), Some(since)),
             refused => return Ok(CreateAgentOutcome::NoKey(refused)),
         }
@@ -274,6 +275,13 @@ async fn create(
         version: 1,
     };
     Ok(CreateAgentOutcome::Created(agent, key, epoch))
+}
+
+/// Refuses whoever may not, now, make an agent, or not one of this role.
+async fn require_maker(tx: &mut Tx<'_>, scope: TenantScope, new: &NewAgent, by: &Attribution) -> Result<(), Error> {
+    let judge = Judge::of(tx, scope, by).await?;
+    judge.require(Permission::AgentsManage)?;
+    new.role.map_or(Ok(()), |role| judge.require_role(role))
 }
 
 /// The agent and its first key that an act made, as it noted them.

@@ -111,6 +111,7 @@ pub use seats::{CloseSeatOutcome, ClosedSeat};
 pub use sessions::{GoodToken, NewToken, Replaces};
 pub use setup::{SetUp, SetUpOutcome};
 pub use shared_rates::SharedLimiter;
+pub use standing::Demand;
 pub use store::{DatabaseUrl, Engine, Store};
 pub use tenancy::NewOrganization;
 pub use trusts::{CreateTrustOutcome, Meant};

@@ -9,12 +9,14 @@ use crate::error::Error;
 use crate::keys::change;
 use crate::keyset::{self, List, walked};
 use crate::page::{Page, PageRequest};
+use crate::standing::Judge;
 use crate::statements::statements;
 use crate::store::Store;
 use crate::tenancy::{self, organization_columns};
 use claviger_domain::audit::{Action, Attribution, FieldChange};
 use claviger_domain::id::{KeyId, OrganizationId};
 use claviger_domain::revocation::Change;
+use claviger_domain::right::Permission;
 use claviger_domain::tenancy::{Organization, OrganizationState, PolicyEdit, TenantScope};
 use claviger_domain::time::Timestamp;
 
@@ -73,7 +75,8 @@ impl Store {
     /// Changes an organization. `Refused` = its state cannot become the one asked for.
     ///
     /// # Errors
-    /// `Conflict` when another organization has the slug. `OutcomeUnknown`: repeating is safe.
+    /// `Conflict` when another organization has the slug. `OutcomeUnknown`: repeating is safe. `Beyond`: whoever changes
+    /// the policy or the state may not, now.
     pub async fn update_organization(
         &self,
         id: OrganizationId,
@@ -174,6 +177,13 @@ async fn update(
     }
     if next == former {
         return Ok(Edited::Done(former, current_epoch(tx).await?));
+    }
+    let judge = Judge::of(tx, TenantScope(id), by).await?;
+    if next.policy != former.policy {
+        judge.require(Permission::PolicyManage)?;
+    }
+    if next.state != former.state {
+        judge.require(Permission::OrganizationClose)?;
     }
     next.version = former.version.saturating_add(1);
     write(tx, &next).await?;

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::keys::{self, CreateKeyOutcome};
 use crate::ledger::{self, Grant};
 use crate::people::{self, NewUser};
+use crate::standing::Demand;
 use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::audit::{Action, Attribution};
@@ -97,7 +98,8 @@ async fn run(tx: &mut Tx<'_>, act: &SetUp, by: &Attribution) -> Result<SetUpOutc
     let mut epoch = publish(tx, act.organization, &Change::Organization, by.at).await?;
     let scope = TenantScope(act.organization);
     for key in act.admin_key.iter().chain(&act.key) {
-        match keys::create(tx, scope, key, by).await? {
+        // Whoever opens the set-up link is nobody yet.
+        match keys::create(tx, scope, key, Demand::Nothing, by).await? {
             CreateKeyOutcome::Created { epoch: later, .. } => epoch = later,
             _ => return Err(Error::Conflict("key")),
         }

@@ -14,13 +14,40 @@ use claviger_domain::id::{KeyId, UserId};
 use claviger_domain::key::{Class, Key, KeyState, Owner};
 use claviger_domain::lifetime::Lifetimes;
 use claviger_domain::right::{Bound, Creators, Extent, Permission, Role, Standing};
+use claviger_domain::rights::{Rights, is_within};
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::Timestamp;
+
+/// What whoever changes a key must be when it is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Nothing: the program's own act, or that of whoever holds the key.
+    Nothing,
+    /// They have this permission over the key.
+    Permission(Permission),
+    /// They have it, and the key, as it shall be, may no more than they (`keys.md` §8).
+    Strength(Permission),
+    /// The key may no more than they, and is their own: what a person's command line gets by the person's consent.
+    OwnStrength,
+}
+
+impl Demand {
+    /// What whoever makes a key of this class must be.
+    pub const fn to_make(class: Class) -> Self {
+        Self::Strength(match class {
+            Class::Inference => Permission::KeysCreate,
+            Class::Admin => Permission::AdminKeysManage,
+        })
+    }
+}
 
 /// What somebody may, now.
 pub(crate) struct Judge {
     scope: TenantScope,
-    standing: Option<Standing>,
+    /// Nobody is left of who has gone, or was switched off.
+    rights: Option<Rights>,
+    /// Whose keys are their own.
+    owner: Option<Owner>,
     creators: Creators,
 }
 
@@ -29,13 +56,66 @@ impl Judge {
     pub(crate) async fn of(tx: &mut Tx<'_>, scope: TenantScope, by: &Attribution) -> Result<Self, Error> {
         let organization = tenancy::find(tx, scope.0).await?;
         let policy = organization.map(|organization| organization.policy).unwrap_or_default();
-        let standing = match &by.actor {
-            Actor::User(id) => of_user(tx, scope, id).await?,
-            Actor::Key(id) => of_key_id(tx, scope, id, &policy.lifetimes, by.at).await?,
-            Actor::Operator(_) | Actor::LocalOperator | Actor::System => Some(Standing::Member(Role::Owner)),
-            Actor::Agent(_) | Actor::Nobody => None,
+        let (rights, owner) = match &by.actor {
+            Actor::User(id) => {
+                let standing = of_user(tx, scope, id).await?;
+                (standing.map(of_person), id.parse().ok().map(Owner::User))
+            }
+            Actor::Key(id) => match live_key(tx, scope, id, &policy.lifetimes, by.at).await? {
+                Some(key) => {
+                    let standing = of_key(tx, scope, &key).await?;
+                    (standing.map(|standing| Rights { standing, ..Rights::of_key(&key) }), key.owner)
+                }
+                None => (None, None),
+            },
+            Actor::Operator(_) | Actor::LocalOperator | Actor::System => (Some(Rights::of_member(Role::Owner)), None),
+            Actor::Agent(_) | Actor::Nobody => (None, None),
         };
-        Ok(Self { scope, standing, creators: policy.creators })
+        Ok(Self { scope, rights, owner, creators: policy.creators })
+    }
+
+    /// Refuses whoever may not, or no longer, make this key of what it was; `None` = it was not there.
+    ///
+    /// # Errors
+    /// `Beyond`.
+    pub(crate) async fn require_change(
+        &self,
+        tx: &mut Tx<'_>,
+        demand: Demand,
+        former: Option<&Key>,
+        next: &Key,
+    ) -> Result<(), Error> {
+        let owner = former.unwrap_or(next).owner;
+        match demand {
+            Demand::Nothing => return Ok(()),
+            Demand::OwnStrength if owner.is_none() || owner != self.owner => return Err(Error::Beyond),
+            Demand::OwnStrength => {}
+            Demand::Permission(permission) | Demand::Strength(permission) => {
+                self.require_over_own(permission, owner)?;
+                if next.class == Class::Admin {
+                    self.require(Permission::AdminKeysManage)?;
+                }
+            }
+        }
+        if let Some(former) = former {
+            self.require_key(tx, former).await?;
+        }
+        let covers = |rights: &Rights| is_within(&Rights::of_key(next), rights).is_ok();
+        let is_within = self.rights.as_ref().is_some_and(covers);
+        if is_within || matches!(demand, Demand::Permission(_)) { Ok(()) } else { Err(Error::Beyond) }
+    }
+
+    /// Refuses whoever has not, or no longer, a permission over an object of this owner.
+    fn require_over_own(&self, permission: Permission, owner: Option<Owner>) -> Result<(), Error> {
+        match self.standing().map(|standing| standing.extent(permission, self.creators)) {
+            Some(Extent::All) => Ok(()),
+            Some(Extent::Own) if owner.is_some() && owner == self.owner => Ok(()),
+            _ => Err(Error::Beyond),
+        }
+    }
+
+    fn standing(&self) -> Option<&Standing> {
+        self.rights.as_ref().map(|rights| &rights.standing)
     }
 
     /// Refuses whoever has not, or no longer, all of a permission.
@@ -44,7 +124,7 @@ impl Judge {
     /// `Beyond`.
     pub(crate) fn require(&self, permission: Permission) -> Result<(), Error> {
         let has = |standing: &Standing| standing.extent(permission, self.creators) == Extent::All;
-        if self.standing.as_ref().is_some_and(has) { Ok(()) } else { Err(Error::Beyond) }
+        if self.standing().is_some_and(has) { Ok(()) } else { Err(Error::Beyond) }
     }
 
     /// Refuses what concerns a role that may more.
@@ -71,7 +151,7 @@ impl Judge {
 
     fn require_over(&self, other: &Standing) -> Result<(), Error> {
         let covers = |standing: &Standing| other.is_at_most(standing, self.creators);
-        if self.standing.as_ref().is_some_and(covers) { Ok(()) } else { Err(Error::Beyond) }
+        if self.standing().is_some_and(covers) { Ok(()) } else { Err(Error::Beyond) }
     }
 }
 
@@ -89,12 +169,28 @@ pub(crate) async fn of_key_id(
     lifetimes: &Lifetimes,
     now: Timestamp,
 ) -> Result<Option<Standing>, Error> {
-    let Ok(id) = id.parse::<KeyId>() else { return Ok(None) };
-    let key = keys::find_anywhere(tx, id).await?.filter(|key| key.organization == scope.0);
-    match key.filter(|key| key.state_within(lifetimes, now) == KeyState::Active) {
+    match live_key(tx, scope, id, lifetimes, now).await? {
         Some(key) => of_key(tx, scope, &key).await,
         None => Ok(None),
     }
+}
+
+/// A key of the organization that admits somebody now.
+async fn live_key(
+    tx: &mut Tx<'_>,
+    scope: TenantScope,
+    id: &str,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<Option<Key>, Error> {
+    let Ok(id) = id.parse::<KeyId>() else { return Ok(None) };
+    let key = keys::find_anywhere(tx, id).await?.filter(|key| key.organization == scope.0);
+    Ok(key.filter(|key| key.state_within(lifetimes, now) == KeyState::Active))
+}
+
+/// What a person may, who lives in no environment and whom no list narrows.
+fn of_person(standing: Standing) -> Rights {
+    Rights { standing, ..Rights::of_member(Role::Viewer) }
 }
 
 /// What an admin key is worth: no more than its owner now.

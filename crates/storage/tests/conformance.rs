@@ -20,6 +20,8 @@ mod engine;
 mod identities;
 #[path = "conformance/journal.rs"]
 mod journal;
+#[path = "conformance/judged.rs"]
+mod judged;
 #[path = "conformance/key_life.rs"]
 mod key_life;
 #[path = "conformance/keys.rs"]

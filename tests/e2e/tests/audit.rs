@@ -1,5 +1,6 @@
 //! P9 on the real binary: no change without its record, and every tampering found; and that a checker of this kind meets
 //! the seeded bug.
+#![expect(clippy::disallowed_methods, reason = "a place that receives owns the task that does")]
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -164,8 +165,8 @@ fn receiver(
     listener: tokio::net::TcpListener,
     reply: &'static str,
     is_whole: fn(&str) -> bool,
-) -> tokio::sync::mpsc::UnboundedReceiver<String> {
-    let (sender, received) = tokio::sync::mpsc::unbounded_channel();
+) -> tokio::sync::mpsc::Receiver<String> {
+    let (sender, received) = tokio::sync::mpsc::channel(64);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let (mut text, mut piece) = (String::new(), [0; 4096]);
@@ -177,7 +178,7 @@ fn receiver(
             }
             let _ = stream.write_all(reply.as_bytes()).await;
             drop(stream);
-            if sender.send(text).is_err() {
+            if sender.send(text).await.is_err() {
                 break;
             }
         }

@@ -243,3 +243,64 @@ async fn rows_37_to_39_paths_and_ids() -> Result<()> {
     );
     Ok(())
 }
+
+/// Digits, as one: dates differ from run to run.
+fn shape(text: &str) -> String {
+    text.chars().map(|symbol| if symbol.is_ascii_digit() { '0' } else { symbol }).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_refusal_of_a_known_key_has_its_documented_message() -> Result<()> {
+    let world = World::usual().await?;
+    let made = async |body: Value| -> Result<(String, String)> {
+        let key = world.create_key(&body).await?;
+        let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
+        Ok((format!("/v1/organization/api_keys/{}", text("id")), text("value")))
+    };
+    let act = async |path: String, body: Value| {
+        let answer = world.client.post(&path, &world.admin_key, &body).await?;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        Ok::<_, anyhow::Error>(())
+    };
+    let told = async |value: &str| {
+        let bearer = format!("Bearer {value}");
+        let answer = call(&world, "/v1/chat/completions", &[("authorization", &bearer)]).await?;
+        let message = answer.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+        let (status, code) = answer.refusal();
+        Ok::<_, anyhow::Error>((status, code, shape(&message)))
+    };
+    let refused = |value: &str, code: &str, reason: &str| {
+        let mask = format!("clv_****{}", &value[value.len() - 4..]);
+        (401, code.to_owned(), shape(&format!("Incorrect API key provided: {mask}. {reason}")))
+    };
+
+    let (disabled, value) = made(json!({ "name": "disabled" })).await?;
+    act(format!("{disabled}/disable"), json!({})).await?;
+    let reason = "This key is disabled; an administrator of its organization can enable it.";
+    assert_eq!(told(&value).await?, refused(&value, "key_disabled", reason));
+    let (rotated, value) = made(json!({ "name": "rotated" })).await?;
+    act(format!("{rotated}/rotate"), json!({ "overlap_seconds": 0 })).await?;
+    let reason = "This secret was replaced on 2026-11-21; use the key's current one.";
+    assert_eq!(told(&value).await?, refused(&value, "key_revoked", reason));
+    let (revoked, value) = made(json!({ "name": "revoked" })).await?;
+    act(format!("{revoked}/revoke"), json!({})).await?;
+    assert_eq!(told(&value).await?, refused(&value, "key_revoked", "This key was revoked on 2026-11-21."));
+
+    for (name, policy, code, words) in [
+        ("address", json!({ "ips": ["203.0.113.0/24"] }), "ip_not_allowed", "000.0.0.0"),
+        ("endpoint", json!({ "endpoints": ["models"] }), "endpoint_not_allowed", "chat.completions"),
+        ("model", json!({ "models": ["acme/*"] }), "model_not_allowed", "free/echo"),
+    ] {
+        let (_, value) = made(json!({ "name": name, "policy": policy })).await?;
+        let (status, refusal, message) = told(&value).await?;
+        assert_eq!((status, refusal.as_str()), (403, code), "{name}");
+        assert!(message.contains(words) && !message.contains("000.0.000.0/00"), "{name}: {message}");
+    }
+    let (_, value) = made(json!({ "name": "viewer", "class": "admin", "role": "viewer" })).await?;
+    let denied = world.client.post("/v1/organization/api_keys", &value, &json!({ "name": "x" })).await?;
+    assert_eq!(denied.refusal(), (403, "permission_denied".to_owned()));
+    for word in ["keys.create", "the role viewer", "owner"] {
+        assert!(denied.text().contains(word), "{word}: {}", denied.text());
+    }
+    Ok(())
+}

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use claviger_domain::error::Code;
 use claviger_domain::key::{Name, Owner};
 use claviger_domain::right::Permission;
-use claviger_storage::CreateKeyOutcome;
+use claviger_storage::{CreateKeyOutcome, Demand};
 
 pub(crate) async fn handler(
     State(call): State<Call<Member>>,
@@ -40,7 +40,9 @@ pub(crate) async fn handler(
     let source_tag = source_tag.or_else(|| tag_of(&call, &agent.name));
     let (minted, new) = owned(&call, (Owner::Agent(agent.id), agent.environment), name, source_tag, expires_at)?;
     let _running = Running::begin(&call.control, once.as_ref())?;
-    let made = call.control.store().create_key_once(call.actor.scope(), new, once, call.actor.attribution()).await;
+    let demand = Demand::to_make(new.class);
+    let made =
+        call.control.store().create_key_once(call.actor.scope(), new, once, demand, call.actor.attribution()).await;
     match made.map_err(Refusal::of_write)? {
         CreateKeyOutcome::Created { key, epoch } => {
             widened(&call, epoch).await;

@@ -4,7 +4,7 @@
 //! Making and ending one needs a fresh sign-in of whoever does it by a session (`keys.md` §7). An inference key is no admin
 //! key: here it does not exist.
 
-use super::create::{Ask, Made, make};
+use super::create::{Ask, Made, Maker, make};
 use super::object::flags;
 use super::outcome::{Denied, changed};
 use super::rotate::who;
@@ -27,9 +27,9 @@ use claviger_domain::id::KeyId;
 use claviger_domain::key::{self, Class, Key, Name, Owner, RevocationReason, Set};
 use claviger_domain::limits;
 use claviger_domain::revocation::Confirmation;
-use claviger_domain::right::Role;
+use claviger_domain::right::{Permission, Role};
 use claviger_domain::time::Timestamp;
-use claviger_storage::{KeyAct, KeyFilter};
+use claviger_storage::{Demand, KeyAct, KeyFilter};
 use serde::Serialize;
 
 const OBJECT: &str = "organization.admin_api_key";
@@ -118,7 +118,8 @@ pub(crate) async fn create(
     fields.finish(&["id", "object", "value", "redacted_value", "created_at", "last_used_at", "owner"])?;
     let ask = Ask { role: Some(role), expires_at, owner: call.actor.owner(), ..Ask::new(name, Class::Admin) };
     let _running = Running::begin(&call.control, once.as_ref())?;
-    let (maker, by) = (call.actor.rights(), call.actor.attribution());
+    let maker = Maker { rights: call.actor.rights(), demand: Demand::to_make(Class::Admin) };
+    let by = call.actor.attribution();
     match make(&call.control, call.actor.scope(), ask, once, maker, by, call.now).await? {
         Made::Now(created) => {
             let confirmation = Some(widened(&call, created.epoch).await);
@@ -135,7 +136,7 @@ pub(crate) async fn delete(State(call): State<Call<Member>>, query: Query) -> Re
     require_over(&call, &key).await?;
     let (by, now) = (who(call.actor.attribution()), call.now.wall);
     let decide = move |key: &Key| Ok::<_, Denied>(key::revoke(key, RevocationReason::Other, &by, now));
-    let act = KeyAct::from(Action::KeyDeleted);
+    let act = KeyAct::asking(Action::KeyDeleted, Demand::Permission(Permission::AdminKeysManage));
     let store = call.control.store();
     let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;

@@ -26,7 +26,7 @@ use claviger_domain::rights::Rights;
 use claviger_domain::secret::Secret;
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::{Now, Timestamp};
-use claviger_storage::{CreateKeyOutcome, Once};
+use claviger_storage::{CreateKeyOutcome, Demand, Once};
 use serde::Serialize;
 
 /// Draws of an id before giving up; one collision in 62¹² is already unlikely.
@@ -67,6 +67,13 @@ impl Ask {
             sha256: None,
         }
     }
+}
+
+/// What whoever makes a key may when the request comes in, and what they must be when it is made.
+#[derive(Clone, Copy)]
+pub(crate) struct Maker<'a> {
+    pub(crate) rights: &'a Rights,
+    pub(crate) demand: Demand,
 }
 
 /// A key and its text.
@@ -139,7 +146,8 @@ pub(crate) async fn finish(call: &Call<Member>, ask: Ask, once: Option<Once>) ->
     let maker = call.actor.rights().clone();
     let is_foreign = ask.sha256.is_some();
     let scope = call.actor.scope();
-    match make(&call.control, scope, ask, once, &maker, call.actor.attribution(), call.now).await? {
+    let maker = Maker { rights: &maker, demand: Demand::to_make(ask.class) };
+    match make(&call.control, scope, ask, once, maker, call.actor.attribution(), call.now).await? {
         Made::Now(created) => {
             let confirmation = widened(call, created.epoch).await;
             let value = (!is_foreign).then(|| created.value.expose().clone());
@@ -155,14 +163,14 @@ pub(crate) async fn make(
     scope: TenantScope,
     ask: Ask,
     once: Option<Once>,
-    maker: &Rights,
+    maker: Maker<'_>,
     by: &Attribution,
     now: Now,
 ) -> Result<Made, Refusal> {
     for _ in 0..ID_DRAWS {
         let (minted, new) = mint(control, &ask, now)?;
-        check_within(&as_key(&new, scope), maker)?;
-        let made = control.store().create_key_once(scope, new, once.clone(), by).await;
+        check_within(&as_key(&new, scope), maker.rights)?;
+        let made = control.store().create_key_once(scope, new, once.clone(), maker.demand, by).await;
         match made.map_err(Refusal::of_write)? {
             CreateKeyOutcome::Created { key, epoch } => {
                 return Ok(Made::Now(Created { key, value: minted.text, epoch }));

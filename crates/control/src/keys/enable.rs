@@ -15,7 +15,7 @@ use axum::extract::State;
 use claviger_domain::audit::Action;
 use claviger_domain::key::{self, Key};
 use claviger_domain::right::Permission;
-use claviger_storage::KeyAct;
+use claviger_storage::{Demand, KeyAct};
 
 pub(crate) async fn handler(
     State(call): State<Call<Member>>,
@@ -35,7 +35,7 @@ pub(crate) async fn handler(
         next.iter().try_for_each(|next| check_within(next, &maker))?;
         Ok(next)
     };
-    let act = KeyAct { note, ..KeyAct::from(Action::KeyEnabled) };
+    let act = KeyAct { note, ..KeyAct::asking(Action::KeyEnabled, Demand::Strength(Permission::KeysUpdate)) };
     let store = call.control.store();
     let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;

@@ -19,7 +19,7 @@ use claviger_domain::endpoint::Method;
 use claviger_domain::key::{self, Key, RevocationReason};
 use claviger_domain::revocation::Confirmation;
 use claviger_domain::right::Permission;
-use claviger_storage::KeyAct;
+use claviger_storage::{Demand, KeyAct};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -58,7 +58,7 @@ pub(crate) async fn handler(
     require_own(&call.actor, Permission::KeysRevoke, &key)?;
     let (by, now) = (who(call.actor.attribution()), call.now.wall);
     let decide = move |key: &Key| Ok::<_, Denied>(key::revoke(key, reason, &by, now));
-    let act = KeyAct { note, ..KeyAct::from(Action::KeyDeleted) };
+    let act = KeyAct { note, ..KeyAct::asking(Action::KeyDeleted, Demand::Permission(Permission::KeysRevoke)) };
     let store = call.control.store();
     let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;

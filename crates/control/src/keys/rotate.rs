@@ -18,8 +18,11 @@ use claviger_domain::key::{self, AtDeadline, Key, MintedKey, NewText, Rotation};
 use claviger_domain::limits;
 use claviger_domain::right::Permission;
 use claviger_domain::time::Timestamp;
-use claviger_storage::{KeyAct, Once};
+use claviger_storage::{Demand, KeyAct, Once};
 use std::time::Duration;
+
+/// Whoever sees the new text holds the key: it must be within what they may.
+pub(super) const MAY_ROTATE: Demand = Demand::Strength(Permission::KeysRotate);
 
 pub(crate) async fn handler(
     State(call): State<Call<Member>>,
@@ -58,7 +61,7 @@ pub(crate) async fn handler(
     let by = who(call.actor.attribution());
     let now = call.now.wall;
     let decide = move |key: &Key| key::rotate(key, secret, text.clone(), how, &by, now);
-    let act = KeyAct { once, note, ..KeyAct::from(Action::KeyRotated) };
+    let act = KeyAct { once, note, ..KeyAct::asking(Action::KeyRotated, MAY_ROTATE) };
     finish(&call, key.id, act, decide, &minted, how.overlap.is_zero()).await
 }
 
@@ -78,7 +81,8 @@ pub(crate) async fn reissue(
     let now = call.now.wall;
     let lost = call.control.draw(|random| SecretId::generate(now, random));
     let decide = move |key: &Key| key::reissue(key, text.clone(), lost, &by, now);
-    finish(&call, key.id, KeyAct { once, ..KeyAct::from(Action::KeyReissued) }, decide, &minted, true).await
+    let act = KeyAct { once, ..KeyAct::asking(Action::KeyReissued, MAY_ROTATE) };
+    finish(&call, key.id, act, decide, &minted, true).await
 }
 
 async fn found(call: &Call<Member>) -> Result<Key, Refusal> {
@@ -110,7 +114,6 @@ async fn finish(
     ends_one: bool,
 ) -> Result<Response, Refusal> {
     let _running = Running::begin(&call.control, act.once.as_ref())?;
-    // Whoever sees the new text holds the key: it must be within what they may.
     let maker = call.actor.rights().clone();
     let decide = move |key: &Key| -> Result<Option<Key>, Denied> {
         let next = decide(key)?;

@@ -1,7 +1,7 @@
 //! End one older secret of a key now, or let it live longer.
 
-use super::outcome::{Denied, changed, require_own};
-use super::rotate::time;
+use super::outcome::{Denied, changed, check_within, require_own};
+use super::rotate::{MAY_ROTATE, time};
 use super::{Confirmed, KeyObject, find, require_over};
 use crate::authorize::Member;
 use crate::body::{Fields, OptionalFields};
@@ -15,6 +15,7 @@ use claviger_domain::audit::Action;
 use claviger_domain::id::SecretId;
 use claviger_domain::key::{self, Key};
 use claviger_domain::right::Permission;
+use claviger_storage::{Demand, KeyAct};
 
 pub(crate) async fn end(
     State(call): State<Call<Member>>,
@@ -27,7 +28,7 @@ pub(crate) async fn end(
     let now = call.now.wall;
     let decide = move |key: &Key| key::end_secret(key, secret, now).map_err(Denied::from);
     let store = call.control.store();
-    let act = Action::SecretEnded;
+    let act = KeyAct::asking(Action::SecretEnded, Demand::Permission(Permission::KeysRotate));
     let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;
     let confirmation = narrowed(&call, changed.epoch, Some(key.id)).await?;
@@ -44,9 +45,14 @@ pub(crate) async fn extend(
     fields.finish(&[])?;
     let (key, secret) = found(&call).await?;
     let now = call.now.wall;
-    let decide = move |key: &Key| key::extend_secret(key, secret, until, now).map_err(Denied::from);
+    let maker = call.actor.rights().clone();
+    let decide = move |key: &Key| -> Result<Option<Key>, Denied> {
+        let next = key::extend_secret(key, secret, until, now)?;
+        next.iter().try_for_each(|next| check_within(next, &maker))?;
+        Ok(next)
+    };
     let store = call.control.store();
-    let act = Action::KeyUpdated;
+    let act = KeyAct::asking(Action::KeyUpdated, MAY_ROTATE);
     let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;
     let confirmation = widened(&call, changed.epoch).await;

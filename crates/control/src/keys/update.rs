@@ -17,7 +17,7 @@ use claviger_domain::key::{Class, Key, Set};
 use claviger_domain::right::{Permission, Role};
 use claviger_domain::rights::{Rights, is_within};
 use claviger_domain::time::Timestamp;
-use claviger_storage::KeyAct;
+use claviger_storage::{Demand, KeyAct};
 
 /// What only create may say.
 const FIXED: &[&str] = &["class", "test", "canary", "environment_id", "sha256"];
@@ -55,7 +55,11 @@ pub(crate) async fn handler(
         }
         Ok(next)
     };
-    let act = KeyAct { version, ..KeyAct::from(Action::KeyUpdated) };
+    let demand = match skips_check() {
+        true => Demand::Permission(Permission::KeysUpdate),
+        false => Demand::Strength(Permission::KeysUpdate),
+    };
+    let act = KeyAct { version, ..KeyAct::asking(Action::KeyUpdated, demand) };
     let store = call.control.store();
     let outcome = store.change_key(call.actor.scope(), key.id, act, decide, call.actor.attribution()).await;
     let changed = changed(outcome.map_err(Refusal::of_write)?)?;

@@ -249,3 +249,58 @@ async fn who_uses_a_key_is_listed_by_secret_and_shown_as_a_flag() {
     assert!(!shown.contains("new_caller") && !shown.contains("rate_limited"), "{shown}");
     assert_eq!(world.operator("GET", &format!("{KEYS}/key_000000000000/callers"), &Value::Null).await.status, 404);
 }
+
+#[tokio::test]
+async fn each_refusal_of_an_act_on_a_key_has_its_documented_code_and_message() {
+    let (world, _) = World::set_up().await;
+    let post = async |key: &Value, rest: &str, body: Value| world.operator("POST", &at(key, rest), &body).await;
+    let told = |answer: super::Answer| {
+        let message = text(&answer.body["error"]["message"]).to_owned();
+        (answer.status, answer.code().to_owned(), message)
+    };
+    let refused = |code: &str, message: &str| (400, code.to_owned(), message.to_owned());
+    let key = made(&world, &json!({ "name": "much rotated" })).await;
+    for _ in 0..2 {
+        assert_eq!(post(&key, "/rotate", json!({})).await.status, 200);
+    }
+    let fourth = told(post(&key, "/rotate", json!({})).await);
+    assert_eq!((fourth.0, fourth.1.as_str()), (400, "too_many_secrets"));
+    assert!(
+        fourth.2.starts_with("This key has three live secrets, as many as it may. The next one ends at 20"),
+        "{fourth:?}"
+    );
+    let secrets = world.operator("GET", &at(&key, ""), &Value::Null).await.body["secrets"].clone();
+    let newest = format!("/secrets/{}/end", text(&secrets[0]["id"]));
+    let message = "This is the key's newest secret: it ends with the key. Rotate first, or revoke the key.";
+    assert_eq!(told(post(&key, &newest, json!({})).await), refused("revoke_the_key", message));
+    assert_eq!(post(&key, "/disable", json!({})).await.status, 200);
+    let message = "This key is disabled; only an active key gets a new secret.";
+    assert_eq!(told(post(&key, "/rotate", json!({})).await), refused("key_not_active", message));
+    assert_eq!(post(&key, "/revoke", json!({})).await.status, 200);
+    let message = "This key is revoked, and that is final. Create a new one.";
+    for act in ["/enable", "/disable", "/rotate", "/reissue", ""] {
+        let body = if act.is_empty() { json!({ "name": "again" }) } else { json!({}) };
+        let answer = told(post(&key, act, body).await);
+        assert_eq!(answer, refused("key_is_revoked", message), "{act}");
+    }
+
+    let lost = made(&world, &json!({ "name": "lost" })).await;
+    world.clock.step(Duration::from_secs(601));
+    let message = "A secret is issued again within ten minutes of its making. Rotate the key instead.";
+    assert_eq!(told(post(&lost, "/reissue", json!({})).await), refused("reissue_window_over", message));
+
+    let policy = json!({ "require_source_tag": true });
+    assert_eq!(world.operator("POST", "/v1/organization/policy", &policy).await.status, 200);
+    let message = "This organization asks every key for a source tag.";
+    let untagged = world.operator("POST", KEYS, &json!({ "name": "untagged" })).await;
+    assert_eq!(text(&untagged.body["error"]["param"]), "source_tag");
+    assert_eq!(told(untagged), refused("source_tag_required", message));
+
+    let id = text(&world.operator("GET", "/v1/organization", &Value::Null).await.body["id"]).to_owned();
+    let one = json!({ "max_keys": 1 });
+    assert_eq!(world.operator("POST", &format!("/api/operator/organizations/{id}"), &one).await.status, 200);
+    let message =
+        "This organization has 1 of 1 API keys; 0 were not used for 90 days. Revoke one or ask the operator for more.";
+    let another = world.operator("POST", KEYS, &json!({ "name": "another", "source_tag": "x" })).await;
+    assert_eq!(told(another), refused("key_limit_reached", message));
+}

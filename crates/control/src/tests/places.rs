@@ -206,7 +206,10 @@ async fn the_operator_suspends_and_every_act_stands_in_the_organizations_own_log
     assert_eq!((disabled.status, text(&disabled.body["state"])), (200, "disabled"), "{}", disabled.body);
     let suspended = world.operator("POST", &format!("{path}/suspend"), &json!({ "reason": "unpaid" })).await;
     assert_eq!((suspended.status, text(&suspended.body["state"])), (200, "suspended"), "{}", suspended.body);
-    assert_eq!(world.with(&admin, "GET", KEYS, &Value::Null).await.refusal(), (403, "organization_suspended"));
+    let refused = world.with(&admin, "GET", KEYS, &Value::Null).await;
+    assert_eq!(refused.refusal(), (403, "organization_suspended"));
+    let told = "This organization is suspended: unpaid. Ask the operator.";
+    assert_eq!(text(&refused.body["error"]["message"]), told, "the operator's public reason");
     assert_eq!(world.operator("POST", &format!("{path}/resume"), &json!({ "reason": "paid" })).await.status, 200);
     assert_eq!(world.with(&admin, "GET", KEYS, &Value::Null).await.status, 200);
     assert_eq!(world.operator("POST", &path, &json!({ "max_keys": 3 })).await.body["max_keys"], json!(3));

@@ -25,6 +25,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 pub(crate) struct Tenant {
     pub(crate) id: OrganizationId,
     pub(crate) state: OrganizationState,
+    /// Why it stands still, for its members.
+    pub(crate) state_reason: Option<Box<str>>,
     /// How long its secrets may live.
     pub(crate) lifetimes: Lifetimes,
     /// Where its keys may be used from.
@@ -40,6 +42,7 @@ impl Tenant {
         Self {
             id: organization.id,
             state: organization.state,
+            state_reason: organization.state_reason.clone().map(String::into_boxed_str),
             lifetimes: organization.policy.lifetimes.clone(),
             allowed_ips: organization.policy.allowed_ips.clone().map(Vec::into_boxed_slice),
             places: places.map(Arc::new),

@@ -8,6 +8,7 @@ use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::key_row::by_text;
 use crate::replay::{self, Former, Once};
+use crate::standing::{Demand, Judge};
 use crate::statements::statements;
 use crate::store::Store;
 use claviger_domain::audit::{Action, Attribution};
@@ -61,29 +62,31 @@ impl Store {
     /// Makes a key with its first secret. Repeating it with the same id and secret answers `Created` again.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeat with the same [`NewKey`].
+    /// `OutcomeUnknown`: repeat with the same [`NewKey`]. `Beyond`: whoever makes it may not, now, or not so strong a one.
     pub async fn create_key(
         &self,
         scope: TenantScope,
         new: NewKey,
         by: &Attribution,
     ) -> Result<CreateKeyOutcome, Error> {
-        self.create_key_once(scope, new, None, by).await
+        let demand = Demand::to_make(new.class);
+        self.create_key_once(scope, new, None, demand, by).await
     }
 
     /// As [`Store::create_key`]; under an Idempotency-Key it is made once.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeat with the same [`NewKey`].
+    /// `OutcomeUnknown`: repeat with the same [`NewKey`]. `Beyond`: whoever makes it may not, now, or not so strong a one.
     pub async fn create_key_once(
         &self,
         scope: TenantScope,
         new: NewKey,
         once: Option<Once>,
+        demand: Demand,
         by: &Attribution,
     ) -> Result<CreateKeyOutcome, Error> {
         let by = by.clone();
-        self.act(async move |tx: &mut Tx<'_>| create_once(tx, scope, &new, once.as_ref(), &by).await).await
+        self.act(async move |tx: &mut Tx<'_>| make(tx, scope, &new, once.as_ref(), demand, &by).await).await
     }
 }
 
@@ -92,16 +95,18 @@ pub(crate) async fn create(
     tx: &mut Tx<'_>,
     scope: TenantScope,
     new: &NewKey,
+    demand: Demand,
     by: &Attribution,
 ) -> Result<CreateKeyOutcome, Error> {
-    create_once(tx, scope, new, None, by).await
+    make(tx, scope, new, None, demand, by).await
 }
 
-async fn create_once(
+async fn make(
     tx: &mut Tx<'_>,
     scope: TenantScope,
     new: &NewKey,
     once: Option<&Once>,
+    demand: Demand,
     by: &Attribution,
 ) -> Result<CreateKeyOutcome, Error> {
     let organization = scope.0.to_string();
@@ -143,6 +148,9 @@ async fn create_once(
         return Ok(CreateKeyOutcome::LimitReached { limit, unused });
     }
     let key = new.made(scope.0, environment, by.at, &by_text(by));
+    if demand != Demand::Nothing {
+        Judge::of(tx, scope, by).await?.require_change(tx, demand, None, &key).await?;
+    }
     write::insert(tx, &key).await?;
     replay::save(tx, once, &new.id.to_string()).await?;
     record(tx, scope.0, by, Action::KeyCreated, &new.id.to_string(), &difference::of_new(&key)).await?;

@@ -8,6 +8,7 @@ use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::key_row::by_text;
 use crate::replay::{self, Former, Once};
+use crate::standing::{Demand, Judge};
 use crate::statements::statements;
 use crate::store::Store;
 use crate::tenancy;
@@ -15,6 +16,7 @@ use claviger_domain::audit::{Action, Attribution, FieldChange};
 use claviger_domain::id::{EnvironmentId, KeyId};
 use claviger_domain::key::{Key, NewKey, StateChange, StoredState};
 use claviger_domain::revocation::{Change, Epoch};
+use claviger_domain::right::Permission;
 use claviger_domain::secret::Digest;
 use claviger_domain::tenancy::{Organization, TenantScope};
 use serde::{Deserialize, Serialize};
@@ -101,7 +103,7 @@ impl Store {
     /// that were refused before are reported in their places. A dry run does nothing, so none of it is done once.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeat, the digests count once.
+    /// `OutcomeUnknown`: repeat, the digests count once. `Beyond`: whoever imports may not, now; then no row is.
     pub async fn import_keys(
         &self,
         scope: TenantScope,
@@ -159,6 +161,7 @@ struct Import<'a> {
     is_dry: bool,
     source: &'a str,
     by: &'a Attribution,
+    judge: Judge,
     limit: i64,
     live: i64,
     default_environment: EnvironmentId,
@@ -184,7 +187,8 @@ impl<'a> Import<'a> {
             sqlx::query(COUNT_EXPIRED).bind(&organization).bind(by.at.0).fetch_one(c).await?.int("expired")?
         });
         let live = counted.saturating_sub(expired);
-        Ok(Self { scope, is_dry, source, by, limit, live, default_environment, epoch: None, seen: Vec::new() })
+        let judge = Judge::of(tx, scope, by).await?;
+        Ok(Self { scope, is_dry, source, by, judge, limit, live, default_environment, epoch: None, seen: Vec::new() })
     }
 
     async fn one(&mut self, tx: &mut Tx<'_>, imported: &ImportedKey) -> Result<ImportOutcome, Error> {
@@ -227,6 +231,7 @@ impl<'a> Import<'a> {
         if let Some(secret) = key.secrets.first_mut() {
             secret.recipe = imported.key.secret.recipe;
         }
+        self.judge.require_change(tx, Demand::Strength(Permission::KeysImport), None, &key).await?;
         write::insert(tx, &key).await?;
         if imported.is_disabled {
             let changed = StateChange { at: self.by.at, by: key.created_by.clone(), reason: None };

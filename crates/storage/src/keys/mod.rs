@@ -4,6 +4,7 @@
 //! difference, its audit record and its event in the same transaction. Locks are taken in one order: organization, key,
 //! audit head, epoch.
 
+mod act;
 mod callers;
 mod create;
 mod difference;
@@ -17,6 +18,7 @@ mod possession;
 mod uses;
 mod write;
 
+pub use act::{ChangeKeyOutcome, Changed, KeyAct};
 pub use callers::CallerUse;
 pub use create::CreateKeyOutcome;
 pub(crate) use create::create;
@@ -35,7 +37,8 @@ use crate::door::{Linked, Tx, both};
 use crate::epochs::{current_epoch, publish};
 use crate::error::Error;
 use crate::key_row::{KeyReader, by_text, key_columns, keys, with_secrets};
-use crate::replay::{self, Former, Once};
+use crate::replay::{self, Former};
+use crate::standing::{Demand, Judge};
 use crate::statements::statements;
 use crate::store::Store;
 use crate::tenancy;
@@ -51,6 +54,8 @@ use futures_util::TryStreamExt as _;
 statements! {
     LOCK_ORGANIZATION = "UPDATE organization SET version = version + 1 WHERE id = $1 \
         RETURNING max_keys, live_keys, default_environment";
+    /// The lock alone: what is decided under it is no change of the organization.
+    HOLD_ORGANIZATION = "UPDATE organization SET version = version WHERE id = $1";
     FIND = concat!(key_columns!(), "FROM api_key k", with_secrets!(), "WHERE k.org_id = $1 AND k.id = $2 \
         ORDER BY s.number DESC");
     FIND_ANYWHERE = concat!(key_columns!(), "FROM api_key k", with_secrets!(), "WHERE k.id = $1 \
@@ -77,61 +82,6 @@ pub(crate) use leaks::STATEMENTS as LEAKS;
 pub(crate) use possession::STATEMENTS as POSSESSION;
 pub(crate) use uses::STATEMENTS as USES;
 pub(crate) use write::STATEMENTS as WRITES;
-
-/// How a key is changed.
-#[derive(Clone, Debug)]
-pub struct KeyAct {
-    /// What the audit record says.
-    pub action: Action,
-    /// The version that the change is based on.
-    pub version: Option<i64>,
-    /// Under which Idempotency-Key it is done once.
-    pub once: Option<Once>,
-    /// Words of whoever acts, for the audit record alone.
-    pub note: Option<String>,
-}
-
-impl From<Action> for KeyAct {
-    fn from(action: Action) -> Self {
-        Self { action, version: None, once: None, note: None }
-    }
-}
-
-/// How a key was, or was not, changed.
-#[derive(Clone, Debug)]
-pub enum ChangeKeyOutcome<E> {
-    /// It is as decided.
-    Changed(Changed),
-    /// The decision was a refusal.
-    Refused(E),
-    /// The key has another version.
-    Stale,
-    /// Enabled again, it would be one more than the organization may have.
-    LimitReached {
-        /// As many as that.
-        limit: u32,
-        /// How many of them were not used for 90 days.
-        unused: u32,
-    },
-    /// It was done before under the same Idempotency-Key.
-    Repeated {
-        /// The key as it is now.
-        key: Key,
-    },
-    /// The Idempotency-Key was used with another body.
-    OtherBody,
-}
-
-/// A key after an act on it.
-#[derive(Clone, Debug)]
-pub struct Changed {
-    /// As it is now.
-    pub key: Key,
-    /// The epoch that brings the change into force.
-    pub epoch: Epoch,
-    /// Whether this call changed it; a repetition does not.
-    pub is_new: bool,
-}
 
 impl Store {
     /// One key of the organization.
@@ -170,7 +120,8 @@ impl Store {
     /// The answer is `None` when the organization has no such key.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeating is safe, since what is already so is no change.
+    /// `OutcomeUnknown`: repeating is safe, since what is already so is no change. `Beyond`: whoever acts is not, now, what
+    /// the act demands.
     pub async fn change_key<E, F>(
         &self,
         scope: TenantScope,
@@ -256,6 +207,10 @@ pub(crate) async fn apply<E>(
     by: &Attribution,
 ) -> Result<Option<ChangeKeyOutcome<E>>, Error> {
     let (organization, text) = (scope.0.to_string(), id.to_string());
+    if act.demand != Demand::Nothing {
+        // Whoever gives or takes rights in this organization holds the same lock.
+        both!(tx, c => { sqlx::query(HOLD_ORGANIZATION).bind(&organization).execute(c).await?; });
+    }
     both!(tx, c => { sqlx::query(LOCK_KEY).bind(&organization).bind(&text).execute(c).await?; });
     let Some(locked) = find(tx, scope, id).await? else { return Ok(None) };
     // The lock itself has counted the version up.
@@ -267,6 +222,10 @@ pub(crate) async fn apply<E>(
             return Ok(Some(unchanged));
         }
     };
+    if act.demand != Demand::Nothing {
+        let judge = Judge::of(tx, scope, by).await?;
+        judge.require_change(tx, act.demand, Some(&former), &next).await?;
+    }
     write::save(tx, &former, &next).await?;
     replay::save(tx, act.once.as_ref(), &text).await?;
     let mut changes = difference::between(&former, &next);

@@ -9,7 +9,7 @@ use claviger_domain::key::{
 };
 use claviger_domain::secret::Digest;
 use claviger_domain::time::Timestamp;
-use claviger_storage::{ChangeKeyOutcome, Changed, CreateKeyOutcome, Engine, KeyAct, Once};
+use claviger_storage::{ChangeKeyOutcome, Changed, CreateKeyOutcome, Demand, Engine, KeyAct, Once};
 use claviger_testkit::clock::START;
 use std::time::Duration;
 
@@ -116,7 +116,9 @@ async fn a_create_is_done_once_under_its_idempotency_key(engine: Engine) {
         .map(|number| {
             let (store, scope) = (world.store().clone(), world.scope);
             let new = world.new_key(&format!("k{number}"));
-            tokio::spawn(async move { store.create_key_once(scope, new, Some(once("c-1", "b")), &by()).await.unwrap() })
+            tokio::spawn(async move {
+                store.create_key_once(scope, new, Some(once("c-1", "b")), Demand::Nothing, &by()).await.unwrap()
+            })
         })
         .collect();
     let (mut made, mut repeated) = (0, 0);
@@ -129,7 +131,8 @@ async fn a_create_is_done_once_under_its_idempotency_key(engine: Engine) {
     }
     assert_eq!((made, repeated), (1, 7));
     let new = world.new_key("other");
-    let other = world.store().create_key_once(world.scope, new, Some(once("c-1", "x")), &by()).await.unwrap();
+    let other =
+        world.store().create_key_once(world.scope, new, Some(once("c-1", "x")), Demand::Nothing, &by()).await.unwrap();
     assert!(matches!(other, CreateKeyOutcome::OtherBody));
     assert_eq!(world.rights_keys().await.len(), 1);
     let later = START.plus(Duration::from_secs(24 * 3600));

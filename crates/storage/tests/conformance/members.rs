@@ -236,6 +236,7 @@ async fn a_removed_member_leaves_no_invite_behind(engine: Engine) {
 async fn keys_a_leaving_member_has_seen_meet_their_decisions(engine: Engine) {
     let mut world = World::new(engine).await;
     let (ann, bob) = (member(&world, 1, Role::Owner).await, member(&world, 2, Role::Admin).await);
+    world.tamper("UPDATE organization SET creators = 'admins'").unwrap();
     let as_bob = Attribution { actor: Actor::User(bob.to_string()), ..by() };
     let mut made = Vec::new();
     for (name, class, owner, maker) in [

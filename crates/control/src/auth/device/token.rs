@@ -2,10 +2,10 @@
 
 use super::{Decision, Waiting};
 use crate::auth::Tries;
-use crate::authorize::Visitor;
+use crate::authorize::{Visitor, require_moving};
 use crate::body::Fields;
 use crate::keys::KeyObject;
-use crate::keys::create::{Ask, Created, Made, make};
+use crate::keys::create::{Ask, Created, Made, Maker, make};
 use crate::query::Query;
 use crate::respond::Refusal;
 use crate::serve::Call;
@@ -21,7 +21,8 @@ use claviger_domain::person::token::{Token, TokenKind};
 use claviger_domain::person::{Membership, UserState};
 use claviger_domain::right;
 use claviger_domain::rights::Rights;
-use claviger_domain::tenancy::{Organization, OrganizationState, TenantScope};
+use claviger_domain::tenancy::{Organization, TenantScope};
+use claviger_storage::Demand;
 use serde::Serialize;
 
 /// What has become of the question.
@@ -98,10 +99,8 @@ async fn standing(
     let id: OrganizationId = organization.parse().map_err(|_| Code::InvalidLink)?;
     let memberships = store.list_memberships(user).await?;
     let found = memberships.into_iter().find(|(candidate, _)| candidate.id == id).ok_or(Code::InvalidLink)?;
-    match found.0.state {
-        OrganizationState::Suspended | OrganizationState::Closed => Err(Code::OrganizationSuspended.into()),
-        _ => Ok(found),
-    }
+    require_moving(&found.0)?;
+    Ok(found)
 }
 
 async fn grant(
@@ -122,7 +121,9 @@ async fn grant(
     let by = Attribution { actor: Actor::User(membership.user.to_string()), ..call.actor.attribution().clone() };
     let scope = TenantScope(organization.id);
     let user = call.control.store().find_user(membership.user).await?.ok_or(Code::InvalidLink)?;
-    match make(&call.control, scope, ask, None, &maker, &by, now).await? {
+    // Whoever consents need not manage keys: it is no more than they are.
+    let maker = Maker { rights: &maker, demand: Demand::OwnStrength };
+    match make(&call.control, scope, ask, None, maker, &by, now).await? {
         Made::Now(Created { key, value, .. }) => Ok(Granted {
             organization: organization.slug.clone(),
             email: user.email.to_string(),
