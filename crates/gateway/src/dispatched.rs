@@ -13,6 +13,7 @@ use crate::respond;
 use crate::upstream::{Call, Fault, Head};
 use bytes::{Bytes, BytesMut};
 use claviger_domain::catalog::{Dialect, Target};
+use claviger_domain::endpoint::Method;
 use claviger_domain::error::{Code, PublicError, Retry};
 use claviger_domain::limits;
 use claviger_domain::request::{Attempt, AttemptOutcome};
@@ -21,6 +22,7 @@ use claviger_domain::settlement::Event;
 use claviger_wire::dialect::upstream_error;
 use claviger_wire::inference::{Edits, Reply, UpstreamFault};
 use http::{HeaderMap, HeaderValue};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -203,7 +205,8 @@ impl Open {
         });
         let call = Call {
             provider: &target.provider,
-            path: request.path,
+            method: Method::Post,
+            path: Cow::Borrowed(request.path),
             request: self.trace.request_id,
             request_id: &self.trace.request_id_text,
             client_headers: &self.admitted.headers,

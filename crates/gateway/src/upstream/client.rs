@@ -11,11 +11,13 @@ use super::{Conversation, Fault, simulator};
 use crate::health::Place;
 use bytes::{Bytes, BytesMut};
 use claviger_domain::catalog::{Dialect, Provider};
+use claviger_domain::endpoint::Method;
 use claviger_domain::id::RequestId;
 use claviger_domain::secret::Secret;
 use claviger_wire::headers;
 use http::{HeaderMap, HeaderValue, Uri};
 use parking_lot::{Mutex, RwLock};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -30,8 +32,8 @@ const COPIED_BYTES: usize = 16 * 1024;
 /// The connections to all providers.
 pub(crate) struct Upstreams {
     pools: Mutex<BTreeMap<Origin, Arc<Pool>>>,
-    /// By the address of the provider, which no other can have while the entry knows it, and the path.
-    prepared: RwLock<BTreeMap<(usize, &'static str), Arc<Prepared>>>,
+    /// By the address of the provider, which no other can have while the entry knows it, the method and the path.
+    prepared: RwLock<BTreeMap<(usize, &'static str, &'static str), Arc<Prepared>>>,
 }
 
 /// What every request to a provider has in common.
@@ -48,13 +50,15 @@ struct Prepared {
 /// What is asked of a provider.
 pub(crate) struct Call<'a> {
     pub(crate) provider: &'a Arc<Provider>,
-    /// Behind the base URL: `/v1/chat/completions`.
-    pub(crate) path: &'static str,
+    pub(crate) method: Method,
+    /// Behind the base URL, of characters that need no escapes: `/v1/chat/completions`. One that is borrowed is asked
+    /// again and again, and its head is kept; one that names an object is made for this call.
+    pub(crate) path: Cow<'static, str>,
     pub(crate) request: RequestId,
     pub(crate) request_id: &'a str,
     /// Those of the client's headers that are passed on.
     pub(crate) client_headers: &'a HeaderMap,
-    /// What the body is.
+    /// What the body is; without a body nobody is told.
     pub(crate) content_type: &'a str,
     pub(crate) body: Vec<Bytes>,
     pub(crate) now_seconds: i64,
@@ -78,26 +82,33 @@ impl Upstreams {
         if call.provider.dialect == Dialect::Simulator {
             return Ok(Conversation::Simulated(Box::pin(simulator::SimulatedConversation::begin(&call))));
         }
-        let prepared = self.prepared(call.provider, call.path)?;
+        let prepared = match &call.path {
+            Cow::Borrowed(path) => self.prepared(call.provider, call.method, path)?,
+            Cow::Owned(path) => Arc::new(self.prepare(call.provider, call.method, path)?),
+        };
         let (connect, now, place) = (call.connect, call.now, call.place.take());
         let request = prepared.request(call);
         Ok(Conversation::Http(HttpConversation::begin(&prepared.pool, request, (connect, now), place)))
     }
 
-    fn prepared(&self, provider: &Arc<Provider>, path: &'static str) -> Result<Arc<Prepared>, Fault> {
-        let place = (Arc::as_ptr(provider).addr(), path);
+    fn prepared(&self, provider: &Arc<Provider>, method: Method, path: &'static str) -> Result<Arc<Prepared>, Fault> {
+        let place = (Arc::as_ptr(provider).addr(), method.name(), path);
         if let Some(prepared) = self.prepared.read().get(&place) {
             return Ok(Arc::clone(prepared));
         }
+        let prepared = Arc::new(self.prepare(provider, method, path)?);
+        self.prepared.write().insert(place, Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    fn prepare(&self, provider: &Arc<Provider>, method: Method, path: &str) -> Result<Prepared, Fault> {
         let uri = Uri::try_from(address(provider, path)).map_err(|_| Fault::Unreachable)?;
         let origin = Origin::of(&uri, provider.reach.clone()).ok_or(Fault::Unreachable)?;
         let pool = {
             let mut pools = self.pools.lock();
             Arc::clone(pools.entry(origin.clone()).or_insert_with(|| Arc::new(Pool::new(origin))))
         };
-        let prepared = Arc::new(Prepared::of(provider, &uri, pool).ok_or(Fault::Unreachable)?);
-        self.prepared.write().insert(place, Arc::clone(&prepared));
-        Ok(prepared)
+        Prepared::of(provider, method, &uri, pool).ok_or(Fault::Unreachable)
     }
 
     /// Forgets the providers of a catalog that is no longer in force.
@@ -123,7 +134,7 @@ fn address(provider: &Provider, path: &str) -> String {
 
 impl Prepared {
     /// `None` when address or credential make no request; configuration has checked both.
-    fn of(provider: &Arc<Provider>, uri: &Uri, pool: Arc<Pool>) -> Option<Self> {
+    fn of(provider: &Arc<Provider>, method: Method, uri: &Uri, pool: Arc<Pool>) -> Option<Self> {
         let credential = match &provider.credential {
             None => None,
             Some(credential) => {
@@ -139,7 +150,8 @@ impl Prepared {
             }
         };
         let opening = format!(
-            "POST {} HTTP/1.1\r\nhost: {}\r\naccept-encoding: identity\r\n",
+            "{} {} HTTP/1.1\r\nhost: {}\r\naccept-encoding: identity\r\n",
+            method.name(),
             uri.path_and_query()?,
             pool.origin.authority(),
         );
@@ -161,7 +173,9 @@ impl Prepared {
                 first.extend_from_slice(part);
             }
         };
-        line("content-type", call.content_type.as_bytes());
+        if length > 0 {
+            line("content-type", call.content_type.as_bytes());
+        }
         let dialect = call.provider.dialect;
         for (name, value) in call.client_headers.iter().filter(|(name, _)| headers::is_for(dialect, name)) {
             line(name.as_str(), value.as_bytes());
@@ -174,7 +188,9 @@ impl Prepared {
             Dialect::LlamaCpp | Dialect::Compatible => line("x-request-id", call.request.uuid().as_bytes()),
             _ => line("x-request-id", call.request_id.as_bytes()),
         }
-        line("content-length", length.to_string().as_bytes());
+        if length > 0 || call.method == Method::Post {
+            line("content-length", length.to_string().as_bytes());
+        }
         if let Some(credential) = &self.credential {
             first.extend_from_slice(credential.expose().as_bytes());
         }
@@ -208,7 +224,7 @@ mod tests {
         });
         let uri = Uri::try_from(address(&provider, "/v1/chat/completions")).unwrap();
         let pool = Arc::new(Pool::new(Origin::of(&uri, Reach::Anywhere).unwrap()));
-        let prepared = Prepared::of(&provider, &uri, pool).unwrap();
+        let prepared = Prepared::of(&provider, Method::Post, &uri, pool).unwrap();
         format!("{}{}", prepared.opening, prepared.credential.as_ref().unwrap().expose())
     }
 

@@ -3,6 +3,7 @@
 use super::client::Call;
 use super::{Fault, Head, reply};
 use bytes::{Bytes, BytesMut};
+use claviger_domain::endpoint::Method;
 use claviger_wire::simulator::{Ending, Script, Shape, SimCall, SimEndpoint, Step, refuse_path, simulate};
 use http::{HeaderName, HeaderValue, header};
 use std::pin::Pin;
@@ -23,9 +24,10 @@ impl SimulatedConversation {
         for piece in &call.body {
             body.extend_from_slice(piece);
         }
-        let path = call.path.split_once('?').map_or(call.path, |(path, _)| path);
-        let script = match SimEndpoint::posted(path.trim_start_matches("/v1/")) {
-            None => refuse_path(Shape::OpenAi, "POST", call.path),
+        let path = call.path.split_once('?').map_or(&*call.path, |(path, _)| path);
+        let posted = (call.method == Method::Post).then(|| SimEndpoint::posted(path.trim_start_matches("/v1/")));
+        let script = match posted.flatten() {
+            None => refuse_path(Shape::OpenAi, call.method.name(), &call.path),
             Some(endpoint) => simulate(&SimCall {
                 endpoint,
                 body: &body,
