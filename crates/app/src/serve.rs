@@ -85,7 +85,8 @@ async fn serve(mut config: ServeConfig, sources: Sources) -> anyhow::Result<()> 
 
     let found = look_around(&config, &instance, &sources.variables).await;
     let catalog = Arc::new(std::mem::take(&mut config.catalog));
-    let settings = gateway_settings(&config, &instance);
+    let public_url = config.config.public_url.clone().unwrap_or_else(|| url_of(api));
+    let settings = gateway_settings(&config, &instance, &public_url);
     let gateway = Gateway::start(
         instance.store.clone(),
         Arc::clone(&catalog),
@@ -94,7 +95,6 @@ async fn serve(mut config: ServeConfig, sources: Sources) -> anyhow::Result<()> 
         Box::new(BufferedRandom::new()),
     )
     .await?;
-    let public_url = config.config.public_url.clone().unwrap_or_else(|| url_of(api));
     let reload = Arc::new(Reload::new(sources, &config.config, &gateway, &instance, catalog));
     let this_node = Arc::new(ThisNode { gateway: gateway.clone(), reload: Arc::clone(&reload) });
     let control = instance.control(&config.config, this_node.clone(), public_url.clone());
@@ -219,12 +219,13 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     bind().with_context(|| format!("cannot listen on {address}"))
 }
 
-fn gateway_settings(config: &ServeConfig, instance: &Instance) -> claviger_gateway::Settings {
+fn gateway_settings(config: &ServeConfig, instance: &Instance, public_url: &str) -> claviger_gateway::Settings {
     let mut peppers = instance.peppers.clone();
     peppers.sort_by_key(|pepper| pepper.version);
     claviger_gateway::Settings {
         prefixes: config.config.prefixes.clone(),
         peppers,
+        public_url: public_url.trim_end_matches('/').to_owned(),
         has_simulator_for_live_keys: config.simulator_for_live_keys,
         is_tls_required: config.plain_http == PlainHttp::Loopback,
         canary_disables: config.config.canary_disables,

@@ -484,6 +484,15 @@ handlers! {
         Speak;
         Transcribe;
         Translate;
+        CreateVideo;
+        CreateGeneration;
+        ListVideos;
+        GetVideo;
+        GetGeneration;
+        GetVideoContent;
+        GetSignedContent;
+        CancelGeneration;
+        DeleteVideo;
         ListModels;
         GetModel;
         GetCredits;

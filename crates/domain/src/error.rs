@@ -131,6 +131,7 @@ catalogue! {
     KeyIsRevoked = "key_is_revoked", 400, "invalid_request_error", Caller, Retry::Unsaid, "This key is revoked, and that is final. Create a new one.";
     EnvironmentInUse = "environment_in_use", 400, "invalid_request_error", Caller, Retry::Unsaid, "This environment has live keys, or new keys go to it by default. Revoke its keys with it by 'revoke_keys': true; the default environment stays.";
     RegistryInUse = "registry_in_use", 400, "invalid_request_error", Caller, Retry::Unsaid, "Providers are shown under this registry. End them or move them first, or set its state to 'disabled'.";
+    ProviderInUse = "provider_in_use", 400, "invalid_request_error", Caller, Retry::Unsaid, "This provider works on tasks, and only its credential finds out how they end. Disable it, so that it takes no new ones, and end it when they are done.";
     CredentialNeeded = "credential_needed", 400, "invalid_request_error", Caller, Retry::Unsaid, "The credential is bound to the host it was given for. Send it again with the new address, or null if the new host needs none.";
     EnvironmentArchived = "environment_archived", 400, "invalid_request_error", Caller, Retry::Unsaid, "This environment is archived, and that is final.";
     NameTaken = "name_taken", 400, "invalid_request_error", Caller, Retry::Unsaid, "Another object of this kind has this name.";

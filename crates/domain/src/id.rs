@@ -116,6 +116,8 @@ ids! {
     AuditId = "aud";
     /// One proxied request.
     RequestId = "req";
+    /// Work that outlives the call which asked for it.
+    TaskId = "task";
     /// One funding of a wallet by an operator.
     GrantId = "grt";
     /// One immutable price version of one model.

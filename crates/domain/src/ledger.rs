@@ -17,6 +17,8 @@ words! {
         FundingGrant = "funding:grant";
         /// Credit that a node may spend: one account for each node and organization, `lease:<seat>`.
         Lease = "lease";
+        /// What is held for work that outlives its call: one account a task, `task:<id>`.
+        Task = "task";
         /// What was sold.
         Revenue = "revenue";
         /// What upstreams used above a hold.
@@ -29,7 +31,7 @@ words! {
 impl Account {
     /// Whether the account belongs to the platform and may be negative (L2).
     pub const fn is_platform(self) -> bool {
-        !matches!(self, Self::Wallet | Self::Lease)
+        !matches!(self, Self::Wallet | Self::Lease | Self::Task)
     }
 }
 
@@ -44,7 +46,11 @@ words! {
         LeaseReturn = "lease_return";
         /// What a dead node had not spent goes back.
         WriteOff = "write_off";
-        /// A request is paid: from a lease, or where one node is alone from the wallet itself.
+        /// Credit is set aside for a task: from a lease, or where one node is alone from the wallet itself.
+        TaskHold = "task_hold";
+        /// What a task did not cost goes back.
+        TaskRelease = "task_release";
+        /// A request is paid: from a lease, from the hold of its task, or where one node is alone from the wallet itself.
         Charge = "charge";
         /// An upstream used more than was held.
         Absorb = "absorb";
@@ -64,6 +70,8 @@ impl TransferKind {
             Self::Grant => (Account::FundingGrant, Account::Wallet),
             Self::Lease => (Account::Wallet, Account::Lease),
             Self::LeaseReturn | Self::WriteOff => (Account::Lease, Account::Wallet),
+            Self::TaskHold => (Account::Wallet, Account::Task),
+            Self::TaskRelease => (Account::Task, Account::Wallet),
             Self::Charge => (Account::Wallet, Account::Revenue),
             Self::Absorb => (Account::Absorbed, Account::Revenue),
             Self::Refund => (Account::Revenue, Account::Wallet),
@@ -74,7 +82,7 @@ impl TransferKind {
 
     /// Whether credit comes in from outside by it: what a wallet was funded with is the sum of these.
     pub const fn is_funding(self) -> bool {
-        self.wallet_sign() > 0 && !matches!(self, Self::LeaseReturn | Self::WriteOff)
+        self.wallet_sign() > 0 && !matches!(self, Self::LeaseReturn | Self::WriteOff | Self::TaskRelease)
     }
 
     /// What one unit of this kind does to the wallet: +1, −1 or 0. A charge from a lease does nothing to it.

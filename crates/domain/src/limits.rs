@@ -85,6 +85,42 @@ pub const CONNECTIONS: usize = 10_000;
 /// Connections of one client address.
 pub const CONNECTIONS_PER_ADDRESS: usize = 1_000;
 
+// Tasks.
+
+/// Open tasks of an organization: each is looked after, and each holds credit.
+pub const TASKS_OPEN: u32 = 1_000;
+/// Tasks that one look takes; the others are due at the next.
+pub const TASKS_AT_ONCE: u32 = 32;
+/// Ended tasks that are forgotten in one transaction.
+pub const TASKS_FORGOTTEN: u32 = 500;
+/// How often it is looked whether tasks are due.
+pub const TASK_TICK: Duration = Duration::from_secs(1);
+/// How soon a young task is looked after again.
+pub const TASK_LOOK_MIN: Duration = Duration::from_secs(1);
+/// How soon one that has ended is looked at once more, whether its upstream has changed its verdict; then twice as late
+/// each time.
+pub const TASK_LOOK_BEHIND: Duration = Duration::from_secs(60);
+/// Looks of one node at once.
+pub const TASK_LOOKS: usize = 64;
+/// How late an old one is.
+pub const TASK_LOOK_MAX: Duration = Duration::from_secs(15);
+/// How long one look may take: nobody else takes the task meanwhile.
+pub const TASK_LOOK: Duration = Duration::from_secs(30);
+/// How long an upstream may take to say that it has a task; behind it nobody knows.
+pub const TASK_SUBMIT: Duration = Duration::from_secs(660);
+/// How long a task may take before it is given up, at no cost.
+pub const TASK_TIME: Duration = Duration::from_secs(6 * 3600);
+/// How long an ended task and its result are kept.
+pub const TASK_RESULT: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of a prompt that is kept to be shown again; hosted models of 2025 take 32,000.
+pub const PROMPT_BYTES: usize = 64 * 1024;
+/// Seconds of one video that may be asked for.
+pub const VIDEO_SECONDS: u64 = 3_600;
+/// Seconds of a video for which nobody says how long it shall be, as at OpenAI.
+pub const VIDEO_SECONDS_UNSAID: u64 = 4;
+/// Bytes of an upstream's id of a task.
+pub const UPSTREAM_TASK_ID_BYTES: usize = 200;
+
 // The course of a request.
 
 /// Attempts over all targets of one request (W54).

@@ -109,6 +109,11 @@ impl Pepper {
         self.mac(label.as_bytes())
     }
 
+    /// A signature with such a key.
+    pub(crate) fn sign(&self, label: &str, message: &[u8]) -> [u8; 32] {
+        Self::new(self.version, self.derive(label)).mac(message)
+    }
+
     fn mac(&self, message: &[u8]) -> [u8; 32] {
         // HMAC takes keys of every length, so the error cannot occur; a wrong digest would match nothing.
         Hmac::<Sha256>::new_from_slice(self.bytes.expose())

@@ -81,6 +81,9 @@ pub trait Random: Send {
 }
 
 impl Timestamp {
+    /// Behind everything that happens.
+    pub const NEVER: Self = Self(i64::MAX);
+
     /// Whole seconds since 1970, rounded down.
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)

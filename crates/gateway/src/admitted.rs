@@ -54,6 +54,8 @@ pub(crate) struct Admitted {
     pub(crate) is_clamped: bool,
     halvings: u8,
     pub(crate) hold: Option<WalletHold>,
+    /// What was held and is a task's now: durable, and nothing of this process's any more.
+    task_hold: Nano,
     pub(crate) slot: ChargeSlot,
     pub(crate) drain: DrainPermit,
     /// What keeps it from running twice, if its caller has named it.
@@ -112,6 +114,7 @@ impl Admitted {
             is_clamped: false,
             halvings: 0,
             hold: None,
+            task_hold: Nano::ZERO,
             slot,
             drain,
             claim,
@@ -169,7 +172,13 @@ impl Admitted {
 
     /// What is held; nothing for free models.
     pub(crate) fn held(&self) -> Nano {
-        self.hold.as_ref().map_or(Nano::ZERO, WalletHold::amount)
+        self.hold.as_ref().map_or(self.task_hold, WalletHold::amount)
+    }
+
+    /// Takes the hold out, for a task to keep.
+    pub(crate) fn take_hold(&mut self) -> Option<WalletHold> {
+        self.task_hold = self.held();
+        self.hold.take()
     }
 
     /// Whether what is held went back to the wallet meanwhile.

@@ -97,7 +97,8 @@ impl Exchange {
             upstream_cut: node.settings.upstream_cut,
         });
         node.metrics.holds_open.fetch_add(1, Ordering::Relaxed);
-        if admitted.held() > Nano::ZERO {
+        // A hold that is durable already needs no intent: its task knows of it.
+        if admitted.hold.as_ref().is_some_and(|hold| hold.amount() > Nano::ZERO) {
             node.charges.intend(Intent {
                 request: trace.request_id,
                 organization: admitted.caller.key.organization(),

@@ -51,6 +51,7 @@ mod running;
 mod settled;
 mod snapshot;
 mod socket;
+mod task;
 mod tasks;
 mod treasury;
 mod upstream;

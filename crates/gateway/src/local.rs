@@ -80,6 +80,7 @@ pub(crate) async fn credits(node: &Node, from: &Authenticated) -> Result<Respons
     let scope = claviger_domain::tenancy::TenantScope(organization);
     let wallet = node.store.wallet(scope).await.map_err(|_| Refusal::from(Code::ServiceUnavailable))?;
     let held = node.wallets.find(organization).map_or(Nano::ZERO, |wallet| wallet.reading().1);
+    let held = Nano(held.0.saturating_add(wallet.tasks.0));
     let body = format!(
         "{{\"data\":{{\"total_credits\":{},\"total_usage\":{},\"balance\":\"{}\",\"held\":\"{held}\",\"currency\":\"USD\"}}}}",
         wallet.funded, wallet.charged, wallet.balance,

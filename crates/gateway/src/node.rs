@@ -13,6 +13,7 @@ use crate::once::{Claims, Ended};
 use crate::refusals::RefusalCounts;
 use crate::running::Running;
 use crate::snapshot::{Follower, Neighbours, Openers, Snapshot, Waited, Watchtower};
+use crate::task::TaskDesk;
 use crate::tasks::Tasks;
 use crate::upstream::Upstreams;
 use crate::wallets::Wallets;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub prefixes: Prefixes,
     /// The peppers, oldest first; the last is for new secrets.
     pub peppers: Vec<Pepper>,
+    /// What callers of other machines reach it by, without a trailing `/`: signed links begin with it.
+    pub public_url: String,
     /// Whether live keys see the simulator's models.
     pub has_simulator_for_live_keys: bool,
     /// Whether keys are refused on plain HTTP from other than loopback addresses.
@@ -122,6 +125,8 @@ pub(crate) struct Node {
     pub(crate) drains: Drains,
     /// Requests that run once, under the name their callers gave them.
     pub(crate) claims: Claims,
+    /// Tasks of callers, beside their rows.
+    pub(crate) desk: TaskDesk,
     pub(crate) memory: BodyMemory,
     pub(crate) running: Running,
     pub(crate) tasks: Tasks,
@@ -174,6 +179,10 @@ impl Gateway {
             Follower::new(store.clone(), Arc::clone(&wallets), limiters, Arc::clone(&clock), id, validity, openers);
         follower.join().await?;
         store.end_former_replays().await?;
+        match store.wake_lost_tasks(clock.now().wall).await? {
+            0 => {}
+            lost => tracing::warn!(lost, "tasks were in hand when this node ended: they are released"),
+        }
         let snapshot = Arc::clone(&follower.snapshot);
         let watchtower = Watchtower::new(store.clone(), Arc::clone(&clock), validity);
         let (drains, abandoned) = Drains::new();
@@ -190,6 +199,7 @@ impl Gateway {
             health: Health::default(),
             drains,
             claims,
+            desk: TaskDesk::new(),
             memory: BodyMemory::new(),
             running: Running::new(),
             tasks: Tasks::default(),
@@ -326,6 +336,7 @@ impl Node {
         self.tasks.spawn(Self::keep_counts(Arc::clone(self)));
         self.tasks.spawn(Self::sweep_upstreams(Arc::clone(self)));
         self.tasks.spawn(Self::answer_charges(Arc::clone(self)));
+        self.tasks.spawn(crate::task::run(Arc::clone(self), self.stop.subscribe()));
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -352,6 +363,11 @@ impl Node {
     /// The clock itself, for what outlives the call.
     pub(crate) const fn shared_clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// Draws from the node's one source of randomness.
+    pub(crate) fn with_random<T>(&self, draw: impl FnOnce(&mut dyn Random) -> T) -> T {
+        draw(&mut **self.random.lock())
     }
 
     pub(crate) fn new_request_id(&self, at: Timestamp) -> RequestId {

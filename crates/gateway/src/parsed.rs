@@ -54,7 +54,8 @@ impl Parsed {
         };
         let headers = forwarded(&matched.received.head.headers);
         let operation = matched.found.row.operation;
-        let content_type = operation.takes_form().then(|| content_type(&matched.received.head.headers)).flatten();
+        let is_form = is_form(operation, &matched.received.head.headers);
+        let content_type = is_form.then(|| content_type(&matched.received.head.headers)).flatten();
         let query = matched.received.head.uri.query().map(str::to_owned);
         let body = PacedBody::new(matched.received.body, matched.found.row.body_bytes_max);
         let mut room = node.memory.room();
@@ -65,7 +66,7 @@ impl Parsed {
             let fingerprint = idempotency::fingerprint(operation, query.as_deref(), boundary.as_deref(), &bytes);
             Named { key, fingerprint }
         });
-        let ask = match operation.takes_form() {
+        let ask = match is_form {
             true => parsed_form(operation, content_type, bytes).await,
             false => inference::parse(operation, query.as_deref(), bytes),
         };
@@ -113,6 +114,13 @@ async fn parsed_form(
     parsed.unwrap_or_else(|_| Err(Code::InternalError.into()))
 }
 
+/// Whether a body is a form: by its row, or by what it says of itself where the row takes both.
+fn is_form(operation: Operation, headers: &HeaderMap) -> bool {
+    let says =
+        || content_type(headers).is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("multipart/"));
+    operation.takes_form() || (operation.takes_either() && says())
+}
+
 fn content_type(headers: &HeaderMap) -> Option<String> {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
@@ -125,7 +133,7 @@ fn check_head(headers: &HeaderMap, length: BodyLength, row: &Row) -> Result<(), 
     if second.is_some() {
         return Err(Code::UnsupportedMediaType.into());
     }
-    if row.operation.takes_form() {
+    if is_form(row.operation, headers) {
         multipart::boundary(first)?;
     } else if !content_type::is_json(first) {
         return Err(Code::UnsupportedMediaType.into());

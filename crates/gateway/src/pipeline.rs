@@ -8,7 +8,7 @@ use crate::admitted::Admitted;
 use crate::authenticated::{Authenticated, brings_key_in_the_clear};
 use crate::body::PacedBody;
 use crate::dispatched::Dispatched;
-use crate::flow::Flow;
+use crate::flow::{Cut, Flow};
 use crate::limits;
 use crate::local;
 use crate::matched::{Destination, Matched};
@@ -21,6 +21,7 @@ use crate::received::{BodyLength, Received, RequestContext};
 use crate::relayed::Relayed;
 use crate::respond::{self, Form, Refusal};
 use crate::socket::Phase;
+use crate::task::{self, Submitted};
 use bytes::Bytes;
 use claviger_domain::address::ClientAddress;
 use claviger_domain::denied::DeniedAttempts;
@@ -73,6 +74,9 @@ where
         Err(refused) => left(Box::pin(walk.refuse_unread(*refused, trace)).await),
         Ok(Destination::Options(allow)) => left(walk.whole(no_content(&allow), &trace)),
         Ok(Destination::Root) => left(walk.whole(Response::new(Flow::whole(Bytes::new())), &trace)),
+        Ok(Destination::Row(matched)) if matched.found.row.operation == Operation::GetSignedContent => {
+            left(Box::pin(walk.linked(matched, trace)).await)
+        }
         Ok(Destination::Row(matched)) if matched.is_inference() => left(Box::pin(walk.inference(matched, trace)).await),
         Ok(Destination::Row(matched)) if brings_key_in_the_clear(&node, &trace, &matched.received.head.headers) => {
             left(Box::pin(walk.refuse_unread((Code::TlsRequired.into(), matched.received), trace)).await)
@@ -117,6 +121,7 @@ impl Walk<'_> {
             operation if operation.is_inference() => return self.infer(authenticated, trace).await,
             Operation::ListModels => Ok(local::list_models(self.node, &authenticated)),
             Operation::GetModel => local::find_model(self.node, &authenticated),
+            operation if task::is_read(operation) => Box::pin(task::answer(self.node, &authenticated)).await,
             // Boxed: with the database's futures inside, every chat call would move 15 KB more.
             Operation::GetCredits => Box::pin(local::credits(self.node, &authenticated)).await,
             _ => Err(Code::InternalError.into()),
@@ -131,6 +136,20 @@ impl Walk<'_> {
                 self.whole(reply, &trace)
             }
             Err(refusal) => self.refuse_unread((refusal, authenticated.matched.received), trace).await,
+        }
+    }
+
+    /// Whoever has a link that this instance signed needs no key.
+    async fn linked(&self, matched: Box<Matched>, trace: Box<Trace>) -> Response<Flow> {
+        match task::signed(self.node, &matched.found).await {
+            Ok(mut reply) => {
+                if !is_discarded(*matched.received).await {
+                    respond::close(reply.headers_mut());
+                    self.connection.phase.linger();
+                }
+                self.whole(reply, &trace)
+            }
+            Err(refusal) => self.refuse_unread((refusal, matched.received), trace).await,
         }
     }
 
@@ -159,8 +178,25 @@ impl Walk<'_> {
             Err(refusal) => return self.refuse(refusal, trace, None).await,
         };
         let spare = trace.spare();
+        if planned.admitted.ask.video().is_some() {
+            return Box::pin(self.submit(planned, trace, &spare)).await;
+        }
         let asked = Dispatched::ask(planned, self.node, trace).await;
-        match Relayed::reply(asked, self.node, &self.connection.phase).await {
+        self.relayed(Relayed::reply(asked, self.node, &self.connection.phase).await, &spare)
+    }
+
+    /// A task begins: the call ends with its id.
+    async fn submit(&self, planned: Planned, trace: Box<Trace>, spare: &Trace) -> Response<Flow> {
+        let operation = planned.admitted.operation;
+        match task::submit(self.node, planned, trace, &self.connection.phase).await {
+            Submitted::Taken(task) => self.whole(task::shown(self.node, &task, operation), spare),
+            Submitted::Relayed(relayed) => self.relayed(Ok(relayed), spare),
+            Submitted::Refused(refusal) => self.told(&refusal, spare),
+        }
+    }
+
+    fn relayed(&self, relayed: Result<Relayed, Cut>, spare: &Trace) -> Response<Flow> {
+        match relayed {
             Ok(Relayed::Stream(reply)) => reply,
             Ok(Relayed::Pending(mut reply)) => {
                 let (id, elapsed) = (&spare.request_id_text, spare.elapsed_ms(self.node));
@@ -169,7 +205,7 @@ impl Walk<'_> {
             }
             Ok(Relayed::Whole(reply, trace)) => self.whole(reply, &trace),
             Ok(Relayed::Refused(refusal, trace)) => self.told(&refusal, &trace),
-            Err(_) => self.told(&Code::InternalError.into(), &spare),
+            Err(_) => self.told(&Code::InternalError.into(), spare),
         }
     }
 

@@ -28,7 +28,9 @@ statements! {
         (kind, ref, id, org_id, debit, credit, amount, price_version, wallet_seq, at, detail) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8, $9, $10)";
     FIND_WALLET = "SELECT balance, funded, CAST(COALESCE((SELECT SUM(granted - settled - returned) FROM credit_lease \
-        WHERE credit_lease.org_id = wallet.org_id), 0) AS BIGINT) AS leased FROM wallet WHERE org_id = $1";
+        WHERE credit_lease.org_id = wallet.org_id), 0) AS BIGINT) AS leased, \
+        CAST(COALESCE((SELECT SUM(hold) FROM task WHERE task.org_id = wallet.org_id AND is_open = TRUE), 0) AS BIGINT) \
+        AS tasks FROM wallet WHERE org_id = $1";
     LIST_IN_DOUBT = "SELECT request_id, org_id, charge, at FROM in_doubt ORDER BY request_id";
 }
 
@@ -52,6 +54,8 @@ pub struct Wallet {
     pub balance: Nano,
     /// What of it nodes may spend or hold.
     pub leased: Nano,
+    /// What is held for tasks, beside the balance.
+    pub tasks: Nano,
     /// What ever came in.
     pub funded: Nano,
     /// What was charged.
@@ -94,7 +98,9 @@ impl Store {
             let Some(row) = row else { return Ok(Wallet::default()) };
             let (funded, leased) = (Nano(row.int("funded")?), Nano(row.int("leased")?));
             let balance = Nano(row.int("balance")?.saturating_add(leased.0));
-            Ok(Wallet { balance, leased, funded, charged: funded.saturating_sub(balance) })
+            let tasks = Nano(row.int("tasks")?);
+            let charged = funded.saturating_sub(balance).saturating_sub(tasks);
+            Ok(Wallet { balance, leased, tasks, funded, charged })
         })
     }
 

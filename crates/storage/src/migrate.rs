@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (14, include_str!("migrations/0014_rights.sql")),
     (15, include_str!("migrations/0015_places.sql")),
     (16, include_str!("migrations/0016_replays.sql")),
+    (17, include_str!("migrations/0017_tasks.sql")),
     (18, include_str!("migrations/0018_providers.sql")),
     (20, include_str!("migrations/0020_keys.sql")),
     (21, include_str!("migrations/0021_key_spend.sql")),

@@ -48,6 +48,7 @@ statements! {
     UPDATE = "UPDATE provider SET registry_id = $3, name = $4, dialect = $5, base_url = $6, is_enabled = $7, \
         max_concurrency = $8, models = $9, credential = $10, credential_pepper = $11, credential_hint = $12, \
         credentials = $13, version = version + 1 WHERE org_id = $1 AND id = $2";
+    OPEN_TASKS = "SELECT CAST(COUNT(*) AS BIGINT) AS tasks FROM task WHERE is_open = TRUE AND provider_id = $1";
     DELETE = "DELETE FROM provider WHERE org_id = $1 AND id = $2";
 }
 
@@ -180,7 +181,7 @@ impl Store {
     /// Ends a provider; its credential goes with its row. `None` = the organization has none of this id.
     ///
     /// # Errors
-    /// `OutcomeUnknown`: repeating is safe, and then answers `None`.
+    /// `Conflict` while it works on tasks: their ends are asked for with its credential. `OutcomeUnknown`: repeating is safe, and then answers `None`.
     pub async fn delete_provider(
         &self,
         scope: TenantScope,
@@ -191,6 +192,10 @@ impl Store {
         self.act(async move |tx: &mut Tx<'_>| {
             let (organization, text) = (scope.0.to_string(), id.to_string());
             let Some(former) = find(tx, scope, id).await? else { return Ok(None) };
+            let tasks = both!(tx, c => sqlx::query(OPEN_TASKS).bind(&text).fetch_one(c).await?.int("tasks")?);
+            if tasks > 0 {
+                return Err(Error::Conflict("it works on tasks"));
+            }
             both!(tx, c => { sqlx::query(DELETE).bind(&organization).bind(&text).execute(c).await?; });
             let changes = [change("name", Some(former.name), None), change("base_url", Some(former.base_url), None)];
             record(tx, scope.0, &by, Action::ProviderDeleted, &text, &changes).await?;

@@ -56,10 +56,18 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::sessions::STATEMENTS,
         crate::setup::STATEMENTS,
         crate::shared_rates::STATEMENTS,
+        crate::tasks::STATEMENTS,
+        crate::tasks::MONEY,
+        crate::tasks::ROWS,
         crate::tenancy::STATEMENTS,
         crate::trusts::STATEMENTS,
         crate::verify::STATEMENTS,
     ];
+    fixed.into_iter().flatten().map(|(name, sql)| (*name, (*sql).to_owned())).chain(built())
+}
+
+/// Those that are made at run time.
+fn built() -> impl Iterator<Item = (&'static str, String)> {
     let built = [
         crate::keys::built(),
         crate::requests::built(),
@@ -73,10 +81,11 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::organizations::built(),
         crate::providers::built(),
         crate::registries::built(),
+        crate::tasks::built(),
         crate::trusts::built(),
         crate::rollups::built(),
         crate::usage::built(),
         crate::recovery::built(),
     ];
-    fixed.into_iter().flatten().map(|(name, sql)| (*name, (*sql).to_owned())).chain(built.into_iter().flatten())
+    built.into_iter().flatten()
 }

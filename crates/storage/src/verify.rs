@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::record::{ChargeDetail, cell_of, meter_columns};
 use crate::record_body::Body;
 use crate::statements::statements;
-use crate::store::Store;
+use crate::store::{Snapshot, Store};
 use claviger_domain::id::PriceVersionId;
 use claviger_domain::ledger::{Account, TransferId, TransferKind, apply};
 use claviger_domain::meter::{Meter, Meters};
@@ -34,6 +34,9 @@ statements! {
         WHERE account IS NOT NULL\
         ) AS moved ORDER BY org_id, COALESCE(wallet_seq, CAST(0 AS BIGINT)), ref";
     REFUSED = "SELECT request_id, charge, reason FROM journal_refused ORDER BY request_id LIMIT CAST(100 AS BIGINT)";
+    OPEN_TASKS = "SELECT id, hold FROM task WHERE is_open = TRUE AND hold > 0";
+    UNFOUNDED_REFUNDS = "SELECT t.ref FROM transfer t LEFT JOIN request r ON r.org_id = t.org_id AND r.id = t.ref \
+        WHERE t.kind = 'refund' AND (r.id IS NULL OR r.charge < t.amount) ORDER BY t.ref LIMIT CAST(10 AS BIGINT)";
     UNCHARGED_RECORDS = "SELECT r.id FROM request r LEFT JOIN transfer t ON t.kind = 'charge' AND t.ref = r.id \
         WHERE r.charge <> 0 AND r.account IS NULL AND (t.ref IS NULL OR t.amount <> r.charge OR t.org_id <> r.org_id) \
         ORDER BY r.id LIMIT CAST(10 AS BIGINT)";
@@ -103,28 +106,45 @@ impl Store {
                 check.lease(&lease(&row)?);
             }
         });
+        both!(&mut snapshot, c => {
+            for row in sqlx::query(OPEN_TASKS).fetch_all(c).await? {
+                check.open_task(&row.text("id")?, Nano(row.int("hold")?));
+            }
+        });
+        check.ended_tasks();
         check.strangers();
         for what in usage::faults(&mut snapshot).await? {
             check.fault(what);
         }
-        both!(&mut snapshot, c => {
-            for row in sqlx::query(REFUSED).fetch_all(c).await? {
-                let (request, charge, reason) = (row.text("request_id")?, Nano(row.int("charge")?), row.text("reason")?);
-                check.fault(format!("{request}: {charge} was charged and is not in the ledger: {reason}"));
-            }
-        });
-        both!(&mut snapshot, c => {
-            for row in sqlx::query(UNCHARGED_RECORDS).fetch_all(c).await? {
-                check.fault(format!("{}: the record's charge is not in the ledger", row.text("id")?));
-            }
-        });
-        both!(&mut snapshot, c => {
-            for row in sqlx::query(UNRECORDED_CHARGES).fetch_all(c).await? {
-                check.fault(format!("{}: the ledger's charge is not in its record", row.text("ref")?));
-            }
-        });
+        pairs(&mut snapshot, &mut check).await?;
         Ok(check.report)
     }
+}
+
+/// Charges and records, and charges and refunds, both ways.
+async fn pairs(snapshot: &mut Snapshot, check: &mut Check) -> Result<(), Error> {
+    both!(snapshot, c => {
+        for row in sqlx::query(REFUSED).fetch_all(c).await? {
+            let (request, charge, reason) = (row.text("request_id")?, Nano(row.int("charge")?), row.text("reason")?);
+            check.fault(format!("{request}: {charge} was charged and is not in the ledger: {reason}"));
+        }
+    });
+    both!(snapshot, c => {
+        for row in sqlx::query(UNCHARGED_RECORDS).fetch_all(c).await? {
+            check.fault(format!("{}: the record's charge is not in the ledger", row.text("id")?));
+        }
+    });
+    both!(snapshot, c => {
+        for row in sqlx::query(UNFOUNDED_REFUNDS).fetch_all(c).await? {
+            check.fault(format!("{}: more was given back than charged", row.text("ref")?));
+        }
+    });
+    both!(snapshot, c => {
+        for row in sqlx::query(UNRECORDED_CHARGES).fetch_all(c).await? {
+            check.fault(format!("{}: the ledger's charge is not in its record", row.text("ref")?));
+        }
+    });
+    Ok(())
 }
 
 /// Every charge in the row of its request.
@@ -218,10 +238,15 @@ fn seat_of(account: &str) -> Option<&str> {
     account.strip_prefix(Account::Lease.name())?.strip_prefix(':')
 }
 
+fn task_of(account: &str) -> Option<&str> {
+    account.strip_prefix(Account::Task.name())?.strip_prefix(':')
+}
+
 /// Whether a stored account is this one; leases are told apart by their seat.
 fn is_account(stored: &str, account: Account) -> bool {
     match account {
         Account::Lease => seat_of(stored).is_some(),
+        Account::Task => task_of(stored).is_some(),
         other => stored == other.name(),
     }
 }
@@ -244,6 +269,8 @@ struct Check {
     wallets: BTreeMap<String, Running>,
     /// By organization and seat.
     leases: BTreeMap<(String, String), LeaseSums>,
+    /// What tasks hold and what left their accounts, by account.
+    tasks: BTreeMap<String, (i64, i64)>,
 }
 
 impl Check {
@@ -275,6 +302,10 @@ impl Check {
         let lease = transfer.lease();
         let (debit, credit) = match (transfer.kind, &lease) {
             (TransferKind::Charge, Some(_)) => (Account::Lease, Account::Revenue),
+            (TransferKind::Charge, None) if is_account(&transfer.debit, Account::Task) => {
+                (Account::Task, Account::Revenue)
+            }
+            (TransferKind::TaskHold, Some(_)) => (Account::Lease, Account::Task),
             (kind, _) => kind.accounts(),
         };
         if !is_account(&transfer.debit, debit) || !is_account(&transfer.credit, credit) {
@@ -284,6 +315,13 @@ impl Check {
             self.movement(transfer, &name);
         } else if transfer.sequence.is_some() {
             self.fault(format!("{name}: it has a wallet_seq and moves no wallet"));
+        }
+        if debit == Account::Task || credit == Account::Task {
+            let (own, is_held) =
+                if credit == Account::Task { (&transfer.credit, true) } else { (&transfer.debit, false) };
+            let (held, gone) = self.tasks.entry(own.clone()).or_default();
+            let sum = if is_held { held } else { gone };
+            *sum = sum.saturating_add(transfer.amount.0);
         }
         if let Some(seat) = lease {
             let lease = self.leases.entry((transfer.organization.clone(), seat.to_owned())).or_default();
@@ -387,6 +425,25 @@ impl Check {
         }
         if row.sums.spent().is_none_or(|spent| spent > row.sums.granted) {
             self.fault(format!("{name}: more was settled and returned than granted"));
+        }
+    }
+
+    /// An open task holds its whole hold.
+    fn open_task(&mut self, id: &str, hold: Nano) {
+        let sums = self.tasks.remove(&format!("{}:{id}", Account::Task.name())).unwrap_or_default();
+        if sums != (hold.0, 0) {
+            let (held, gone) = (Nano(sums.0), Nano(sums.1));
+            self.fault(format!("{id}: it holds {hold}, the transfers say {held} held and {gone} gone"));
+        }
+    }
+
+    /// Of every other one the whole hold was captured or released.
+    fn ended_tasks(&mut self) {
+        for (account, (held, gone)) in std::mem::take(&mut self.tasks) {
+            if held != gone {
+                let (held, gone) = (Nano(held), Nano(gone));
+                self.fault(format!("{account}: {held} was held, {gone} was captured and released"));
+            }
         }
     }
 

@@ -62,6 +62,8 @@ mod requests;
 mod rights;
 #[path = "conformance/rollups.rs"]
 mod rollups;
+#[path = "conformance/tasks.rs"]
+mod tasks;
 #[path = "conformance/tenancy.rs"]
 mod tenancy;
 #[path = "conformance/trusts.rs"]

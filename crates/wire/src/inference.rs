@@ -15,6 +15,7 @@ use crate::openai::embeddings::EmbeddingsAsk;
 use crate::openai::responses::ResponsesAsk;
 use crate::rerank::RerankAsk;
 use crate::sse::Frame;
+use crate::video::VideoAsk;
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::{EndpointName, Operation};
@@ -22,6 +23,7 @@ use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::{Meter, Meters, Usage, UsageSource};
 use claviger_domain::price::Bound;
 use claviger_domain::settlement::Estimate;
+use claviger_domain::task::VideoTerms;
 use std::fmt;
 
 /// What a model can take and make.
@@ -116,6 +118,11 @@ pub trait Ask: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The video that is asked for: its task outlives the call.
+    fn video(&self) -> Option<&VideoTerms> {
+        None
+    }
+
     /// Whether it creates work upstream that outlives the call: a try whose outcome is unknown is not repeated (W53).
     fn is_job(&self) -> bool {
         false
@@ -207,6 +214,7 @@ pub fn parse(operation: Operation, query: Option<&str>, body: Bytes) -> Result<B
         Operation::GenerateImages => Ok(Box::new(ImagesAsk::parse(body)?)),
         Operation::Speak => Ok(Box::new(SpeechAsk::parse(body)?)),
         Operation::Rerank => Ok(Box::new(RerankAsk::parse(body)?)),
+        Operation::CreateVideo | Operation::CreateGeneration => Ok(Box::new(VideoAsk::parse(body)?)),
         // The table of rows sends no other operation here.
         _ => Err(Code::InternalError.into()),
     }
@@ -221,6 +229,7 @@ pub fn parse_form(operation: Operation, content_type: Option<&str>, body: Bytes)
         Some(endpoint @ (EndpointName::AudioTranscriptions | EndpointName::AudioTranslations)) => {
             Ok(Box::new(TranscribeAsk::parse(endpoint, content_type, body)?))
         }
+        Some(EndpointName::Video) => Ok(Box::new(VideoAsk::parse_form(content_type, body)?)),
         Some(EndpointName::Images) => Ok(Box::new(EditsAsk::parse(content_type, body)?)),
         _ => Err(Code::InternalError.into()),
     }

@@ -30,3 +30,4 @@ pub mod sse;
 mod tools;
 pub mod url;
 pub mod usage;
+pub mod video;

@@ -98,6 +98,7 @@ const MODELS: &[Model] = &[
         line: "endpoints = [\"audio.transcriptions\", \"audio.translations\"]",
         ..model("paid/hear", "sim-transcribe", &[("audio_second", "0.0001")])
     },
+    Model { line: "endpoints = [\"video\"]", ..model("paid/film", "sim-video", &[("video_second", "0.10")]) },
     Model { line: "endpoints = [\"rerank\"]", ..model("paid/rank", "sim-rerank", &[("search_unit", "0.002")]) },
     Model { line: "endpoints = [\"rerank\"]", ..model("paid/rank-tokens", "sim-rerank", &[("input_token", "1")]) },
     Model { line: "endpoints = [\"completions\"]", ..model("paid/text", "echo", PAID) },

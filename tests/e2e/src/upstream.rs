@@ -130,6 +130,16 @@ impl Upstream {
         Ok(())
     }
 
+    /// Gives it other rules, from here on.
+    ///
+    /// # Errors
+    /// When it does not take them.
+    pub async fn script(&self, rules: &Value) -> Result<()> {
+        let answer = self.client.send("PUT", "/_sim/script", &[], rules.to_string().as_bytes()).await?;
+        ensure!(answer.status < 300, "the script: {}", answer.text());
+        Ok(())
+    }
+
     /// Its counters: open connections, requests in flight.
     ///
     /// # Errors

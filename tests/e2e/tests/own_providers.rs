@@ -197,3 +197,37 @@ async fn a_server_of_this_machine_is_found_and_used_only_when_somebody_says_so()
     server.stop().await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_works_on_videos_is_asked_with_its_own_credential_and_stays_until_they_end() -> Result<()> {
+    let (world, registry, credential) = world().await?;
+    let body = json!({
+        "name": "gpu", "registry_id": registry, "dialect": "openai", "base_url": format!("{}/v1", world.upstream.url()),
+        "credential": credential, "models": [{ "name": "film", "upstream_model": "sim-video", "endpoints": ["video"] }],
+    });
+    let made = world.client.post(PROVIDERS, &world.admin_key, &body).await?;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let path = format!("{PROVIDERS}/{}", made.json()["id"].as_str().unwrap_or_default());
+    let key = world.key("own").await?;
+    world.upstream.forget().await?;
+    let film = json!({ "model": "own/film", "prompt": "a cat", "duration": 4, "sim": { "first_ms": 3_000 } });
+    let made = world.client.post("/v1/video/generations", &key, &film).await?;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let id = made.json()["id"].as_str().unwrap_or_default().to_owned();
+    let refused = world.client.delete(&path, &world.admin_key).await?;
+    assert_eq!(refused.refusal(), (400, "provider_in_use".to_owned()));
+    // It takes nothing new, and what it has it finishes.
+    let disabled = world.client.post(&path, &world.admin_key, &json!({ "enabled": false })).await?;
+    assert_eq!(disabled.status, 200, "{}", disabled.text());
+    assert_eq!(world.client.post("/v1/video/generations", &key, &film).await?.status, 404);
+    eventually(20, "the video is done", async || {
+        let shown = world.client.get(&format!("/v1/video/generations/{id}"), &key).await?.json();
+        Ok((shown["status"] == "completed").then_some(()))
+    })
+    .await?;
+    let polls = world.upstream.seen().await?;
+    assert!(polls.len() > 2);
+    assert!(polls.iter().all(|seen| seen.header("authorization") == format!("Bearer {credential}")));
+    assert_eq!(world.client.delete(&path, &world.admin_key).await?.status, 200);
+    Ok(())
+}

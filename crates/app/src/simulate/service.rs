@@ -118,6 +118,10 @@ impl Simulator {
         match (method, path) {
             (&Method::POST, path) => SimEndpoint::posted(path),
             (&Method::GET | &Method::HEAD, "models") => Some(SimEndpoint::Models),
+            (method, tail) if tail.starts_with("videos/") => {
+                tail.clone_into(model);
+                SimEndpoint::of_video(method.as_str(), model)
+            }
             (&Method::GET | &Method::HEAD, tail) => {
                 *model = percent_decoded(tail.strip_prefix("models/")?);
                 Some(SimEndpoint::Model(model))

@@ -209,6 +209,53 @@ const AUDIO: Object = Object {
 const TRANSCRIPT: Object =
     Object { name: "Transcript", fields: &[must("text", Shape::Text), may("usage", Shape::Any)], is_open: true };
 
+const VIDEO_REQUEST: Object = Object {
+    name: "VideoRequest",
+    fields: &[
+        must("model", Shape::Text),
+        must("prompt", Shape::Text),
+        may("seconds", Shape::Any),
+        may("duration", Shape::Any),
+        may("size", Shape::Text),
+        may("n", Shape::Whole),
+    ],
+    is_open: true,
+};
+
+const VIDEO: Object = Object {
+    name: "Video",
+    fields: &[
+        must("id", Shape::Text),
+        must("object", Shape::Is("video")),
+        must("model", Shape::Text),
+        must("status", Shape::Text),
+        must("progress", Shape::Whole),
+        must("created_at", Shape::Time),
+        must("seconds", Shape::Text),
+        must("prompt", Shape::Text),
+    ],
+    is_open: true,
+};
+
+const GENERATION: Object = Object {
+    name: "VideoJob",
+    fields: &[
+        must("id", Shape::Text),
+        must("object", Shape::Is("video.job")),
+        must("model", Shape::Text),
+        must("status", Shape::Text),
+        must("progress", Shape::Whole),
+        must("created_at", Shape::Time),
+        may("url", Shape::Text),
+        must("seconds", Shape::Whole),
+        must("usage", Shape::Any),
+    ],
+    is_open: true,
+};
+
+const VIDEO_DELETED: Object =
+    object("VideoDeleted", &[must("id", Shape::Text), must("object", Shape::Text), must("deleted", Shape::Flag)]);
+
 const MODEL: Object = object(
     "Model",
     &[
@@ -281,8 +328,42 @@ pub(super) fn describe(operation: Operation) -> Description {
             let summary = "What is said in a file of sound, in English; the body is `multipart/form-data`.";
             Description::of(summary, Reply::One(&TRANSCRIPT)).taking(&AUDIO)
         }
+        Operation::CreateVideo
+        | Operation::CreateGeneration
+        | Operation::ListVideos
+        | Operation::GetVideo
+        | Operation::GetGeneration
+        | Operation::GetVideoContent
+        | Operation::GetSignedContent
+        | Operation::CancelGeneration
+        | Operation::DeleteVideo => describe_task(operation),
         Operation::ListModels => Description::of("The models this key may call.", Reply::List(&MODEL)),
         Operation::GetModel => Description::of("One model; its id may hold slashes.", Reply::One(&MODEL)),
         _ => Description::of("The organization's credit.", Reply::Wrapped(&CREDITS)),
+    }
+}
+
+/// What outlives its call.
+fn describe_task(operation: Operation) -> Description {
+    match operation {
+        Operation::CreateVideo => {
+            let summary = "Ask for a video; the body is JSON or `multipart/form-data`. It is paid for when it is done.";
+            Description::of(summary, Reply::One(&VIDEO)).taking(&VIDEO_REQUEST)
+        }
+        Operation::CreateGeneration => {
+            let summary = "Ask for a video; it is paid for when it is done.";
+            Description::of(summary, Reply::One(&GENERATION)).taking(&VIDEO_REQUEST)
+        }
+        Operation::ListVideos => Description::of("The organization's videos of the last day.", Reply::List(&VIDEO)),
+        Operation::GetVideo => Description::of("How far a video is.", Reply::One(&VIDEO)),
+        Operation::GetGeneration => Description::of("How far a video is.", Reply::One(&GENERATION)),
+        Operation::GetVideoContent => Description::of("The bytes of a video that is done.", Reply::Bytes),
+        Operation::GetSignedContent => {
+            Description::of("The same by the `url` of a video: no key, for a day.", Reply::Bytes)
+        }
+        Operation::CancelGeneration => {
+            Description::of("End a video that is not done yet, at no cost.", Reply::One(&GENERATION))
+        }
+        _ => Description::of("End and forget a video.", Reply::One(&VIDEO_DELETED)),
     }
 }

@@ -93,7 +93,10 @@ macro_rules! areas {
 areas! {
     inference {
         ChatCompletions Completions Responses Messages CountMessageTokens Embeddings Rerank
-        GenerateImages EditImages Speak Transcribe Translate ListModels GetModel GetCredits
+        GenerateImages EditImages Speak Transcribe Translate
+        CreateVideo CreateGeneration ListVideos GetVideo GetGeneration GetVideoContent GetSignedContent CancelGeneration
+        DeleteVideo
+        ListModels GetModel GetCredits
     }
     limits {
         ListRateLimits SetRateLimit GetModelPermissions SetModelPermissions DeleteModelPermissions

@@ -1,4 +1,4 @@
-//! End a provider: owners and admins. Requests that run finish.
+//! End a provider: owners and admins. Requests that run finish; one that works on tasks stays until they end.
 
 use super::find;
 use crate::authorize::Member;
@@ -8,6 +8,8 @@ use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
 use axum::extract::State;
+use claviger_domain::error::Code;
+use claviger_storage::Error;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -21,7 +23,11 @@ pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> R
     query.finish()?;
     let (provider, _) = find(&call).await?;
     let deleted = call.control.store().delete_provider(call.actor.scope(), provider.id, call.actor.attribution()).await;
-    let epoch = deleted.map_err(Refusal::of_write)?.ok_or_else(Refusal::not_found)?;
+    let deleted = deleted.map_err(|error| match error {
+        Error::Conflict(_) => Code::ProviderInUse.into(),
+        error => Refusal::of_write(error),
+    });
+    let epoch = deleted?.ok_or_else(Refusal::not_found)?;
     widened(&call, epoch).await;
     Ok(Json(Deleted { object: "organization.provider.deleted", id: provider.id.to_string(), deleted: true }))
 }

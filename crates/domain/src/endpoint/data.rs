@@ -39,6 +39,18 @@ pub(super) const ROWS: &[Row] = &[
     inference(Operation::Speak, Method::Post, "audio/speech", limits::JSON_BODY_BYTES),
     inference(Operation::Transcribe, Method::Post, "audio/transcriptions", limits::AUDIO_BODY_BYTES),
     inference(Operation::Translate, Method::Post, "audio/translations", limits::AUDIO_BODY_BYTES),
+    inference(Operation::CreateVideo, Method::Post, "videos", limits::IMAGE_BODY_BYTES),
+    inference(Operation::CreateGeneration, Method::Post, "video/generations", limits::JSON_BODY_BYTES),
+    inference(Operation::ListVideos, Method::Get, "videos", 0),
+    inference(Operation::GetVideo, Method::Get, "videos/{id}", 0),
+    inference(Operation::GetGeneration, Method::Get, "video/generations/{id}", 0),
+    inference(Operation::GetVideoContent, Method::Get, "videos/{id}/content", 0),
+    Row {
+        authentication: Authentication::Possession,
+        ..inference(Operation::GetSignedContent, Method::Get, "videos/{id}/content/{link}", 0)
+    },
+    inference(Operation::CancelGeneration, Method::Post, "video/generations/{id}/cancel", 0),
+    inference(Operation::DeleteVideo, Method::Delete, "videos/{id}", 0),
     inference(Operation::ListModels, Method::Get, "models", 0),
     inference(Operation::GetModel, Method::Get, "models/{id}", 0),
     own(Operation::GetCredits, "credits"),

@@ -3,7 +3,7 @@
 //! Aliases are expanded into a hash map of literal paths; rows with captured segments are few and are tried in order.
 //! Nothing is decoded, folded or resolved: `..`, `%2f`, `;x`, `\` and raw non-ASCII simply match no row.
 
-use super::row::{ErrorShape, Method, Plane, Row};
+use super::row::{ErrorShape, Method, Operation, Plane, Row};
 use super::{data, management};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -71,8 +71,15 @@ impl EndpointTable {
         let mut table = Self { literal: HashMap::new(), captured: Vec::new() };
         for row in Self::rows() {
             if row.path.contains('{') {
-                if row.plane == Plane::Management {
-                    table.captured.push((row.path.split('/').collect(), row));
+                let bases = match row.plane {
+                    Plane::Management => &[""][..],
+                    // `find_model` answers it: its tail has slashes.
+                    Plane::Inference if row.operation == Operation::GetModel => &[],
+                    Plane::Inference => INFERENCE_BASES,
+                };
+                for base in bases {
+                    let base = base.strip_suffix('/').map(|base| base.split('/')).into_iter().flatten();
+                    table.captured.push((base.chain(row.path.split('/')).collect(), row));
                 }
                 continue;
             }
@@ -140,21 +147,19 @@ impl EndpointTable {
         if let Some(found) = self.find_model(path) {
             return vec![found];
         }
-        let found: Vec<Match> = self.captured.iter().filter_map(|(pattern, row)| capture(pattern, path, row)).collect();
+        let found = self.capture(path);
         if !found.is_empty() {
             return found;
         }
-        match tidied(path) {
-            Cow::Owned(tidy) => self
-                .literal
-                .get(&tidy)
-                .map(plain)
-                .unwrap_or_default()
-                .into_iter()
-                .filter(|found| found.row.plane == Plane::Inference)
-                .collect(),
-            Cow::Borrowed(_) => Vec::new(),
-        }
+        let Cow::Owned(tidy) = tidied(path) else { return Vec::new() };
+        let literal = self.literal.get(&tidy).map(plain);
+        let mut found = literal.unwrap_or_else(|| self.capture(&tidy));
+        found.retain(|found| found.row.plane == Plane::Inference);
+        found
+    }
+
+    fn capture(&self, path: &str) -> Vec<Match> {
+        self.captured.iter().filter_map(|(pattern, row)| capture(pattern, path, row)).collect()
     }
 
     /// `models/{id}`: everything behind `models/` belongs to the id, slashes raw or encoded, decoded once (W19).
@@ -249,7 +254,6 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::Operation;
     use super::*;
 
     fn operation(method: &str, path: &str) -> Option<Operation> {
@@ -308,6 +312,19 @@ mod tests {
         );
         assert_eq!(EndpointTable::new().find("GET", "/v1/models/..").unwrap().captured("id"), Some(".."));
         assert_eq!(operation("GET", "/v1/models/"), Some(Operation::ListModels));
+    }
+
+    #[test]
+    fn a_task_is_found_by_its_id_under_every_base() {
+        for path in ["/v1/videos/task_1", "/videos/task_1", "/api/v1/videos/task_1", "/v1//videos/task_1/"] {
+            let found = EndpointTable::new().find("GET", path).unwrap();
+            assert_eq!((found.row.operation, found.captured("id")), (Operation::GetVideo, Some("task_1")), "{path}");
+            assert_eq!(operation("DELETE", path), Some(Operation::DeleteVideo), "{path}");
+        }
+        assert_eq!(operation("POST", "/openai/v1/video/generations/t/cancel"), Some(Operation::CancelGeneration));
+        for path in ["/v1/videos/a%2fb", "/v1/videos/a/b", "/v1/videos/..", "/v1/videos//content"] {
+            assert_eq!(operation("POST", path), None, "{path}");
+        }
     }
 
     #[test]

@@ -105,6 +105,14 @@ impl Operation {
             Self::Speak => EndpointName::AudioSpeech,
             Self::Transcribe => EndpointName::AudioTranscriptions,
             Self::Translate => EndpointName::AudioTranslations,
+            Self::CreateVideo
+            | Self::CreateGeneration
+            | Self::GetVideo
+            | Self::GetGeneration
+            | Self::ListVideos
+            | Self::GetVideoContent
+            | Self::CancelGeneration
+            | Self::DeleteVideo => EndpointName::Video,
             Self::ListModels | Self::GetModel => EndpointName::Models,
             Self::GetCredits => EndpointName::Credits,
             _ => return None,
@@ -114,6 +122,11 @@ impl Operation {
     /// Whether its body is a form with files.
     pub const fn takes_form(self) -> bool {
         matches!(self, Self::EditImages | Self::Transcribe | Self::Translate)
+    }
+
+    /// Whether its body may be a form or JSON, as it says itself.
+    pub const fn takes_either(self) -> bool {
+        matches!(self, Self::CreateVideo)
     }
 
     /// Whether a model answers it: it is admitted, held, metered and charged.
@@ -132,6 +145,8 @@ impl Operation {
                 | Self::Speak
                 | Self::Transcribe
                 | Self::Translate
+                | Self::CreateVideo
+                | Self::CreateGeneration
         )
     }
 }
@@ -161,6 +176,24 @@ operations! {
     Transcribe = "audio.transcribe";
     /// `POST audio/translations`.
     Translate = "audio.translate";
+    /// `POST videos`.
+    CreateVideo = "videos.create";
+    /// `POST video/generations`.
+    CreateGeneration = "video.generate";
+    /// `GET videos`.
+    ListVideos = "videos.list";
+    /// `GET videos/{id}`.
+    GetVideo = "videos.get";
+    /// `GET video/generations/{id}`.
+    GetGeneration = "video.get";
+    /// `GET videos/{id}/content`.
+    GetVideoContent = "videos.content";
+    /// `GET videos/{id}/content/{link}`.
+    GetSignedContent = "videos.signed_content";
+    /// `POST video/generations/{id}/cancel`.
+    CancelGeneration = "video.cancel";
+    /// `DELETE videos/{id}`.
+    DeleteVideo = "videos.delete";
     /// `GET models`.
     ListModels = "models.list";
     /// `GET models/{id}`.

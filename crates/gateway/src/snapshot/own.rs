@@ -7,6 +7,7 @@
 use crate::node::Settings;
 use claviger_domain::catalog::{Catalog, Pricing, Provider};
 use claviger_domain::egress::Reach;
+use claviger_domain::id::ProviderId;
 use claviger_domain::own_provider::{Shown, provider};
 use claviger_domain::secret::Pepper;
 use std::fmt;
@@ -32,6 +33,11 @@ impl OwnModels {
     /// What its members may call beside the platform's models.
     pub(crate) const fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// The provider of a row, also of one that takes no requests any more.
+    pub(crate) fn find_provider(&self, id: ProviderId) -> Option<Arc<Provider>> {
+        self.rows.iter().find(|(row, _)| row.provider.id == id).map(|(_, provider)| Arc::clone(provider))
     }
 }
 

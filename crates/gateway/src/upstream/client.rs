@@ -29,11 +29,14 @@ const ANTHROPIC_VERSION: &str = "anthropic-version";
 /// Pieces of a body up to this are sent behind the head in one write: copying them costs less than another part of it.
 const COPIED_BYTES: usize = 16 * 1024;
 
+/// What is asked again and again: the address of a provider, a method, and a path.
+type Asked = (usize, &'static str, &'static str);
+
 /// The connections to all providers.
 pub(crate) struct Upstreams {
     pools: Mutex<BTreeMap<Origin, Arc<Pool>>>,
     /// By the address of the provider, which no other can have while the entry knows it, the method and the path.
-    prepared: RwLock<BTreeMap<(usize, &'static str, &'static str), Arc<Prepared>>>,
+    prepared: RwLock<BTreeMap<Asked, Arc<Prepared>>>,
 }
 
 /// What every request to a provider has in common.

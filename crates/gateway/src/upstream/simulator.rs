@@ -25,8 +25,12 @@ impl SimulatedConversation {
             body.extend_from_slice(piece);
         }
         let path = call.path.split_once('?').map_or(&*call.path, |(path, _)| path);
-        let posted = (call.method == Method::Post).then(|| SimEndpoint::posted(path.trim_start_matches("/v1/")));
-        let script = match posted.flatten() {
+        let path = path.trim_start_matches("/v1/");
+        let endpoint = match call.method {
+            Method::Post => SimEndpoint::posted(path),
+            other => SimEndpoint::of_video(other.name(), path),
+        };
+        let script = match endpoint {
             None => refuse_path(Shape::OpenAi, call.method.name(), &call.path),
             Some(endpoint) => simulate(&SimCall {
                 endpoint,

@@ -30,7 +30,10 @@ async fn a_grant_is_booked_once(engine: Engine) {
     assert!(matches!(store.grant(world.scope, more, &by()).await, Err(Error::Conflict(_))));
     assert!(matches!(store.grant(neighbour, grant, &by()).await, Err(Error::Conflict(_))));
     let wallet = store.wallet(world.scope).await.unwrap();
-    assert_eq!(wallet, Wallet { balance: Nano(1000), leased: Nano(0), funded: Nano(1000), charged: Nano(0) });
+    assert_eq!(
+        wallet,
+        Wallet { balance: Nano(1000), leased: Nano(0), tasks: Nano(0), funded: Nano(1000), charged: Nano(0) }
+    );
     assert_eq!(store.wallet(neighbour).await.unwrap(), Wallet::default());
     let report = store.verify_ledger().await.unwrap();
     assert_eq!((report.transfers, report.organizations, report.faults), (1, 2, vec![]));

@@ -77,6 +77,7 @@ const EVERYTHING: &[EndpointName] = &[
     EndpointName::AudioSpeech,
     EndpointName::AudioTranscriptions,
     EndpointName::AudioTranslations,
+    EndpointName::Video,
 ];
 
 /// What most self-hosted servers have in common.

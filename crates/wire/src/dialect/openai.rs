@@ -22,5 +22,6 @@ pub(super) const HABITS: Habits = Habits {
         EndpointName::AudioSpeech,
         EndpointName::AudioTranscriptions,
         EndpointName::AudioTranslations,
+        EndpointName::Video,
     ],
 };

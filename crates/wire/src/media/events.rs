@@ -17,20 +17,20 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// What a stream of one endpoint is made of.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Course {
+pub(crate) struct Course {
     /// The types of events that end an answer, each one of them.
-    pub(super) last: &'static [&'static str],
+    pub(crate) last: &'static [&'static str],
     /// How many of them end the stream.
-    pub(super) answers: u64,
+    pub(crate) answers: u64,
     /// What its output is counted as.
-    pub(super) output: Meter,
+    pub(crate) output: Meter,
     /// What each answer counts as beside its tokens.
-    pub(super) unit: Option<Meter>,
+    pub(crate) unit: Option<Meter>,
 }
 
 /// The course of one stream.
 #[derive(Debug)]
-pub(super) struct EventStream {
+pub(crate) struct EventStream {
     course: Course,
     ended: u64,
     usage: Option<Usage>,
@@ -74,7 +74,7 @@ impl Sink<Tag> for Event<'_> {
 }
 
 impl EventStream {
-    pub(super) const fn new(course: Course) -> Self {
+    pub(crate) const fn new(course: Course) -> Self {
         Self { course, ended: 0, usage: None, ending: None }
     }
 

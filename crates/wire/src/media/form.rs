@@ -104,6 +104,13 @@ impl Form {
         ENGINE.iter().copied().find(|name| self.find(name).is_some())
     }
 
+    /// A part more, as it stands before the first one; `None` where something else stands there.
+    pub(crate) fn part_before(&self, name: &str, value: &str) -> Option<String> {
+        let opening = format!("--{}\r\n", self.boundary);
+        let is_first = self.body.starts_with(opening.as_bytes());
+        is_first.then(|| format!("{opening}Content-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"))
+    }
+
     /// The Content-Type that it leaves with.
     pub(crate) fn content_type(&self) -> String {
         multipart::content_type(&self.boundary)

@@ -6,12 +6,12 @@
 mod duration;
 pub mod edits;
 pub mod events;
-mod form;
+pub(crate) mod form;
 pub mod images;
-mod request;
+pub(crate) mod request;
 pub mod speech;
 pub mod transcribe;
-mod usage;
+pub(crate) mod usage;
 
 #[cfg(test)]
 mod tests;

@@ -17,10 +17,11 @@ use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::{Meters, UsageSource};
 use claviger_domain::price::Bound;
 use claviger_domain::settlement::Estimate;
+use claviger_domain::task::VideoTerms;
 use std::fmt;
 
 /// One endpoint of media: what it reads besides, what it counts, and what its answers are.
-pub(super) trait Media: fmt::Debug + Send + Sync {
+pub(crate) trait Media: fmt::Debug + Send + Sync {
     /// The request as it came.
     fn request(&self) -> &MediaRequest;
 
@@ -41,6 +42,11 @@ pub(super) trait Media: fmt::Debug + Send + Sync {
         "application/json"
     }
 
+    /// What a video is asked to be, where one is asked for.
+    fn terms(&self) -> Option<&VideoTerms> {
+        None
+    }
+
     /// Whether an answer that is no stream of events leaves byte by byte.
     fn is_file(&self) -> bool {
         false
@@ -49,13 +55,15 @@ pub(super) trait Media: fmt::Debug + Send + Sync {
 
 /// A media request that broke no rule of W48.
 #[derive(Debug)]
-pub(super) struct MediaRequest {
-    pub(super) model: ModelName,
-    pub(super) is_stream: bool,
+pub(crate) struct MediaRequest {
+    pub(crate) model: ModelName,
+    pub(crate) is_stream: bool,
     endpoint: EndpointName,
     /// Behind a provider's base URL.
     path: &'static str,
     form: BodyForm,
+    /// Members or parts that an upstream is told besides, before all others: members each with its comma.
+    added: Bytes,
     body: Bytes,
 }
 
@@ -67,7 +75,7 @@ enum BodyForm {
 }
 
 /// Scans a JSON body and checks what W48 and W49 say of every one.
-pub(super) fn scan<T: Copy>(
+pub(crate) fn scan<T: Copy>(
     body: &Bytes,
     place: &'static Place<T>,
     reading: &mut (impl Sink<T> + AsRef<SharedFields>),
@@ -79,28 +87,35 @@ pub(super) fn scan<T: Copy>(
 
 impl MediaRequest {
     /// Of a JSON body.
-    pub(super) fn json(
+    pub(crate) fn json(
         endpoint: EndpointName,
         path: &'static str,
         model: ModelName,
         (shared, is_stream): (SharedFields, bool),
         body: Bytes,
     ) -> Self {
-        Self { model, is_stream, endpoint, path, form: BodyForm::Json(shared), body }
+        Self { model, is_stream, endpoint, path, form: BodyForm::Json(shared), added: Bytes::new(), body }
     }
 
     /// Of a form.
     ///
     /// # Errors
     /// No model, or a flag that is none.
-    pub(super) fn form(endpoint: EndpointName, path: &'static str, form: &Form) -> Result<Self, PublicError> {
+    pub(crate) fn form(endpoint: EndpointName, path: &'static str, form: &Form) -> Result<Self, PublicError> {
         let (model, model_at) = form.model()?;
         let parts = BodyForm::Parts { model_at, engine: form.engine(), content_type: form.content_type() };
-        Ok(Self { model, is_stream: form.flag("stream")?, endpoint, path, form: parts, body: form.body.clone() })
+        let (is_stream, body) = (form.flag("stream")?, form.body.clone());
+        Ok(Self { model, is_stream, endpoint, path, form: parts, added: Bytes::new(), body })
+    }
+
+    /// The same, with members or parts that an upstream is told besides, before all others; members end in a comma.
+    pub(crate) fn adding(mut self, members: String) -> Self {
+        self.added = members.into();
+        self
     }
 
     /// Bytes of the body.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         u64::try_from(self.body.len()).unwrap_or(u64::MAX)
     }
 
@@ -108,10 +123,16 @@ impl MediaRequest {
         let mut splice = Splice::new();
         let body = match &self.form {
             BodyForm::Json(shared) => {
+                if !self.added.is_empty() {
+                    splice.insert(shared.inside(), self.added.clone());
+                }
                 shared.rename_model(&self.body, upstream_model, &mut splice);
                 body::pieces(&self.body, splice)
             }
             BodyForm::Parts { model_at, .. } => {
+                if !self.added.is_empty() {
+                    splice.insert(0, self.added.clone());
+                }
                 if self.model.id != upstream_model {
                     splice.replace(model_at.clone(), upstream_model.to_owned());
                 }
@@ -140,6 +161,14 @@ impl<M: Media> Ask for M {
 
     fn is_stream(&self) -> bool {
         self.request().is_stream
+    }
+
+    fn is_job(&self) -> bool {
+        self.terms().is_some()
+    }
+
+    fn video(&self) -> Option<&VideoTerms> {
+        self.terms()
     }
 
     fn body_bytes(&self) -> usize {

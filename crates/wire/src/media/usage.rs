@@ -7,7 +7,7 @@ use claviger_domain::meter::{ABSURD_QUANTITY, Meter, Meters, Usage, UsageSource}
 
 /// One number of a usage object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Figure {
+pub(crate) enum Figure {
     Input,
     InputCached,
     InputImage,
@@ -48,18 +48,18 @@ macro_rules! media_usage {
         ]
     }};
 }
-pub(super) use media_usage;
+pub(crate) use media_usage;
 
 /// The figures of one usage object, as told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Figures {
+pub(crate) struct Figures {
     counts: [Option<u64>; COUNT],
     is_absurd: bool,
 }
 
 impl Figures {
     /// Takes a figure in; `null` tells nothing.
-    pub(super) fn take(&mut self, figure: Figure, value: Value, document: &[u8]) {
+    pub(crate) fn take(&mut self, figure: Figure, value: Value, document: &[u8]) {
         if value.kind == Kind::Null {
             return;
         }
@@ -74,7 +74,7 @@ impl Figures {
     }
 
     /// The meters, with output that is not text counted as `output`; `None` when nothing was told.
-    pub(super) fn usage(&self, output: Meter) -> Option<Usage> {
+    pub(crate) fn usage(&self, output: Meter) -> Option<Usage> {
         let of = |figure: Figure| self.counts.get(figure as usize).copied().flatten();
         if !self.is_absurd && self.counts.iter().all(Option::is_none) {
             return None;
@@ -112,7 +112,7 @@ impl Figures {
 }
 
 /// Seconds rounded up to whole ones; written as a number, or as a text by some servers.
-pub(super) fn whole_seconds(value: Value, document: &[u8]) -> Option<u64> {
+pub(crate) fn whole_seconds(value: Value, document: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(value.raw(document)).ok()?.trim_matches('"');
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_plain = fraction.bytes().all(|digit| digit.is_ascii_digit());

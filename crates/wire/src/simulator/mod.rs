@@ -27,6 +27,7 @@ mod speech;
 mod tokens;
 mod transcribe;
 mod usage;
+mod video;
 mod whole;
 
 #[cfg(test)]
@@ -70,6 +71,14 @@ pub enum SimEndpoint<'a> {
     Transcriptions,
     /// `POST audio/translations`.
     Translations,
+    /// `POST videos`.
+    Videos,
+    /// `GET videos/{id}`.
+    Video(&'a str),
+    /// `GET videos/{id}/content`.
+    VideoContent(&'a str),
+    /// `DELETE videos/{id}`.
+    DeleteVideo(&'a str),
     /// `GET models`.
     Models,
     /// `GET models/{id}`, the id percent-decoded.
@@ -89,9 +98,23 @@ impl SimEndpoint<'static> {
             "rerank" => Some(Self::Rerank),
             "images/generations" => Some(Self::Images),
             "images/edits" => Some(Self::ImageEdits),
+            "videos" => Some(Self::Videos),
             "audio/speech" => Some(Self::Speech),
             "audio/transcriptions" => Some(Self::Transcriptions),
             "audio/translations" => Some(Self::Translations),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> SimEndpoint<'a> {
+    /// The endpoint of a video that a path names, without the base.
+    pub fn of_video(method: &str, path: &'a str) -> Option<Self> {
+        let tail = path.strip_prefix("videos/")?;
+        match (method, tail.strip_suffix("/content")) {
+            ("GET", Some(id)) => Some(Self::VideoContent(id)),
+            ("GET", None) => Some(Self::Video(tail)),
+            ("DELETE", None) => Some(Self::DeleteVideo(tail)),
             _ => None,
         }
     }
@@ -170,6 +193,10 @@ fn answer_to(call: &SimCall<'_>) -> Result<Script, Fault> {
         SimEndpoint::Images | SimEndpoint::ImageEdits => image::script(call),
         SimEndpoint::Speech => speech::script(call),
         SimEndpoint::Transcriptions | SimEndpoint::Translations => transcribe::script(call),
+        SimEndpoint::Videos => video::create(call),
+        SimEndpoint::Video(id) => by_rule(call, |call| video::get(call, id)),
+        SimEndpoint::VideoContent(id) => by_rule(call, |_| video::content(id)),
+        SimEndpoint::DeleteVideo(id) => by_rule(call, |call| video::delete(call, id)),
         SimEndpoint::Models => by_rule(call, |_| Ok(models::list(call.shape, call.now_seconds))),
         SimEndpoint::Model(id) => by_rule(call, |_| models::item(call.shape, id, call.now_seconds)),
     }

@@ -18,6 +18,7 @@ pub const MODELS: &[&str] = &[
     "sim-image",
     "sim-speech",
     "sim-transcribe",
+    "sim-video",
     "sim-rerank",
     "sim-error-429",
     "sim-error-500",
@@ -33,6 +34,7 @@ pub fn serves(model: &str) -> &'static [EndpointName] {
         "sim-image" => &[EndpointName::Images],
         "sim-transcribe" => &[EndpointName::AudioTranscriptions, EndpointName::AudioTranslations],
         "sim-speech" => &[EndpointName::AudioSpeech],
+        "sim-video" => &[EndpointName::Video],
         "sim-rerank" => &[EndpointName::Rerank],
         "sim-error-429" | "sim-error-500" | "sim-error-timeout" => &[
             EndpointName::ChatCompletions,
@@ -45,6 +47,7 @@ pub fn serves(model: &str) -> &'static [EndpointName] {
             EndpointName::AudioSpeech,
             EndpointName::AudioTranscriptions,
             EndpointName::AudioTranslations,
+            EndpointName::Video,
         ],
         _ => {
             &[EndpointName::ChatCompletions, EndpointName::Completions, EndpointName::Responses, EndpointName::Messages]

@@ -66,7 +66,14 @@ impl Shape {
             (Self::LlamaCpp, SimEndpoint::Transcriptions) => false,
             (_, SimEndpoint::Translations) => matches!(self, Self::OpenAi | Self::Vllm),
             (_, SimEndpoint::Speech) => matches!(self, Self::OpenAi),
-            (_, SimEndpoint::Images) => matches!(self, Self::OpenAi | Self::Sglang),
+            (_, SimEndpoint::Images | SimEndpoint::ImageEdits) => matches!(self, Self::OpenAi | Self::Sglang),
+            (
+                _,
+                SimEndpoint::Videos
+                | SimEndpoint::Video(_)
+                | SimEndpoint::VideoContent(_)
+                | SimEndpoint::DeleteVideo(_),
+            ) => matches!(self, Self::OpenAi),
             _ => true,
         }
     }

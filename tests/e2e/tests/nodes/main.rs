@@ -9,6 +9,7 @@ mod dead;
 mod fork;
 mod leaving;
 mod rates;
+mod tasks;
 mod wire;
 
 use claviger_e2e::{Client, Engine, Plan, Result, World, eventually, is_long_run, now, text};
