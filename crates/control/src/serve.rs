@@ -475,6 +475,12 @@ handlers! {
         ChatCompletions;
         Completions;
         Responses;
+        CountResponseTokens;
+        CompactResponse;
+        GetResponse;
+        DeleteResponse;
+        CancelResponse;
+        ListInputItems;
         Messages;
         CountMessageTokens;
         Embeddings;

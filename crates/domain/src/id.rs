@@ -118,6 +118,8 @@ ids! {
     RequestId = "req";
     /// Work that outlives the call which asked for it.
     TaskId = "task";
+    /// The answer to a request, which its server keeps: the request's own bits.
+    ResponseId = "resp";
     /// One funding of a wallet by an operator.
     GrantId = "grt";
     /// One immutable price version of one model.

@@ -475,6 +475,13 @@ pub const MAIL_CLAIM: Duration = Duration::from_secs(60);
 /// How often a mail is tried; the pauses double from a minute.
 pub const MAIL_TRIES: i64 = 10;
 
+/// How long the answer of a `responses` call is known by its id (W13).
+pub const KEPT_ANSWER: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a call about a kept answer may take: nothing is made meanwhile.
+pub const KEPT_CALL: Duration = Duration::from_secs(60);
+/// Bytes of an upstream's id of an answer; OpenAI's have 53.
+pub const KEPT_ANSWER_NAME_BYTES: usize = 200;
+
 // The simulator (`wire.md` §8).
 
 /// Tokens a simulated answer may be asked for.

@@ -4,7 +4,8 @@
 //! a member leaves its history.
 
 use crate::endpoint::EndpointName;
-use crate::id::{EnvironmentId, KeyId, OrganizationId, PriceVersionId, RequestId, SecretId};
+use crate::id::{EnvironmentId, KeyId, OrganizationId, PriceVersionId, ProviderId, RequestId, ResponseId, SecretId};
+use crate::limits;
 use crate::meter::{Meters, UsageSource};
 use crate::money::Nano;
 use crate::right::words;
@@ -91,6 +92,25 @@ pub struct Attempt {
     pub head_ms: u64,
 }
 
+/// An answer that its server keeps for its caller to come back to (W13). The record binds it: to the organization, to the
+/// provider of the last try and to the name it has there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptAnswer {
+    /// Its id there: [`is_kept_name`] holds.
+    pub upstream_id: String,
+    /// Which row the provider is, unless the configuration declares it.
+    pub provider: Option<ProviderId>,
+    /// The answer it goes on from.
+    pub previous: Option<ResponseId>,
+}
+
+/// Whether an upstream's id of an answer may stand in a path: nothing in it ends a segment, begins a query or needs an
+/// escape.
+pub fn is_kept_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=limits::KEPT_ANSWER_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
 /// The rule that refused a request, and whose value it had then.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RefusedBy {
@@ -170,4 +190,17 @@ pub struct RequestRecord {
     pub attempts: Vec<Attempt>,
     /// Whether the last piece was handed over.
     pub delivery: Delivery,
+    /// What its server keeps of the answer, if its caller may come back to it.
+    pub kept: Option<Box<KeptAnswer>>,
+}
+
+impl RequestRecord {
+    /// The answer that is kept, and the name of the provider that keeps it; none once it is forgotten, and none across the
+    /// wall between test keys and live ones.
+    pub fn find_kept(&self, is_test: bool, now: Timestamp) -> Option<(&KeptAnswer, &str)> {
+        let kept = self.kept.as_deref()?;
+        let provider = &self.attempts.last()?.provider;
+        let is_over = now >= self.completed_at.plus(limits::KEPT_ANSWER);
+        (self.is_test == is_test && !is_over).then_some((kept, provider))
+    }
 }

@@ -6,6 +6,7 @@
 use crate::authenticated::{Caller, check_state};
 use crate::credit::{CLAMP_FLOOR, set_aside};
 use crate::drain::DrainPermit;
+use crate::kept::Former;
 use crate::limits::{self, Pass};
 use crate::local;
 use crate::memory::Room;
@@ -58,6 +59,8 @@ pub(crate) struct Admitted {
     task_hold: Nano,
     pub(crate) slot: ChargeSlot,
     pub(crate) drain: DrainPermit,
+    /// The answer that it goes on from: whoever keeps that is asked, and nobody else.
+    pub(crate) former: Option<Box<Former>>,
     /// What keeps it from running twice, if its caller has named it.
     pub(crate) claim: Option<Claim>,
     /// Counted among its key's requests for as long as this lives.
@@ -72,7 +75,7 @@ impl Admitted {
     /// # Errors
     /// 400 unpriced, unserved; 401, 403 gone meanwhile; 403, 404 model; 429 credit; 503 when a charge could not be kept.
     pub(crate) async fn hold(from: Parsed, node: &Node, trace: &mut Trace) -> Result<Box<Self>, Refusal> {
-        let Parsed { caller, mut pass, ask, operation, headers, claim, room, .. } = from;
+        let Parsed { caller, mut pass, ask, operation, headers, claim, former, room, .. } = from;
         let model = find_model(node, &caller, (operation, ask.model()), trace)?;
         if model.id != ask.model() {
             trace.alias = Some(std::mem::replace(&mut trace.model, model.id.clone()));
@@ -117,6 +120,7 @@ impl Admitted {
             task_hold: Nano::ZERO,
             slot,
             drain,
+            former,
             claim,
             _running: running,
             _made_here: (),

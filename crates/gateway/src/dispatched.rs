@@ -21,6 +21,7 @@ use claviger_domain::routing::{Again, Mark, Next as Onward, Trouble, course};
 use claviger_domain::settlement::Event;
 use claviger_wire::dialect::upstream_error;
 use claviger_wire::inference::{Edits, Reply, UpstreamFault};
+use claviger_wire::openai::responses::no_previous;
 use http::{HeaderMap, HeaderValue};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -317,7 +318,8 @@ impl Open {
     }
 
     /// Reads a whole answer, with what its head told.
-    pub(crate) fn read_reply(&self, body: Bytes, target: &Target) -> Result<Reply, UpstreamFault> {
+    pub(crate) fn read_reply(&mut self, body: Bytes, target: &Target) -> Result<Reply, UpstreamFault> {
+        self.answer_id = self.admitted.ask.upstream_id(&body);
         self.admitted.ask.read_counted(body, self.head_tokens, target.provider.dialect)
     }
 
@@ -370,6 +372,11 @@ impl Open {
             return Tried::Final(event, Failure::AsItIs(head, body));
         }
         let trouble = Trouble::Status(status.as_u16());
+        if self.is_forgotten(status.as_u16(), &body) {
+            self.note_attempt(Trouble::Status(400));
+            self.note_success();
+            return Tried::Final(Fate::Rejected, Failure::Told(no_previous()));
+        }
         if course(trouble, None).next != Onward::Never {
             return self.failed_with(trouble, head.retry_after);
         }
@@ -384,6 +391,15 @@ impl Open {
         // It answered as it should: the request was at fault.
         self.note_success();
         Tried::Final(Fate::Rejected, Failure::Told(error))
+    }
+
+    /// Whether the refusal means the answer that is gone on from: its server does not know it any more, as when it keeps
+    /// answers in memory and was started anew. That says nothing of the server's health, and its words name its own id.
+    fn is_forgotten(&self, status: u16, body: &[u8]) -> bool {
+        self.admitted.former.as_ref().is_some_and(|former| {
+            let is_named = || String::from_utf8_lossy(body).contains(&former.upstream_id);
+            status == 404 || (status == 400 && is_named())
+        })
     }
 
     /// What follows on trouble, and what it says of the target.

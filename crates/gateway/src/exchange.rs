@@ -11,11 +11,11 @@ use crate::node::Node;
 use crate::observe::Trace;
 use crate::upstream::{Conversation, Fault};
 use bytes::Bytes;
-use claviger_domain::catalog::Target;
+use claviger_domain::catalog::{Dialect, Target};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::Side;
 use claviger_domain::money::Nano;
-use claviger_domain::request::Attempt;
+use claviger_domain::request::{Attempt, KeptAnswer, is_kept_name};
 use claviger_domain::settlement::{Effect, Event, Mode, Settlement, Terms, Verdict};
 use claviger_domain::time::Timestamp;
 use claviger_storage::Intent;
@@ -47,6 +47,8 @@ pub(crate) struct Open {
     pub(crate) head_status: Option<StatusCode>,
     /// Input tokens that the head told.
     pub(crate) head_tokens: Option<u64>,
+    /// What the upstream calls its whole answer, if it keeps it.
+    pub(crate) answer_id: Option<String>,
     pub(crate) stream: Option<Box<dyn AnswerStream>>,
     reader: SseReader,
     pub(crate) attempts: Vec<Attempt>,
@@ -119,6 +121,7 @@ impl Exchange {
             conversation: None,
             head_status: None,
             head_tokens: None,
+            answer_id: None,
             stream: None,
             reader: SseReader::new(),
             attempts: Vec::new(),
@@ -168,6 +171,7 @@ impl Open {
         self.heard_at = now;
         self.head_status = None;
         self.head_tokens = None;
+        self.answer_id = None;
         self.settlement = self.settlement.restarted();
         self.silence_max = target.timeouts.first_byte;
         self.target = Some(target);
@@ -180,6 +184,7 @@ impl Open {
         self.watch = None;
         self.head_status = None;
         self.head_tokens = None;
+        self.answer_id = None;
         self.settlement = self.settlement.restarted();
     }
 
@@ -200,6 +205,15 @@ impl Open {
             self.settlement.step(Event::Reported { usage, is_final: true });
         }
         self.settlement.step(Event::Finished);
+    }
+
+    /// What its server keeps of the answer, for the record to bind (W13). The simulator in process keeps nothing.
+    pub(crate) fn kept(&mut self) -> Option<Box<KeptAnswer>> {
+        let streamed = || self.stream.as_ref()?.upstream_id().map(str::to_owned);
+        let upstream_id = self.answer_id.take().or_else(streamed).filter(|id| is_kept_name(id))?;
+        let target = self.target.as_ref().filter(|target| target.provider.dialect != Dialect::Simulator)?;
+        let previous = self.admitted.former.as_ref().map(|former| former.id());
+        Some(Box::new(KeptAnswer { upstream_id, provider: target.provider.row, previous }))
     }
 
     /// The answer is known whole: kept for a caller who has named the request, if it is to be.

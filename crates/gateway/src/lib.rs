@@ -29,6 +29,7 @@ mod drain;
 mod exchange;
 mod flow;
 mod health;
+mod kept;
 mod limits;
 mod listener;
 mod local;

@@ -41,7 +41,7 @@ pub(crate) fn is_here(caller: &Caller, model: &Model) -> bool {
 }
 
 /// Whether it may call it too: what it may not call is not shown (W19).
-fn is_callable(node: &Node, caller: &Caller, id: &str, model: &Model) -> bool {
+pub(crate) fn is_callable(node: &Node, caller: &Caller, id: &str, model: &Model) -> bool {
     is_visible(node, caller, model) && limits::is_callable(&caller.key, &caller.tenant, id, model)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::authenticated::{Authenticated, Caller};
 use crate::body::PacedBody;
+use crate::kept::Former;
 use crate::limits::Pass;
 use crate::memory::Room;
 use crate::node::Node;
@@ -12,11 +13,13 @@ use crate::respond::Refusal;
 use bytes::Bytes;
 use claviger_domain::endpoint::{Operation, Row};
 use claviger_domain::error::{Code, PublicError};
+use claviger_domain::id::ResponseId;
 use claviger_domain::key::redacted;
 use claviger_wire::content_type;
 use claviger_wire::idempotency;
 use claviger_wire::inference::{self, Ask};
 use claviger_wire::multipart;
+use claviger_wire::openai::responses::{AnswerNames, no_previous};
 use http::{HeaderMap, HeaderValue, header};
 
 /// A request whose body is understood.
@@ -32,6 +35,8 @@ pub(crate) struct Parsed {
     pub(crate) named: Option<Named>,
     /// What it has claimed by that name.
     pub(crate) claim: Option<Claim>,
+    /// The answer that it goes on from.
+    pub(crate) former: Option<Box<Former>>,
     /// What the body has taken of the process's memory.
     pub(crate) room: Room,
     /// Only this file makes one.
@@ -70,12 +75,32 @@ impl Parsed {
             true => parsed_form(operation, content_type, bytes).await,
             false => inference::parse(operation, query.as_deref(), bytes),
         };
-        let ask = ask.map_err(|error| Unparsed::read(error.into()))?;
+        let mut ask = ask.map_err(|error| Unparsed::read(error.into()))?;
         // A key written into the wrong field must not reach logs and records.
         trace.model = redacted(ask.model(), &node.settings.prefixes).into_owned();
         trace.is_stream = ask.is_stream();
-        Ok(Self { caller, pass, ask, operation, headers, named, claim: None, room, _made_here: () })
+        ask.name_answer(AnswerNames { answer: answer_of(trace), previous_upstream: None });
+        let former = None;
+        Ok(Self { caller, pass, ask, operation, headers, named, claim: None, former, room, _made_here: () })
     }
+
+    /// Finds the answer that it goes on from.
+    ///
+    /// # Errors
+    /// 404 when that is not the caller's; 503.
+    pub(crate) async fn go_on(&mut self, node: &Node, trace: &Trace) -> Result<(), Refusal> {
+        let Some(id) = self.ask.previous() else { return Ok(()) };
+        let former = Former::find(node, &self.caller, id).await?.ok_or_else(no_previous)?;
+        let previous_upstream = Some(former.upstream_id.clone());
+        self.ask.name_answer(AnswerNames { answer: answer_of(trace), previous_upstream });
+        self.former = Some(Box::new(former));
+        Ok(())
+    }
+}
+
+/// What the answer of a request is called, if it is kept.
+fn answer_of(trace: &Trace) -> ResponseId {
+    ResponseId::from_u128(trace.request_id.to_u128())
 }
 
 /// A refusal, and the request if its body is still unread.

@@ -9,6 +9,7 @@ use crate::authenticated::{Authenticated, brings_key_in_the_clear};
 use crate::body::PacedBody;
 use crate::dispatched::Dispatched;
 use crate::flow::{Cut, Flow};
+use crate::kept;
 use crate::limits;
 use crate::local;
 use crate::matched::{Destination, Matched};
@@ -30,6 +31,7 @@ use claviger_domain::error::Code;
 use claviger_domain::limits as bounds;
 use claviger_domain::request::{Outcome, RefusedBy};
 use claviger_storage::KeptReply;
+use claviger_wire::openai::responses::KeptCall;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -124,6 +126,9 @@ impl Walk<'_> {
             operation if task::is_read(operation) => Box::pin(task::answer(self.node, &authenticated)).await,
             // Boxed: with the database's futures inside, every chat call would move 15 KB more.
             Operation::GetCredits => Box::pin(local::credits(self.node, &authenticated)).await,
+            operation if KeptCall::of(operation).is_some() => {
+                Box::pin(kept::answer(self.node, &authenticated, &trace)).await
+            }
             _ => Err(Code::InternalError.into()),
         };
         match local {
@@ -169,6 +174,12 @@ impl Walk<'_> {
                 Ok(Taken::Claim(claim)) => parsed.claim = Some(claim),
                 Ok(Taken::Reply(reply)) => return self.replay(reply, &trace),
                 Err(refusal) => return self.refuse(refusal, trace, None).await,
+            }
+        }
+        if parsed.ask.previous().is_some() {
+            // Boxed: few requests go on from an answer, and all would carry the database's futures.
+            if let Err(refusal) = Box::pin(parsed.go_on(self.node, &trace)).await {
+                return self.refuse(refusal, trace, None).await;
             }
         }
         let admitted = Admitted::hold(parsed, self.node, &mut trace).await;

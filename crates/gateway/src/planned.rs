@@ -2,6 +2,7 @@
 
 use crate::admitted::Admitted;
 use crate::health::Candidate;
+use crate::kept::{self, Former};
 use crate::node::Node;
 use crate::respond::Refusal;
 use claviger_domain::catalog::Target;
@@ -53,8 +54,21 @@ impl Planned {
                 }
             }
         }
+        if let (Some(former), true) = (&admitted.former, targets.is_empty()) {
+            return Err(elsewhere(former, &admitted));
+        }
         if targets.is_empty() { Err(left_out.refusal(now)) } else { Ok(Self { admitted, targets, _made_here: () }) }
     }
+}
+
+/// Nobody who may be asked keeps the answer that is gone on from: its server is away, or never had this model.
+fn elsewhere(former: &Former, admitted: &Admitted) -> Refusal {
+    if former.is_of(&admitted.model) || admitted.model.tiers.iter().flatten().any(|target| former.is_at(target)) {
+        return kept::away();
+    }
+    let why = "The answer that this goes on from is kept by a provider that does not serve this model. Send the whole \
+               conversation as 'input'.";
+    PublicError::with_message(Code::UnsupportedParameter, why).about("previous_response_id").into()
 }
 
 /// The order of a tier with several targets, whatever their health.
@@ -78,6 +92,10 @@ fn consider(
     targets: &mut VecDeque<Candidate>,
 ) {
     if admitted.ask.check_dialect(target.provider.dialect).is_err() {
+        return;
+    }
+    // Nobody else knows the answer that it goes on from (W13).
+    if admitted.former.as_ref().is_some_and(|former| !former.is_at(target)) {
         return;
     }
     let candidate = node.health.candidate(target);

@@ -26,6 +26,8 @@ pub(crate) struct Settled {
     wallet: Option<Arc<Wallet>>,
     pub(crate) trace: Box<Trace>,
     durable: Option<Durable>,
+    /// Whether anything was charged: else nobody asks whether the answer arrived.
+    is_charged: bool,
     /// What keeps it from running twice.
     claim: Option<Claim>,
 }
@@ -64,15 +66,16 @@ impl Settled {
             #[cfg(feature = "bugs")]
             let Some(hold) = crate::bugs::hold_not_released_on_cancel(hold, verdict.outcome) else {
                 let durable = Some(slot.append(record));
-                return Self { node: Arc::clone(&node), wallet, trace, durable, claim };
+                return Self { node: Arc::clone(&node), wallet, trace, durable, is_charged: true, claim };
             };
             hold.settle(charge);
         }
+        let (is_charged, is_kept) = (charge > Nano::ZERO, record.kept.is_some());
         // A stream's charge is written while its tail still flows.
         let durable = if record.is_stream { slot.append(record) } else { node.charges.append_whole(slot, record) };
-        // A request that cost nothing does not wait for the disk.
-        let durable = (charge > Nano::ZERO).then_some(durable);
-        Self { node, wallet, trace, durable, claim }
+        // A request that cost nothing does not wait for the disk, unless its caller may come back to the answer.
+        let durable = (is_charged || is_kept).then_some(durable);
+        Self { node, wallet, trace, durable, is_charged, claim }
     }
 
     /// Waits until the charge is durable; the mark is for when the last piece has left.
@@ -80,11 +83,11 @@ impl Settled {
     /// # Errors
     /// The node stops admitting, and this answer must not end whole.
     pub(crate) async fn durable(self) -> Result<(Box<Trace>, Mark), LedgerLost> {
-        let Self { node, wallet, trace, durable, claim } = self;
+        let Self { node, wallet, trace, durable, is_charged, claim } = self;
         let mark = match durable {
             None => Mark(None),
             Some(durable) => match durable.wait().await {
-                Ok(delivered) => Mark(Some(delivered)),
+                Ok(delivered) => Mark(Some(delivered).filter(|_| is_charged)),
                 Err(why) => {
                     match why {
                         // This wallet's books do not agree; the others' do.
@@ -132,6 +135,7 @@ fn cost(sheet: Option<&PriceSheet>, usage: &Usage) -> Nano {
 
 fn record(open: &mut Open, verdict: &Verdict, status: u16, code: Option<Code>, figures: Figures) -> RequestRecord {
     let usage = verdict.charged.or(verdict.known);
+    let kept = if status == 200 { open.kept() } else { None };
     let is_gone = matches!(verdict.outcome, Outcome::ClientClosed | Outcome::Revoked);
     RequestRecord {
         status,
@@ -150,6 +154,7 @@ fn record(open: &mut Open, verdict: &Verdict, status: u16, code: Option<Code>, f
         first_byte_at: open.first_byte_at,
         attempts: std::mem::take(&mut open.attempts),
         delivery: if is_gone { Delivery::NotDelivered } else { Delivery::Delivered },
+        kept,
         ..blank_record(&open.node, &open.trace, &open.admitted.caller)
     }
 }
@@ -195,5 +200,6 @@ pub(crate) fn blank_record(
         absorbed: Nano::ZERO,
         attempts: Vec::new(),
         delivery: Delivery::NotDelivered,
+        kept: None,
     }
 }

@@ -9,10 +9,12 @@ mod words;
 
 use crate::record::code;
 use claviger_domain::endpoint::EndpointName;
-use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, PriceVersionId, RequestId, SecretId};
+use claviger_domain::id::{
+    EnvironmentId, KeyId, OrganizationId, PriceVersionId, ProviderId, RequestId, ResponseId, SecretId,
+};
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::Nano;
-use claviger_domain::request::{Attempt, AttemptOutcome, Delivery, Outcome, RefusedBy, RequestRecord};
+use claviger_domain::request::{Attempt, AttemptOutcome, Delivery, KeptAnswer, Outcome, RefusedBy, RequestRecord};
 use claviger_domain::time::Timestamp;
 
 /// A text of a body is never longer: a frame of the journal is not.
@@ -55,6 +57,7 @@ pub(crate) fn put(out: &mut Vec<u8>, record: &RequestRecord) {
         delivery,
         refused_by,
         would_refuse,
+        kept,
     } = record;
     for id in [id.to_u128(), organization.to_u128(), environment.to_u128(), secret.to_u128()] {
         put_id(out, id);
@@ -84,6 +87,21 @@ pub(crate) fn put(out: &mut Vec<u8>, record: &RequestRecord) {
     put_maybe(out, refused_by.as_deref().map(|refused| refused.value.as_str()), put_text);
     put_maybe(out, *would_refuse, put_text);
     put_tries(out, record);
+    if let Some(kept) = kept {
+        put_kept(out, kept);
+    }
+}
+
+/// What begins the part about an answer that is kept. Parts behind the tries are told apart by such a byte, for most
+/// records have none of them.
+const KEPT: u8 = 1;
+
+/// What a server keeps of the answer.
+fn put_kept(out: &mut Vec<u8>, KeptAnswer { upstream_id, provider, previous }: &KeptAnswer) {
+    out.push(KEPT);
+    put_text(out, upstream_id);
+    put_maybe(out, *provider, |out, id| put_id(out, id.to_u128()));
+    put_maybe(out, *previous, |out, id| put_id(out, id.to_u128()));
 }
 
 /// Tries in their first form.
@@ -197,7 +215,11 @@ pub(crate) struct Body<'a> {
     refused_rule: Option<&'a str>,
     refused_value: Option<&'a str>,
     would_refuse: Option<&'a str>,
+    kept: Option<Kept<'a>>,
 }
+
+/// An answer's id at its server, the server's row, and the answer it goes on from.
+type Kept<'a> = (&'a str, Option<ProviderId>, Option<ResponseId>);
 
 /// The model's name at a target that was tried, and what the try came to.
 type Told<'a> = (Option<&'a str>, Option<AttemptOutcome>);
@@ -301,6 +323,9 @@ impl<'a> Body<'a> {
             refused_by: refused_by
                 .map(|(rule, value)| Box::new(RefusedBy { rule: rule.to_owned(), value: value.to_owned() })),
             would_refuse: self.would_refuse.and_then(code),
+            kept: self.kept.map(|(upstream_id, provider, previous)| {
+                Box::new(KeptAnswer { upstream_id: upstream_id.to_owned(), provider, previous })
+            }),
         }
     }
 }
@@ -420,6 +445,18 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
+    /// The part of an answer that is kept, where there is one.
+    fn kept(&mut self) -> Option<Option<Kept<'a>>> {
+        if self.0.first() != Some(&KEPT) {
+            return Some(None);
+        }
+        self.byte()?;
+        let upstream_id = self.text()?;
+        let provider = self.maybe(Self::id)?.map(ProviderId::from_u128);
+        let previous = self.maybe(Self::id)?.map(ResponseId::from_u128);
+        Some(Some((upstream_id, provider, previous)))
+    }
+
     fn body(&mut self, bytes: &'a [u8]) -> Option<Body<'a>> {
         let id = RequestId::from_u128(self.id()?);
         let organization = OrganizationId::from_u128(self.id()?);
@@ -445,6 +482,7 @@ impl<'a> Reader<'a> {
         let (refused_rule, refused_value) = (self.maybe_text()?, self.maybe_text()?);
         let would_refuse = self.maybe_text()?;
         let tries = self.tries(attempts.count)?;
+        let kept = self.kept()?;
         let columns = Columns {
             id,
             organization,
@@ -485,6 +523,7 @@ impl<'a> Reader<'a> {
             refused_rule,
             refused_value,
             would_refuse,
+            kept,
         })
     }
 }

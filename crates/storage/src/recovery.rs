@@ -176,6 +176,7 @@ async fn lose(tx: &mut Tx<'_>, seat: &str, now: Now) -> Result<u64, Error> {
             absorbed: Nano::ZERO,
             attempts: Vec::new(),
             delivery: Delivery::NotDelivered,
+            kept: None,
         };
         insert(tx, &Rows::of_record(&record, None).record).await?;
         lost = lost.saturating_add(1);

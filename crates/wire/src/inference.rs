@@ -12,7 +12,7 @@ use crate::media::transcribe::TranscribeAsk;
 use crate::openai::chat::ChatAsk;
 use crate::openai::completions::CompletionsAsk;
 use crate::openai::embeddings::EmbeddingsAsk;
-use crate::openai::responses::ResponsesAsk;
+use crate::openai::responses::{AnswerNames, ConversationAsk, Purpose, ResponsesAsk};
 use crate::rerank::RerankAsk;
 use crate::sse::Frame;
 use crate::video::VideoAsk;
@@ -128,6 +128,19 @@ pub trait Ask: fmt::Debug + Send + Sync {
         false
     }
 
+    /// The answer that it goes on from, as its caller calls it (W13). Where that is kept, this is asked, and nowhere else.
+    fn previous(&self) -> Option<&str> {
+        None
+    }
+
+    /// Tells which ids stand for which; before anything is asked of a target.
+    fn name_answer(&mut self, _names: AnswerNames) {}
+
+    /// What an upstream calls this whole answer of its own, if it keeps it for its caller to come back to.
+    fn upstream_id(&self, _body: &[u8]) -> Option<String> {
+        None
+    }
+
     /// Bytes of the request that are kept until it is over.
     fn body_bytes(&self) -> usize;
 
@@ -208,6 +221,8 @@ pub fn parse(operation: Operation, query: Option<&str>, body: Bytes) -> Result<B
         Operation::ChatCompletions => Ok(Box::new(ChatAsk::parse(body)?)),
         Operation::Completions => Ok(Box::new(CompletionsAsk::parse(body)?)),
         Operation::Responses => Ok(Box::new(ResponsesAsk::parse(body)?)),
+        Operation::CountResponseTokens => Ok(Box::new(ConversationAsk::parse(Purpose::Count, body)?)),
+        Operation::CompactResponse => Ok(Box::new(ConversationAsk::parse(Purpose::Compact, body)?)),
         Operation::Messages => Ok(Box::new(MessagesAsk::parse(query, body)?)),
         Operation::CountMessageTokens => Ok(Box::new(CountAsk::parse(query, body)?)),
         Operation::Embeddings => Ok(Box::new(EmbeddingsAsk::parse(body)?)),
@@ -268,6 +283,11 @@ pub trait AnswerStream: fmt::Debug + Send + Sync {
 
     /// Whether the answer is whole; without it, a clean end of the stream is a truncation (W35).
     fn is_finished(&self) -> bool;
+
+    /// What the upstream calls the answer, if it keeps it for its caller to come back to.
+    fn upstream_id(&self) -> Option<&str> {
+        None
+    }
 
     /// The last piece of a stream that is whole.
     fn ending(&self, usage: &Usage) -> Bytes;

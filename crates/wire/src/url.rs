@@ -1,4 +1,4 @@
-//! Credentials that must not be in a URL (W2): URLs end up in logs.
+//! Queries: their encoding, and credentials that must not be in a URL (W2), for URLs end up in logs.
 
 use claviger_domain::key::{Diagnosis, KeyText, Prefixes};
 use std::borrow::Cow;
@@ -26,7 +26,7 @@ fn is_key(text: &[u8], prefixes: &Prefixes) -> bool {
 }
 
 /// `+` and percent-encoding resolved once; what is no encoding stays as it is.
-fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'%', b'+', text).is_none() {
         return Cow::Borrowed(text);
     }

@@ -4,7 +4,7 @@
 //! tests/golden/<dialect>/<case>/
 //!   request.json|.form     what the caller sends; of a form its first line names the boundary
 //!   settings.txt           optional lines: endpoint (chat.completions), upstream_model, output_limit, status (of an
-//!                          upstream's error), compute_tokens (of an answer's head)
+//!                          upstream's error), compute_tokens (of an answer's head), previous_upstream (shows the caller's ids)
 //!   upstream.json|.sse     what the upstream answers; of an error, upstream.txt in any form
 //!   upstream-request.json|.form  expected: what the upstream is sent
 //!   reply.json|.sse        expected: what the caller gets, last piece included
@@ -19,8 +19,10 @@ use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::{EndpointTable, ErrorShape, Operation};
 use claviger_domain::error::PublicError;
+use claviger_domain::id::ResponseId;
 use claviger_wire::error_body::render;
 use claviger_wire::inference::{self, Ask, Edits};
+use claviger_wire::openai::responses::AnswerNames;
 use relayed::{relay, removed, tell_usage};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -56,6 +58,8 @@ struct Case {
     output_limit: Option<u64>,
     status: u16,
     compute_tokens: Option<u64>,
+    /// What the answer that is gone on from is called upstream; then ids are shown as the caller's.
+    previous_upstream: Option<String>,
 }
 
 impl Case {
@@ -78,12 +82,17 @@ impl Case {
             output_limit: setting("output_limit").map(|limit| limit.parse().unwrap()),
             status: setting("status").map_or(200, |status| status.parse().unwrap()),
             compute_tokens: setting("compute_tokens").map(|tokens| tokens.parse().unwrap()),
+            previous_upstream: setting("previous_upstream"),
         }
     }
 
     fn check(&self) {
         let ask = self.parse();
-        let ask = ask.unwrap_or_else(|error| panic!("{}: {error:?}", self.path.display()));
+        let mut ask = ask.unwrap_or_else(|error| panic!("{}: {error:?}", self.path.display()));
+        if let Some(previous) = &self.previous_upstream {
+            let previous_upstream = Some(previous.clone()).filter(|name| name != "none");
+            ask.name_answer(AnswerNames { answer: ResponseId::from_u128(1), previous_upstream });
+        }
         let ask = ask.as_ref();
         ask.check_dialect(self.dialect).unwrap();
         let model = self.upstream_model.as_deref().unwrap_or(ask.model());

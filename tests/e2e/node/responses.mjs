@@ -16,15 +16,6 @@ async function streamed() {
   return { text, last: last.type, error: error?.code ?? null, tokens: usage?.total_tokens ?? null };
 }
 
-async function raised(call) {
-  try {
-    await call();
-  } catch (error) {
-    return { class: error.constructor.name, code: error.code ?? null };
-  }
-  return null;
-}
-
 if (sim !== undefined) {
   console.log(JSON.stringify(await streamed()));
 } else {
@@ -32,7 +23,7 @@ if (sim !== undefined) {
   const parameters = { type: "object", required: ["city"], properties: { city: { type: "string" } }, additionalProperties: false };
   const tools = [{ type: "function", name: "weather", parameters, strict: true }, { type: "web_search" }];
   const called = await client.responses.create({ model: model.replace("gpt", "gpt-tools"), input: "Say hello", tools });
-  const previous = () => client.responses.create({ model, input: "x", previous_response_id: whole.id });
+  const next = await client.responses.create({ model, input: "Say hello", previous_response_id: whole.id });
   console.log(
     JSON.stringify({
       whole: whole.output_text,
@@ -40,7 +31,7 @@ if (sim !== undefined) {
       model: whole.model,
       stream: await streamed(),
       tool: [called.output[0].name, JSON.parse(called.output[0].arguments)],
-      previous: await raised(previous),
+      previous: next.output_text,
     }),
   );
 }

@@ -140,6 +140,14 @@ impl Upstream {
         Ok(())
     }
 
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// When it was gone already.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.program.kill().await
+    }
+
     /// Its counters: open connections, requests in flight.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod connection;
 mod control;
+mod kept;
 mod reply;
 mod requests;
 mod rules;
@@ -122,6 +123,7 @@ fn simulator(options: &Options) -> anyhow::Result<Simulator> {
         requests: (!options.no_log).then(Requests::default),
         rules,
         stats: service::Stats::default(),
+        kept: kept::Kept::default(),
         clock: MachineClock::new(),
     })
 }

@@ -2,6 +2,7 @@
 
 use super::connection::{Doomed, Fate, FateSlot};
 use super::control;
+use super::kept::Kept;
 use super::reply::{Reply, Ticket};
 use super::requests::{Arrival, Ended, Requests};
 use super::rules::Rules;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use claviger_domain::limits::JSON_ANSWER_BYTES;
 use claviger_domain::time::Clock as _;
 use claviger_wire::simulator::{self, Ending, Script, Shape, SimCall, SimEndpoint, Standalone};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ pub(super) struct Simulator {
     pub(super) requests: Option<Requests>,
     pub(super) rules: Rules,
     pub(super) stats: Stats,
+    pub(super) kept: Kept,
     pub(super) clock: MachineClock,
 }
 
@@ -65,7 +67,7 @@ impl Simulator {
         let arrived = self.clock.now().wall;
         let given = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok());
         let id = given.map_or_else(|| counted.to_string(), str::to_owned);
-        let mut script = self.script(&parts.method, parts.uri.path(), &parts.headers, &body, &id, arrived.seconds());
+        let mut script = self.script(&parts.method, &parts.uri, &parts.headers, &body, &id, arrived.seconds());
         let own_id = match self.shape {
             Shape::OpenAi => Some("x-request-id"),
             Shape::Anthropic => Some("request-id"),
@@ -86,7 +88,7 @@ impl Simulator {
     fn script(
         &self,
         method: &Method,
-        path: &str,
+        uri: &Uri,
         headers: &HeaderMap,
         body: &[u8],
         id: &str,
@@ -98,6 +100,10 @@ impl Simulator {
                 return simulator::refuse_credential(self.shape, presented.is_none());
             }
         }
+        let path = uri.path();
+        if let Some(answer) = self.about_kept(method, uri, body) {
+            return answer;
+        }
         let mut decoded = String::new();
         let found = self.endpoint(method, path, &mut decoded);
         let Some(endpoint) = found.filter(|endpoint| self.shape.serves(*endpoint)) else {
@@ -105,7 +111,28 @@ impl Simulator {
         };
         let mode = self.rules.mode_of(path, headers, body);
         let standalone = Some(Standalone { mode: mode.as_ref(), headers, context_tokens: self.context_tokens });
-        simulator::simulate(&SimCall { endpoint, body, request_id: id, shape: self.shape, now_seconds, standalone })
+        let call = SimCall { endpoint, body, request_id: id, shape: self.shape, now_seconds, standalone };
+        let script = simulator::simulate(&call);
+        if endpoint == SimEndpoint::Responses && script.status == 200 {
+            simulator::kept_response(&call).into_iter().for_each(|kept| self.kept.add(kept));
+        }
+        script
+    }
+
+    /// What is said of responses that were made before; `None` when the call is not about one that decides its answer.
+    fn about_kept(&self, method: &Method, uri: &Uri, body: &[u8]) -> Option<Script> {
+        if !uri.path().starts_with("/v1/responses") || !self.shape.serves(SimEndpoint::Responses) {
+            return None;
+        }
+        if let Some((status, value)) = self.kept.answer(method, uri.path(), uri.query().unwrap_or_default()) {
+            return Some(simulator::told(status, value.to_string().into()));
+        }
+        let asked: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let previous = asked["previous_response_id"].as_str().filter(|id| !self.kept.has(id))?;
+        let message = format!("Previous response with id '{previous}' not found.");
+        let error = serde_json::json!({ "message": message, "type": "invalid_request_error",
+            "param": "previous_response_id", "code": "previous_response_not_found" });
+        Some(simulator::told(400, serde_json::json!({ "error": error }).to_string().into()))
     }
 
     /// The endpoint that is called; `model` takes the id that a path names.

@@ -45,9 +45,11 @@ const RESPONSES: Object = Object {
     name: "ResponsesRequest",
     fields: &[
         must("model", Shape::Text),
-        must("input", Shape::Any),
+        may("input", Shape::Any),
         may("stream", Shape::Flag),
         may("instructions", Shape::Text),
+        may("previous_response_id", Shape::Text),
+        may("store", Shape::Flag),
         may("max_output_tokens", Shape::Whole),
     ],
     is_open: true,
@@ -63,6 +65,43 @@ const RESPONSE: Object = Object {
         must("output", Shape::Many(&Shape::Any)),
         may("usage", Shape::Any),
     ],
+    is_open: true,
+};
+
+const CONVERSATION: Object = Object {
+    name: "Conversation",
+    fields: &[
+        must("model", Shape::Text),
+        may("input", Shape::Any),
+        may("instructions", Shape::Text),
+        may("previous_response_id", Shape::Text),
+    ],
+    is_open: true,
+};
+
+const RESPONSE_TOKENS: Object = Object {
+    name: "ResponseTokens",
+    fields: &[must("object", Shape::Is("response.input_tokens")), must("input_tokens", Shape::Whole)],
+    is_open: true,
+};
+
+const COMPACTION: Object = Object {
+    name: "Compaction",
+    fields: &[
+        must("id", Shape::Text),
+        must("object", Shape::Is("response.compaction")),
+        must("output", Shape::Many(&Shape::Any)),
+        may("usage", Shape::Any),
+    ],
+    is_open: true,
+};
+
+const DELETED_RESPONSE: Object =
+    Object { name: "DeletedResponse", fields: &[must("id", Shape::Text), must("deleted", Shape::Flag)], is_open: true };
+
+const INPUT_ITEMS: Object = Object {
+    name: "InputItems",
+    fields: &[must("object", Shape::Is("list")), must("data", Shape::Many(&Shape::Any)), must("has_more", Shape::Flag)],
     is_open: true,
 };
 
@@ -294,6 +333,22 @@ pub(super) fn describe(operation: Operation) -> Description {
         Operation::Responses => {
             let summary = "Answer items of a conversation; with `stream` as typed server-sent events.";
             Description::of(summary, Reply::One(&RESPONSE)).taking(&RESPONSES)
+        }
+        Operation::CountResponseTokens => {
+            let summary = "Count the input tokens of a response, for nothing.";
+            Description::of(summary, Reply::One(&RESPONSE_TOKENS)).taking(&CONVERSATION)
+        }
+        Operation::CompactResponse => {
+            let summary = "Make a conversation shorter, for a model to go on from.";
+            Description::of(summary, Reply::One(&COMPACTION)).taking(&CONVERSATION)
+        }
+        Operation::GetResponse => Description::of("A response that its provider keeps.", Reply::One(&RESPONSE)),
+        Operation::DeleteResponse => Description::of("Have a response kept no longer.", Reply::One(&DELETED_RESPONSE)),
+        Operation::CancelResponse => {
+            Description::of("Stop a response that is made in the background.", Reply::One(&RESPONSE))
+        }
+        Operation::ListInputItems => {
+            Description::of("What a kept response was made of, newest first.", Reply::One(&INPUT_ITEMS))
         }
         Operation::Messages => {
             let summary = "Answer a conversation in Anthropic's dialect; with `stream` as server-sent events.";

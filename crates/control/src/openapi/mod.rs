@@ -92,7 +92,8 @@ macro_rules! areas {
 
 areas! {
     inference {
-        ChatCompletions Completions Responses Messages CountMessageTokens Embeddings Rerank
+        ChatCompletions Completions Responses CountResponseTokens CompactResponse GetResponse DeleteResponse
+        CancelResponse ListInputItems Messages CountMessageTokens Embeddings Rerank
         GenerateImages EditImages Speak Transcribe Translate
         CreateVideo CreateGeneration ListVideos GetVideo GetGeneration GetVideoContent GetSignedContent CancelGeneration
         DeleteVideo

@@ -328,6 +328,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_is_found_by_its_id_under_every_base() {
+        for path in ["/v1/responses/resp_1", "/responses/resp_1", "/api/v1/responses/resp_1", "/v1//responses/resp_1/"]
+        {
+            let found = EndpointTable::new().find("GET", path).unwrap();
+            assert_eq!((found.row.operation, found.captured("id")), (Operation::GetResponse, Some("resp_1")), "{path}");
+            assert_eq!(operation("DELETE", path), Some(Operation::DeleteResponse), "{path}");
+        }
+        assert_eq!(operation("POST", "/openai/v1/responses/resp_1/cancel"), Some(Operation::CancelResponse));
+        assert_eq!(operation("GET", "/v1/responses/resp_1/input_items"), Some(Operation::ListInputItems));
+        // A literal path is never an id.
+        assert_eq!(operation("POST", "/v1/responses/compact"), Some(Operation::CompactResponse));
+        assert_eq!(operation("GET", "/v1/responses/compact"), None);
+        for path in ["/v1/responses/a%2fb", "/v1/responses/a/b", "/v1/responses/.."] {
+            assert_eq!(operation("GET", path), None, "{path}");
+        }
+    }
+
+    #[test]
     fn a_tail_takes_the_whole_rest_of_its_path() {
         for (tail, model) in
             [("*", "*"), ("acme/chat", "acme/chat"), ("acme%2Fchat", "acme/chat"), ("a/b/c:d", "a/b/c:d")]

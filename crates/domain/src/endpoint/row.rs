@@ -97,7 +97,13 @@ impl Operation {
         Some(match self {
             Self::ChatCompletions => EndpointName::ChatCompletions,
             Self::Completions => EndpointName::Completions,
-            Self::Responses => EndpointName::Responses,
+            Self::Responses
+            | Self::CountResponseTokens
+            | Self::CompactResponse
+            | Self::GetResponse
+            | Self::DeleteResponse
+            | Self::CancelResponse
+            | Self::ListInputItems => EndpointName::Responses,
             Self::Messages | Self::CountMessageTokens => EndpointName::Messages,
             Self::Embeddings => EndpointName::Embeddings,
             Self::Rerank => EndpointName::Rerank,
@@ -136,6 +142,8 @@ impl Operation {
             Self::ChatCompletions
                 | Self::Completions
                 | Self::Responses
+                | Self::CountResponseTokens
+                | Self::CompactResponse
                 | Self::Messages
                 | Self::CountMessageTokens
                 | Self::Embeddings
@@ -158,6 +166,18 @@ operations! {
     Completions = "completions";
     /// `POST responses`.
     Responses = "responses";
+    /// `POST responses/input_tokens`.
+    CountResponseTokens = "responses.count_tokens";
+    /// `POST responses/compact`.
+    CompactResponse = "responses.compact";
+    /// `GET responses/{id}`.
+    GetResponse = "responses.get";
+    /// `DELETE responses/{id}`.
+    DeleteResponse = "responses.delete";
+    /// `POST responses/{id}/cancel`.
+    CancelResponse = "responses.cancel";
+    /// `GET responses/{id}/input_items`.
+    ListInputItems = "responses.input_items";
     /// `POST messages`.
     Messages = "messages";
     /// `POST messages/count_tokens`.

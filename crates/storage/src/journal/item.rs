@@ -73,10 +73,10 @@ mod tests {
     use super::*;
     use crate::record::code;
     use claviger_domain::endpoint::EndpointName;
-    use claviger_domain::id::{EnvironmentId, KeyId, PriceVersionId, SecretId};
+    use claviger_domain::id::{EnvironmentId, KeyId, PriceVersionId, ProviderId, ResponseId, SecretId};
     use claviger_domain::meter::{Meter, Meters, UsageSource};
     use claviger_domain::money::Nano;
-    use claviger_domain::request::{Attempt, Delivery, Outcome, RefusedBy};
+    use claviger_domain::request::{Attempt, Delivery, KeptAnswer, Outcome, RefusedBy};
     use claviger_domain::time::Timestamp;
 
     fn record(long: bool) -> RequestRecord {
@@ -121,6 +121,10 @@ mod tests {
                 head_ms: u64::MAX,
             }],
             delivery: Delivery::NotDelivered,
+            kept: long.then(|| {
+                let (provider, previous) = (Some(ProviderId::from_u128(8)), Some(ResponseId::from_u128(9)));
+                Box::new(KeptAnswer { upstream_id: text("resp_1"), provider, previous })
+            }),
         }
     }
 

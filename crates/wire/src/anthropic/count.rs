@@ -86,17 +86,25 @@ impl Ask for CountAsk {
     }
 
     fn read_reply(&self, body: Bytes, _dialect: Dialect) -> Result<Reply, UpstreamFault> {
-        let mut counted = Counted::default();
-        scan_lenient(&body, &ANSWER, &mut counted)
-            .map_err(|_| UpstreamFault::unreadable("The answer is not a JSON object."))?;
-        if counted.is_error {
-            return Err(UpstreamFault::reported(&body));
-        }
-        if !counted.is_there {
-            return Err(UpstreamFault::unreadable("The answer counts no tokens."));
-        }
-        Ok(Reply { body, usage: None, has_content: true, content_bytes: 0, is_finished: true })
+        read_count(body)
     }
+}
+
+/// An answer that has `input_tokens` and nothing else of interest, whoever counted.
+///
+/// # Errors
+/// It has none, or tells an error.
+pub(crate) fn read_count(body: Bytes) -> Result<Reply, UpstreamFault> {
+    let mut counted = Counted::default();
+    scan_lenient(&body, &ANSWER, &mut counted)
+        .map_err(|_| UpstreamFault::unreadable("The answer is not a JSON object."))?;
+    if counted.is_error {
+        return Err(UpstreamFault::reported(&body));
+    }
+    if !counted.is_there {
+        return Err(UpstreamFault::unreadable("The answer counts no tokens."));
+    }
+    Ok(Reply { body, usage: None, has_content: true, content_bytes: 0, is_finished: true })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

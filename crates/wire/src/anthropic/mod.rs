@@ -15,3 +15,4 @@ mod tests;
 
 pub use ask::MessagesAsk;
 pub use count::CountAsk;
+pub(crate) use count::read_count;

@@ -12,6 +12,7 @@ pub(super) const HABITS: Habits = Habits {
     is_zero_prompt_unknown: false,
     takes_token_ids: false,
     counts_tokens: true,
+    counts_and_compacts: false,
     rerank: RerankForm::Usual,
     rerank_path: "/v1/rerank",
     serves: &[EndpointName::Messages],

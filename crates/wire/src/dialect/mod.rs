@@ -44,6 +44,8 @@ pub(crate) struct Habits {
     pub(crate) takes_token_ids: bool,
     /// Whether it counts the tokens of a message without answering it.
     pub(crate) counts_tokens: bool,
+    /// Whether it counts the tokens of a response without making it, and compacts conversations.
+    pub(crate) counts_and_compacts: bool,
     /// How documents are put to it that are to be ranked (W17).
     pub(crate) rerank: RerankForm,
     /// Where.
@@ -89,6 +91,7 @@ const SELF_HOSTED: Habits = Habits {
     is_zero_prompt_unknown: false,
     takes_token_ids: true,
     counts_tokens: true,
+    counts_and_compacts: false,
     rerank: RerankForm::Usual,
     rerank_path: "/v1/rerank",
     serves: &[

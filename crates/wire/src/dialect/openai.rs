@@ -11,6 +11,7 @@ pub(super) const HABITS: Habits = Habits {
     is_zero_prompt_unknown: false,
     takes_token_ids: true,
     counts_tokens: false,
+    counts_and_compacts: true,
     rerank: RerankForm::Usual,
     rerank_path: "/v1/rerank",
     serves: &[

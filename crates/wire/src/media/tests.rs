@@ -164,7 +164,8 @@ fn a_sound_is_held_for_by_its_length_and_by_its_bytes_when_it_has_none() {
     assert_eq!(known.estimate().input, Meters::NONE.with(Meter::AudioSecond, 3).with(Meter::InputToken, 30));
     let unknown = hear(&[("model", b"m"), ("file", &[7; 16_001])]).unwrap();
     assert_eq!(unknown.bound(LIMITS).unwrap().input.of(Meter::AudioSecond), Some(33));
-    assert_eq!(unknown.estimate().input, Meters::NONE.with(Meter::AudioSecond, 2));
+    let guess = unknown.estimate().input;
+    assert_eq!(guess, Meters::NONE.with(Meter::AudioSecond, 2).with(Meter::InputToken, 20), "no gift by tokens either");
 }
 
 #[test]

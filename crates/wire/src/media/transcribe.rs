@@ -97,15 +97,12 @@ impl Media for TranscribeAsk {
         input
     }
 
-    /// The length of the file, exactly if it could be read; tokens are guessed from it.
+    /// The length of the file, exactly if it could be read, else at a usual rate; tokens are guessed from it. There is
+    /// always some of both: a file that nobody can read is no gift where tokens are priced.
     fn guess(&self) -> Meters {
-        match self.seconds {
-            None => Meters::NONE.with(Meter::AudioSecond, self.file_bytes.div_ceil(USUAL_BYTES_PER_SECOND)),
-            Some(seconds) => {
-                let tokens = seconds.saturating_mul(TOKENS_PER_SECOND).saturating_add(self.prompt_bytes.div_ceil(4));
-                Meters::NONE.with(Meter::AudioSecond, seconds).with(Meter::InputToken, tokens)
-            }
-        }
+        let seconds = self.seconds.unwrap_or_else(|| self.file_bytes.div_ceil(USUAL_BYTES_PER_SECOND));
+        let tokens = seconds.saturating_mul(TOKENS_PER_SECOND).saturating_add(self.prompt_bytes.div_ceil(4));
+        Meters::NONE.with(Meter::AudioSecond, seconds).with(Meter::InputToken, tokens)
     }
 
     fn answer(&self, body: Bytes) -> Result<Reply, UpstreamFault> {

@@ -23,7 +23,13 @@ pub(super) struct Ask<'a> {
     system: Option<&'a RawValue>,
     /// Of responses: a text or a list of items.
     #[serde(borrow, default)]
-    input: Option<&'a RawValue>,
+    pub(super) input: Option<&'a RawValue>,
+    /// Of responses: the answer that it goes on from.
+    #[serde(default)]
+    pub(super) previous_response_id: Option<String>,
+    /// Of responses: whether the answer is kept.
+    #[serde(default)]
+    pub(super) store: Option<bool>,
     #[serde(borrow, default)]
     instructions: Option<Text<'a>>,
     #[serde(default)]
@@ -167,8 +173,12 @@ impl<'a> Ask<'a> {
     /// There is no input, or it is neither a text nor a list of items.
     pub(super) fn take_input(&mut self) -> Result<(), Fault> {
         let message = |role: &'static str, content| Message { role: Text(Cow::Borrowed(role)), content };
-        let input = self.input.ok_or_else(|| Fault::missing("input"))?;
-        let input: Input<'a> = serde_json::from_str(input.get()).map_err(|error| Fault::invalid_body(&error))?;
+        let input = match (self.input, &self.previous_response_id) {
+            (Some(input), _) => input.get(),
+            (None, Some(_)) => "[]",
+            (None, None) => return Err(Fault::missing("input")),
+        };
+        let input: Input<'a> = serde_json::from_str(input).map_err(|error| Fault::invalid_body(&error))?;
         let instructions =
             self.instructions.take().map(|text| message("system", Content { text: text.0, ..Content::default() }));
         let said: Vec<Message<'a>> = match input {

@@ -35,9 +35,11 @@ mod tests;
 
 pub use mode::{EchoPlace, Mode};
 pub use models::{MODELS, serves};
+pub use responses::KeptResponse;
 pub use script::{Ending, Script, Step, Steps};
 pub use shape::Shape;
 
+use bytes::Bytes;
 use fault::Fault;
 use http::HeaderMap;
 
@@ -53,6 +55,10 @@ pub enum SimEndpoint<'a> {
     Completions,
     /// `POST responses`.
     Responses,
+    /// `POST responses/input_tokens`.
+    CountResponseTokens,
+    /// `POST responses/compact`.
+    CompactResponse,
     /// `POST messages`.
     Messages,
     /// `POST messages/count_tokens`.
@@ -92,6 +98,8 @@ impl SimEndpoint<'static> {
             "chat/completions" => Some(Self::Chat),
             "completions" => Some(Self::Completions),
             "responses" => Some(Self::Responses),
+            "responses/input_tokens" => Some(Self::CountResponseTokens),
+            "responses/compact" => Some(Self::CompactResponse),
             "messages" => Some(Self::Messages),
             "messages/count_tokens" => Some(Self::CountTokens),
             "embeddings" => Some(Self::Embeddings),
@@ -174,6 +182,16 @@ impl SimCall<'_> {
     }
 }
 
+/// The response that a call makes, as a server keeps it; none when it is not to be kept, or not made.
+pub fn kept_response(call: &SimCall<'_>) -> Option<KeptResponse> {
+    responses::kept(call).ok().flatten()
+}
+
+/// An answer in JSON that the server words itself.
+pub fn told(status: u16, body: Bytes) -> Script {
+    Script::at_once(status, "application/json", Steps::whole(body))
+}
+
 /// The shape's own refusal of a credential that is absent or not in the key file.
 pub fn refuse_credential(shape: Shape, is_missing: bool) -> Script {
     Fault::credential(shape, is_missing).script(shape)
@@ -188,6 +206,7 @@ fn answer_to(call: &SimCall<'_>) -> Result<Script, Fault> {
     match call.endpoint {
         SimEndpoint::Chat | SimEndpoint::Completions | SimEndpoint::Responses | SimEndpoint::Messages => chat(call),
         SimEndpoint::CountTokens => messages::count(call),
+        SimEndpoint::CountResponseTokens | SimEndpoint::CompactResponse => responses::about(call),
         SimEndpoint::Embeddings => embed::script(call),
         SimEndpoint::Rerank => rerank::script(call),
         SimEndpoint::Images | SimEndpoint::ImageEdits => image::script(call),

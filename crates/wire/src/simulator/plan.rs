@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) is_text: bool,
     /// `chatcmpl-…`, `cmpl-…`.
     pub(super) id: String,
+    /// The answer that it goes on from.
+    pub(super) previous: Option<String>,
     pub(super) created_seconds: i64,
     /// As the caller wrote it.
     pub(super) model: String,
@@ -109,11 +111,12 @@ impl Plan {
                 match call.endpoint {
                     SimEndpoint::Completions => "cmpl-",
                     SimEndpoint::Messages | SimEndpoint::CountTokens => "msg_",
-                    SimEndpoint::Responses => "resp_",
+                    SimEndpoint::Responses | SimEndpoint::CountResponseTokens | SimEndpoint::CompactResponse => "resp_",
                     _ => "chatcmpl-",
                 },
                 call.request_id.strip_prefix("req_").unwrap_or(call.request_id)
             ),
+            previous: ask.previous_response_id.clone(),
             created_seconds: call.now_seconds,
             model: model.to_owned(),
             choices,

@@ -1,11 +1,14 @@
 //! A response, whole and as typed events: what is said, counted and broken is chat's, in other words.
 
+use super::ask::Ask;
 use super::events::{Course, Events, Frame, Piece};
 use super::fault::Fault;
+use super::knobs::Knobs;
 use super::plan::{BreakKind, Plan};
 use super::script::{Ending, Script, Source, Steps};
 use super::tokens;
 use super::usage::{UsageForm, push_number, push_text};
+use super::{Mode, SimCall, SimEndpoint, damage};
 use http::{HeaderValue, header};
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -42,6 +45,75 @@ fn whole(plan: &Plan) -> Script {
     let gaps = plan.answer.tokens().saturating_sub(1);
     script.head_wait_ms = plan.first_ms.saturating_add(plan.gap_ms.saturating_mul(gaps));
     script
+}
+
+/// A response as a server keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptResponse {
+    /// What it is called.
+    pub id: String,
+    /// The response object, as JSON.
+    pub response: Vec<u8>,
+    /// What it was made of: a text or a list of items, as JSON.
+    pub input: String,
+}
+
+/// What is kept of a call.
+pub(super) fn kept(call: &SimCall<'_>) -> Result<Option<KeptResponse>, Fault> {
+    let mut ask = Ask::read(call.body)?;
+    if call.endpoint != SimEndpoint::Responses || ask.store == Some(false) {
+        return Ok(None);
+    }
+    let input = ask.input.map(|input| input.get().to_owned()).unwrap_or_default();
+    let plan = plan_of(call, &mut ask)?.0;
+    Ok(Some(KeptResponse { response: response(&plan, &State::Ended), id: plan.id, input }))
+}
+
+/// Answers a call about a conversation: how many tokens it has, or what it is compacted to.
+///
+/// # Errors
+/// What refuses a response refuses this.
+pub(super) fn about(call: &SimCall<'_>) -> Result<Script, Fault> {
+    let mut ask = Ask::read(call.body)?;
+    let (plan, mode) = plan_of(call, &mut ask)?;
+    if let Some(mode) = &mode
+        && let Some(script) = damage::instead(mode, call)?
+    {
+        return Ok(script);
+    }
+    let mut out = Vec::new();
+    if call.endpoint == SimEndpoint::CountResponseTokens {
+        push_number(&mut out, b"{\"object\":\"response.input_tokens\",\"input_tokens\":", plan.counts.prompt);
+    } else {
+        out.extend_from_slice(b"{\"id\":");
+        push_text(&mut out, &plan.id);
+        let created = u64::try_from(plan.created_seconds).unwrap_or(0);
+        push_number(&mut out, b",\"object\":\"response.compaction\",\"created_at\":", created);
+        out.extend_from_slice(b",\"output\":[{\"id\":");
+        push_text(&mut out, &plan.id.replacen("resp_", "cmp_", 1));
+        out.extend_from_slice(b",\"type\":\"compaction\",\"encrypted_content\":");
+        push_text(&mut out, &plan.answer.content.whole());
+        out.extend_from_slice(b"}],\"usage\":");
+        match plan.usage {
+            UsageForm::Never => out.extend_from_slice(b"null"),
+            _ => plan.counts.push_response(&mut out, &plan.usage),
+        }
+    }
+    out.push(b'}');
+    let script = Script::json(200, plan.shape.json_type(), out);
+    Ok(match &mode {
+        Some(mode) => damage::bend(script, mode),
+        None => script,
+    })
+}
+
+/// The plan of a response, whole, and how it is bent.
+fn plan_of(call: &SimCall<'_>, ask: &mut Ask<'_>) -> Result<(Plan, Option<Mode>), Fault> {
+    ask.take_input()?;
+    ask.stream = None;
+    let knobs = Knobs::read(ask.sim, call.standalone.is_some())?;
+    let mode = call.mode(&knobs).cloned();
+    Ok((Plan::make(call, (ask, 1), &knobs, mode.as_ref())?, mode))
 }
 
 /// How far the response is.
@@ -88,8 +160,13 @@ fn response(plan: &Plan, state: &State) -> Vec<u8> {
         let items = items(plan).into_iter().map(|item| item.whole(plan, status)).collect::<Vec<_>>();
         out.extend_from_slice(&items.join(&b","[..]));
     }
+    out.extend_from_slice(b"],\"parallel_tool_calls\":true,\"previous_response_id\":");
+    match &plan.previous {
+        Some(previous) => push_text(&mut out, previous),
+        None => out.extend_from_slice(b"null"),
+    }
     out.extend_from_slice(
-        b"],\"parallel_tool_calls\":true,\"previous_response_id\":null,\"reasoning\":{\"effort\":null,\"summary\":null},\
+        b",\"reasoning\":{\"effort\":null,\"summary\":null},\
           \"store\":true,\"temperature\":1.0,\"text\":{\"format\":{\"type\":\"text\"}},\"tool_choice\":\"auto\",\
           \"tools\":[],\"top_p\":1.0,\"truncation\":\"disabled\",\"usage\":",
     );

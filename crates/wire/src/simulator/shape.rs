@@ -60,6 +60,7 @@ impl Shape {
         match (self, endpoint) {
             (_, SimEndpoint::Models | SimEndpoint::Model(_)) => true,
             (Self::Anthropic, endpoint) => matches!(endpoint, SimEndpoint::Messages | SimEndpoint::CountTokens),
+            (_, SimEndpoint::CountResponseTokens | SimEndpoint::CompactResponse) => matches!(self, Self::OpenAi),
             (Self::OpenAi, SimEndpoint::Messages | SimEndpoint::CountTokens) => false,
             (Self::Tei, endpoint) => matches!(endpoint, SimEndpoint::Embeddings | SimEndpoint::Rerank),
             (Self::Ollama, SimEndpoint::CountTokens | SimEndpoint::Rerank) => false,

@@ -98,15 +98,35 @@ pub(super) fn read(body: Bytes, ask: &EmbeddingsAsk, dialect: Dialect) -> Result
 fn converted(vector: Value, document: &[u8], form: Form) -> Result<Option<Vec<u8>>, UpstreamFault> {
     let unreadable = || UpstreamFault::unreadable("A vector is neither a list of numbers nor base64 of them.");
     match (vector.kind, form) {
-        (Kind::List { .. }, Form::Floats) => Ok(None),
+        (Kind::List { .. }, form) => {
+            let list = vector.raw(document);
+            let flat = flat(list)?;
+            match form {
+                Form::Floats if flat.len() == list.len() => Ok(None),
+                Form::Floats => Ok(Some(flat.to_vec())),
+                Form::Base64 => encoded(flat).map(Some).ok_or_else(unreadable),
+            }
+        }
         (Kind::Text { .. }, Form::Base64) => Ok(None),
-        (Kind::List { .. }, Form::Base64) => encoded(vector.raw(document)).map(Some).ok_or_else(unreadable),
         (Kind::Text { .. }, Form::Floats) => {
             let text = vector.text(document).map(|text| text.resolved()).unwrap_or_default();
             listed(&text).map(Some).ok_or_else(unreadable)
         }
         _ => Err(unreadable()),
     }
+}
+
+/// The list of numbers itself. llama.cpp wraps it once more; where it does not pool, one list stands there for each token,
+/// which is no vector of the input.
+fn flat(list: &[u8]) -> Result<&[u8], UpstreamFault> {
+    let inner = list.trim_ascii().strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or_default();
+    let inner = inner.trim_ascii();
+    if !inner.starts_with(b"[") {
+        return Ok(list);
+    }
+    let is_one = inner.iter().filter(|byte| **byte == b'[').count() == 1 && inner.ends_with(b"]");
+    let why = "There is one vector for each token: the server must be started with a kind of pooling.";
+    if is_one { Ok(inner) } else { Err(UpstreamFault::unreadable(why)) }
 }
 
 /// A list of numbers as base64 of little-endian 32-bit floats, in quotes.

@@ -113,6 +113,20 @@ fn vectors_come_in_the_form_that_was_asked_for() {
 }
 
 #[test]
+fn a_vector_in_a_list_of_its_own_is_taken_out_and_one_for_each_token_is_no_answer() {
+    for (members, expected) in
+        [(r#""input":"a""#, "[1.0,-0.5,0.125]"), (r#""input":"a","encoding_format":"base64""#, r#""AACAPwAAAL8AAAA+""#)]
+    {
+        assert_eq!(vector(members, "[[1.0,-0.5,0.125]]"), expected);
+        assert_eq!(vector(members, " [ [1.0,-0.5,0.125] ] "), expected);
+        for nested in ["[[1.0],[2.0]]", "[[[1.0]]]", "[[1.0],2.0]"] {
+            let fault = ask(members).read_reply(answer(nested).into(), Dialect::LlamaCpp).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Unreadable, "{nested}");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_vector_is_no_answer() {
     let base64 = r#""input":"a","encoding_format":"base64""#;
     for (members, upstream) in [

@@ -1,5 +1,6 @@
 //! What is read of a response object, which is a whole answer or lies in an event of a stream, and of the event.
 
+use super::names::Shown;
 use crate::inference::{Reply, UpstreamFault};
 use crate::scan::{Field, Kind, Place, Refused, Sink, Value, scan_lenient};
 use crate::splice::Splice;
@@ -15,6 +16,8 @@ enum Tag {
     Number,
     /// The response object inside an event.
     Response,
+    Id,
+    Previous,
     Model,
     Status,
     Incomplete,
@@ -79,6 +82,8 @@ static ITEM: Place<Tag> = Place::new(
 macro_rules! response_fields {
     ($($more:expr),* $(,)?) => {
         &[
+            Field::leaf("id", Tag::Id),
+            Field::leaf("previous_response_id", Tag::Previous),
             Field::leaf("model", Tag::Model),
             Field::leaf("status", Tag::Status),
             Field::leaf("incomplete_details", Tag::Incomplete),
@@ -113,6 +118,8 @@ pub(super) struct Answer<'d> {
     pub(super) number: Option<u64>,
     /// The response object: of an event, or the document itself.
     pub(super) response: Option<Value>,
+    id: Option<Value>,
+    previous: Option<Value>,
     model: Option<Value>,
     pub(super) status: Option<Value>,
     pub(super) incomplete: Option<Value>,
@@ -144,6 +151,8 @@ impl<'d> Answer<'d> {
             kind: None,
             number: None,
             response: None,
+            id: None,
+            previous: None,
             model: None,
             status: None,
             incomplete: None,
@@ -179,13 +188,29 @@ impl<'d> Answer<'d> {
         if kind == "response.output_item.added" { self.name_bytes } else { 0 }
     }
 
-    /// The caller's id in the place of the upstream's (W8), where a response object is.
-    pub(super) fn edit(&self, model_json: &Bytes, splice: &mut Splice) {
+    /// Whether it has an id, as every kept response has.
+    pub(super) const fn has_id(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// The upstream's id of the response.
+    pub(super) fn id_text(&self) -> Option<String> {
+        Some(self.id?.text(self.document)?.to_text())
+    }
+
+    /// The caller's names in the place of the upstream's (W8, W13), where a response object is.
+    pub(super) fn edit(&self, shown: &Shown, splice: &mut Splice) {
+        if let Some(name) = &shown.id {
+            let named = [(self.id, name), (self.previous, &shown.previous)];
+            for (value, name) in named.into_iter().filter_map(|(value, name)| Some((value?, name))) {
+                splice.replace(value.span(), name.clone());
+            }
+        }
         match (self.model, self.response) {
-            (Some(model), _) if model.raw(self.document) == model_json => {}
-            (Some(model), _) => splice.replace(model.span(), model_json.clone()),
+            (Some(model), _) if model.raw(self.document) == shown.model => {}
+            (Some(model), _) => splice.replace(model.span(), shown.model.clone()),
             (None, Some(response)) if response.kind == (Kind::Object { is_empty: false }) => {
-                let member = [b"\"model\":", &model_json[..], b","].concat();
+                let member = [b"\"model\":", &shown.model[..], b","].concat();
                 splice.insert(response.start().saturating_add(1), member);
             }
             (None, _) => {}
@@ -200,6 +225,8 @@ impl Sink<Tag> for Answer<'_> {
             Tag::Top | Tag::Response => self.response = Some(value),
             Tag::Kind => self.kind = Some(value),
             Tag::Number => self.number = crate::scan::plain_integer(value.raw(self.document)),
+            Tag::Id => self.id = Some(value),
+            Tag::Previous => self.previous = Some(value).filter(|value| value.kind != Kind::Null),
             Tag::Model => self.model = Some(value),
             Tag::Status => self.status = Some(value),
             Tag::Incomplete => self.incomplete = Some(value),
@@ -216,7 +243,7 @@ impl Sink<Tag> for Answer<'_> {
 
 /// A whole response with the caller's model id. Refuses what is not JSON, an error under a 200, a response that failed,
 /// and what has no output.
-pub(super) fn read_reply(body: Bytes, model_json: &Bytes, dialect: Dialect) -> Result<Reply, UpstreamFault> {
+pub(super) fn read_reply(body: Bytes, shown: &Shown, dialect: Dialect) -> Result<Reply, UpstreamFault> {
     let answer = Answer::whole(&body).map_err(|_| UpstreamFault::unreadable("The answer is not a JSON object."))?;
     if answer.is_error() || answer.is("failed") || answer.is("cancelled") {
         return Err(UpstreamFault::reported(&body));
@@ -225,13 +252,35 @@ pub(super) fn read_reply(body: Bytes, model_json: &Bytes, dialect: Dialect) -> R
         return Err(UpstreamFault::unreadable("The answer is no response."));
     }
     let mut splice = Splice::new();
-    answer.edit(model_json, &mut splice);
+    answer.edit(shown, &mut splice);
     let has_content = answer.output_bytes > 0;
     Ok(Reply {
         usage: answer.figures.usage(dialect, UsageSource::UpstreamFinal, has_content),
         has_content,
         content_bytes: answer.output_bytes,
         is_finished: answer.is("completed") || answer.is("incomplete"),
+        body: splice.apply_whole(&body),
+    })
+}
+
+/// A compacted conversation: what is in it is for the model alone, so all of it counts.
+pub(super) fn read_compacted(body: Bytes, shown: &Shown, dialect: Dialect) -> Result<Reply, UpstreamFault> {
+    let answer = Answer::whole(&body).map_err(|_| UpstreamFault::unreadable("The answer is not a JSON object."))?;
+    if answer.is_error() {
+        return Err(UpstreamFault::reported(&body));
+    }
+    let Some(output) = answer.output else { return Err(UpstreamFault::unreadable("The answer is no compaction.")) };
+    let mut splice = Splice::new();
+    // Its object has no model, and gets none.
+    let answer_names = Answer { response: None, ..answer };
+    answer_names.edit(shown, &mut splice);
+    let has_content = output.kind == (Kind::List { is_empty: false });
+    let output_bytes = u64::try_from(output.span().len()).unwrap_or(u64::MAX);
+    Ok(Reply {
+        usage: answer_names.figures.usage(dialect, UsageSource::UpstreamFinal, has_content),
+        has_content,
+        content_bytes: if has_content { output_bytes } else { 0 },
+        is_finished: true,
         body: splice.apply_whole(&body),
     })
 }

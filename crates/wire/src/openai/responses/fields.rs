@@ -16,6 +16,7 @@ pub(super) enum Tag {
     Url,
     MaxOutputTokens,
     Background,
+    Store,
     Previous,
     Conversation,
     Prompt,
@@ -64,7 +65,7 @@ const BODY_FIELDS: &[Field<Tag>] = body_fields!(Tag::Shared;
     Field::leaf("instructions", Tag::Text),
     Field::leaf("max_output_tokens", Tag::MaxOutputTokens),
     Field::leaf("background", Tag::Background),
-    Field { name: "store", place: Place::UNREAD },
+    Field::leaf("store", Tag::Store),
     Field::leaf("previous_response_id", Tag::Previous),
     Field::leaf("conversation", Tag::Conversation),
     Field::leaf("prompt", Tag::Prompt),
@@ -101,6 +102,7 @@ pub(super) struct Fields {
     pub(super) input: Option<Value>,
     pub(super) max_output_tokens: Option<Value>,
     pub(super) background: Option<Value>,
+    pub(super) store: Option<Value>,
     pub(super) previous: Option<Value>,
     pub(super) conversation: Option<Value>,
     pub(super) prompt: Option<Value>,
@@ -159,6 +161,7 @@ impl Sink<Tag> for Reading<'_> {
             }
             Tag::MaxOutputTokens => fields.max_output_tokens = Some(value),
             Tag::Background => fields.background = Some(value),
+            Tag::Store => fields.store = Some(value),
             Tag::Previous => fields.previous = Some(value),
             Tag::Conversation => fields.conversation = Some(value),
             Tag::Prompt => {

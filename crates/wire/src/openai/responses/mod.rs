@@ -1,13 +1,20 @@
-//! `responses` (2.3): what is read and edited of a request, and answers whole and as typed events.
+//! `responses` (2.3): what is read and edited of a request, answers whole and as typed events, and calls about answers
+//! that are kept.
 //!
-//! Ids of the upstream are never taken from a caller: what they stand for is not known to be theirs (ADR 0054).
+//! Callers and upstreams have ids of their own for an answer; each is shown its own and never the other's (ADR 0067).
 
 mod answer;
 mod ask;
+mod count;
 mod fields;
+mod kept;
+mod names;
 mod stream;
 
 #[cfg(test)]
 mod tests;
 
 pub use ask::ResponsesAsk;
+pub use count::{ConversationAsk, Purpose};
+pub use kept::{KeptCall, KnownAs};
+pub use names::{AnswerNames, no_previous};

@@ -4,6 +4,7 @@
 //! durable. Events that are not known pass through.
 
 use super::answer::Answer;
+use super::names::Shown;
 use crate::inference::{AnswerStream, Content, StreamStep, UpstreamFault};
 use crate::scan::quote_into;
 use crate::splice::Splice;
@@ -20,7 +21,11 @@ const UNKNOWN: &[u8] = br#"{"id":"resp","object":"response","created_at":0,"stat
 /// The course of one stream.
 #[derive(Debug)]
 pub(super) struct ResponseStream {
-    model_json: Bytes,
+    shown: Shown,
+    /// What its server calls it.
+    upstream_id: Option<String>,
+    /// Whether its server may keep it.
+    is_kept: bool,
     dialect: Dialect,
     has_content: bool,
     /// The number of the next event.
@@ -34,8 +39,18 @@ pub(super) struct ResponseStream {
 
 impl ResponseStream {
     /// The start of a stream from this dialect.
-    pub(super) const fn new(model_json: Bytes, dialect: Dialect) -> Self {
-        Self { model_json, dialect, has_content: false, number: 0, response: None, terminal: None, is_over: false }
+    pub(super) const fn new(shown: Shown, dialect: Dialect, is_kept: bool) -> Self {
+        Self {
+            shown,
+            upstream_id: None,
+            is_kept,
+            dialect,
+            has_content: false,
+            number: 0,
+            response: None,
+            terminal: None,
+            is_over: false,
+        }
     }
 
     fn fail(&mut self, fault: UpstreamFault) -> StreamStep {
@@ -65,7 +80,10 @@ impl ResponseStream {
             step.usage = usage.map(|usage| (usage, is_last));
         }
         let mut splice = Splice::new();
-        answer.edit(&self.model_json, &mut splice);
+        answer.edit(&self.shown, &mut splice);
+        if self.is_kept && self.upstream_id.is_none() {
+            self.upstream_id = answer.id_text();
+        }
         if let Some(response) = answer.response.filter(|_| !is_last) {
             self.keep(data.slice(response.span()));
         }
@@ -83,7 +101,7 @@ impl ResponseStream {
     fn keep(&mut self, response: Bytes) {
         let Ok(answer) = Answer::whole(&response) else { return };
         let mut splice = Splice::new();
-        answer.edit(&self.model_json, &mut splice);
+        answer.edit(&self.shown, &mut splice);
         self.response = Some(splice.apply_whole(&response));
     }
 
@@ -93,7 +111,7 @@ impl ResponseStream {
         let response = self.response.as_ref().unwrap_or(&unknown);
         let mut splice = Splice::new();
         if let Ok(answer) = Answer::whole(response) {
-            answer.edit(&self.model_json, &mut splice);
+            answer.edit(&self.shown, &mut splice);
             let inside = answer.response.map_or(0, |response| response.start().saturating_add(1));
             let places = [answer.status, answer.error, answer.incomplete, answer.usage];
             for ((member, text), place) in members.into_iter().zip(places) {
@@ -135,6 +153,10 @@ impl AnswerStream for ResponseStream {
 
     fn is_finished(&self) -> bool {
         self.terminal.is_some()
+    }
+
+    fn upstream_id(&self) -> Option<&str> {
+        self.upstream_id.as_deref()
     }
 
     fn ending(&self, _usage: &Usage) -> Bytes {

@@ -6,6 +6,7 @@ use crate::sse::SseReader;
 use bytes::Bytes;
 use claviger_domain::catalog::Dialect;
 use claviger_domain::error::{Code, PublicError};
+use claviger_domain::id::ResponseId;
 use claviger_domain::meter::{Meter, Meters, Usage, UsageSource};
 use serde_json::{Value, json};
 
@@ -47,10 +48,9 @@ fn what_is_missing_or_wrong_is_named() {
 }
 
 #[test]
-fn ids_of_other_answers_are_not_found_wherever_they_stand() {
+fn ids_that_are_bound_to_nobody_are_not_found_wherever_they_stand() {
     let not_found = |param: &str| (Code::NotFound, param.to_owned());
     for (members, param) in [
-        (r#""input":"x","previous_response_id":"resp_1""#, "previous_response_id"),
         (r#""input":"x","conversation":"conv_1""#, "conversation"),
         (r#""input":"x","conversation":{"id":"conv_1"}"#, "conversation"),
         (r#""input":[{"role":"user","content":"x"},{"type":"item_reference","id":"msg_1"}]"#, "input[1]"),
@@ -59,6 +59,86 @@ fn ids_of_other_answers_are_not_found_wherever_they_stand() {
         assert_eq!(refusal(&format!(r#"{{"model":"a",{members}}}"#)), not_found(param), "{members}");
     }
     ask(r#","previous_response_id":null,"conversation":null"#);
+}
+
+#[test]
+fn an_answer_that_is_gone_on_from_has_its_servers_name_upstream_and_its_callers_name_everywhere_else() {
+    let mut on = ask(r#","previous_response_id":"resp_mine""#);
+    assert_eq!(on.previous(), Some("resp_mine"));
+    on.name_answer(AnswerNames { answer: ResponseId::from_u128(7), previous_upstream: Some("resp_\"up".to_owned()) });
+    assert_eq!(sent(&on, None), format!(r#"{{{ASKED},"previous_response_id":"resp_\"up"}}"#));
+    let answer = r#"{"id":"resp_new","object":"response","status":"completed","previous_response_id":"resp_up","output":[],"model":"up"}"#;
+    assert_eq!(on.upstream_id(answer.as_bytes()).as_deref(), Some("resp_new"));
+    let reply = on.read_reply(Bytes::from_static(answer.as_bytes()), Dialect::OpenAi).unwrap();
+    let shown: Value = serde_json::from_slice(&reply.body).unwrap();
+    let named = json!({ "id": ResponseId::from_u128(7).to_string(), "object": "response", "status": "completed",
+        "previous_response_id": "resp_mine", "output": [], "model": "gpt" });
+    assert_eq!(shown, named);
+    // What is no text is no id of anybody's.
+    let odd = refusal(&format!(r#"{{{ASKED},"previous_response_id":7}}"#));
+    assert_eq!(odd, (Code::NotFound, "previous_response_id".to_owned()));
+    assert_eq!(ask(r#","store":false"#).upstream_id(answer.as_bytes()), None);
+    let known = ModelLimits { context_tokens: Some(100_000), output_tokens_max: Some(50) };
+    assert_eq!(on.bound(known).unwrap().input.of(Meter::InputToken), Some(100_000), "its tokens have no bytes here");
+    assert_eq!(on.bound(ModelLimits::default()).unwrap_err().param.as_deref(), Some("previous_response_id"));
+}
+
+#[test]
+fn a_compaction_is_held_with_all_that_the_model_can_make_and_a_count_with_nothing() {
+    let parse =
+        |purpose, members: &str| ConversationAsk::parse(purpose, Bytes::from(format!("{{{ASKED}{members}}}"))).unwrap();
+    let known = ModelLimits { context_tokens: Some(100_000), output_tokens_max: Some(50) };
+    let compact = parse(Purpose::Compact, "");
+    let bound = compact.bound(known).unwrap();
+    assert_eq!((bound.input.of(Meter::OutputToken), bound.output_per_choice), (Some(50), 0));
+    assert!(bound.input.of(Meter::InputToken).is_some() && !compact.is_free());
+    let count = parse(Purpose::Count, r#","previous_response_id":"resp_1""#);
+    assert!(count.is_free() && count.bound(ModelLimits::default()).unwrap().input == Meters::NONE);
+    for (dialect, serves) in [(Dialect::OpenAi, true), (Dialect::Simulator, true), (Dialect::Vllm, false)] {
+        assert_eq!(compact.check_dialect(dialect).is_ok(), serves, "{}", dialect.name());
+    }
+}
+
+#[test]
+fn calls_about_a_kept_answer_are_written_anew_and_read_with_the_callers_names() {
+    let path = |call: KeptCall, query: &str| {
+        call.path("resp_up", Some(query)).map_err(|error| error.param.unwrap_or_default())
+    };
+    assert_eq!(
+        path(KeptCall::Read, "include%5B%5D=message.output_text.logprobs&x=1").unwrap(),
+        "/v1/responses/resp_up?include%5B%5D=message.output_text.logprobs"
+    );
+    assert_eq!(
+        path(KeptCall::InputItems, "after=msg_1&limit=2&order=asc").unwrap(),
+        "/v1/responses/resp_up/input_items?after=msg_1&limit=2&order=asc"
+    );
+    assert_eq!(path(KeptCall::Cancel, "limit=7").unwrap(), "/v1/responses/resp_up/cancel");
+    for (query, param) in
+        [("limit=101", "limit"), ("after=a/b", "after"), ("order=x", "order"), ("include=%2e%2e%2f", "include")]
+    {
+        assert_eq!(path(KeptCall::InputItems, query), Err(param.to_owned()), "{query}");
+    }
+    assert_eq!(path(KeptCall::Read, "stream=true"), Err("stream".to_owned()));
+    let known_as = KnownAs { answer: ResponseId::from_u128(7), model: "gpt", previous: Some(ResponseId::from_u128(6)) };
+    let read = |call: KeptCall, body: &str| call.read_reply(&Bytes::copy_from_slice(body.as_bytes()), &known_as);
+    let (mine, former) = (ResponseId::from_u128(7).to_string(), ResponseId::from_u128(6).to_string());
+    let told = read(
+        KeptCall::Read,
+        r#"{"id":"resp_up","model":"up","previous_response_id":"resp_old","status":"failed","error":{}}"#,
+    );
+    let expected =
+        format!(r#"{{"id":"{mine}","model":"gpt","previous_response_id":"{former}","status":"failed","error":{{}}}}"#);
+    assert_eq!(told.unwrap(), expected);
+    let told = read(KeptCall::Delete, r#"{"id":"resp_up","object":"response","deleted":true}"#).unwrap();
+    assert_eq!(told, format!(r#"{{"id":"{mine}","object":"response","deleted":true}}"#));
+    for (call, body) in [
+        (KeptCall::Read, "{}"),
+        (KeptCall::Read, "<html>"),
+        (KeptCall::Delete, r#"{"id":"resp_up","deleted":false}"#),
+        (KeptCall::InputItems, r#"{"data":{}}"#),
+    ] {
+        assert!(read(call, body).is_err(), "{body}");
+    }
 }
 
 #[test]
