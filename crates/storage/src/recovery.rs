@@ -17,6 +17,7 @@ use crate::statements::statements;
 use crate::store::{Engine, Store};
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::id::{EnvironmentId, KeyId, OrganizationId, RequestId, SeatId, SecretId};
+use claviger_domain::key::Key;
 use claviger_domain::ledger::TransferKind;
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::Nano;
@@ -135,54 +136,59 @@ async fn lose(tx: &mut Tx<'_>, seat: &str, now: Now) -> Result<u64, Error> {
     let mut lost = 0_u64;
     for intent in left {
         let key = find_anywhere(tx, intent.key).await?;
-        let (environment, name, secret, tag, is_test) = match key {
-            Some(key) => {
-                let secret = key.newest().map_or(SecretId::from_u128(0), |secret| secret.id);
-                (key.environment, key.name, secret, key.source_tag, key.is_test)
-            }
-            None => (EnvironmentId::from_u128(0), String::new(), SecretId::from_u128(0), None, false),
-        };
-        let record = RequestRecord {
-            id: intent.request,
-            organization: intent.organization,
-            environment,
-            key: intent.key,
-            key_name: name,
-            secret,
-            source_tag: tag,
-            endpoint: EndpointName::ChatCompletions,
-            model: intent.model,
-            upstream_model: None,
-            upstream_request_id: None,
-            client_request_id: None,
-            alias: None,
-            is_stream: false,
-            is_test,
-            admitted_at: Timestamp(intent.at),
-            first_byte_at: None,
-            completed_at: now.wall,
-            status: 0,
-            outcome: Outcome::NodeLost,
-            error_code: None,
-            refused_by: None,
-            would_refuse: None,
-            rule: 16,
-            usage_source: UsageSource::None,
-            is_anomalous: false,
-            meters: Meters::NONE,
-            price_version: None,
-            hold: Nano(intent.hold),
-            charge: Nano::ZERO,
-            absorbed: Nano::ZERO,
-            attempts: Vec::new(),
-            delivery: Delivery::NotDelivered,
-            kept: None,
-        };
+        let record = record_of(intent, key, now);
         insert(tx, &Rows::of_record(&record, None).record).await?;
         lost = lost.saturating_add(1);
     }
     both!(tx, c => { sqlx::query(CLEAR_INTENTS).bind(seat).execute(c).await?; });
     Ok(lost)
+}
+
+/// What is known of a request that was lost.
+fn record_of(intent: Left, key: Option<Key>, now: Now) -> RequestRecord {
+    let (environment, name, secret, tag, is_test) = match key {
+        Some(key) => {
+            let secret = key.newest().map_or(SecretId::from_u128(0), |secret| secret.id);
+            (key.environment, key.name, secret, key.source_tag, key.is_test)
+        }
+        None => (EnvironmentId::from_u128(0), String::new(), SecretId::from_u128(0), None, false),
+    };
+    RequestRecord {
+        id: intent.request,
+        organization: intent.organization,
+        environment,
+        key: intent.key,
+        key_name: name,
+        secret,
+        source_tag: tag,
+        endpoint: EndpointName::ChatCompletions,
+        model: intent.model,
+        upstream_model: None,
+        upstream_request_id: None,
+        client_request_id: None,
+        alias: None,
+        is_stream: false,
+        is_test,
+        admitted_at: Timestamp(intent.at),
+        first_byte_at: None,
+        completed_at: now.wall,
+        status: 0,
+        outcome: Outcome::NodeLost,
+        error_code: None,
+        refused_by: None,
+        would_refuse: None,
+        rule: 16,
+        usage_source: UsageSource::None,
+        is_anomalous: false,
+        meters: Meters::NONE,
+        price_version: None,
+        hold: Nano(intent.hold),
+        charge: Nano::ZERO,
+        absorbed: Nano::ZERO,
+        attempts: Vec::new(),
+        delivery: Delivery::NotDelivered,
+        kept: None,
+    }
 }
 
 async fn insert(tx: &mut Tx<'_>, row: &RecordRow) -> Result<(), Error> {

@@ -330,26 +330,13 @@ pub(super) fn describe(operation: Operation) -> Description {
             Description::of("Continue texts; with `stream` as server-sent events.", Reply::One(&COMPLETION))
                 .taking(&TEXT)
         }
-        Operation::Responses => {
-            let summary = "Answer items of a conversation; with `stream` as typed server-sent events.";
-            Description::of(summary, Reply::One(&RESPONSE)).taking(&RESPONSES)
-        }
-        Operation::CountResponseTokens => {
-            let summary = "Count the input tokens of a response, for nothing.";
-            Description::of(summary, Reply::One(&RESPONSE_TOKENS)).taking(&CONVERSATION)
-        }
-        Operation::CompactResponse => {
-            let summary = "Make a conversation shorter, for a model to go on from.";
-            Description::of(summary, Reply::One(&COMPACTION)).taking(&CONVERSATION)
-        }
-        Operation::GetResponse => Description::of("A response that its provider keeps.", Reply::One(&RESPONSE)),
-        Operation::DeleteResponse => Description::of("Have a response kept no longer.", Reply::One(&DELETED_RESPONSE)),
-        Operation::CancelResponse => {
-            Description::of("Stop a response that is made in the background.", Reply::One(&RESPONSE))
-        }
-        Operation::ListInputItems => {
-            Description::of("What a kept response was made of, newest first.", Reply::One(&INPUT_ITEMS))
-        }
+        Operation::Responses
+        | Operation::CountResponseTokens
+        | Operation::CompactResponse
+        | Operation::GetResponse
+        | Operation::DeleteResponse
+        | Operation::CancelResponse
+        | Operation::ListInputItems => responses(operation),
         Operation::Messages => {
             let summary = "Answer a conversation in Anthropic's dialect; with `stream` as server-sent events.";
             Description::of(summary, Reply::One(&MESSAGE)).taking(&MESSAGES)
@@ -420,5 +407,31 @@ fn describe_task(operation: Operation) -> Description {
             Description::of("End a video that is not done yet, at no cost.", Reply::One(&GENERATION))
         }
         _ => Description::of("End and forget a video.", Reply::One(&VIDEO_DELETED)),
+    }
+}
+
+/// Responses, and calls about those that are kept.
+fn responses(operation: Operation) -> Description {
+    match operation {
+        Operation::CountResponseTokens => {
+            let summary = "Count the input tokens of a response, for nothing.";
+            Description::of(summary, Reply::One(&RESPONSE_TOKENS)).taking(&CONVERSATION)
+        }
+        Operation::CompactResponse => {
+            let summary = "Make a conversation shorter, for a model to go on from.";
+            Description::of(summary, Reply::One(&COMPACTION)).taking(&CONVERSATION)
+        }
+        Operation::GetResponse => Description::of("A response that its provider keeps.", Reply::One(&RESPONSE)),
+        Operation::DeleteResponse => Description::of("Have a response kept no longer.", Reply::One(&DELETED_RESPONSE)),
+        Operation::CancelResponse => {
+            Description::of("Stop a response that is made in the background.", Reply::One(&RESPONSE))
+        }
+        Operation::ListInputItems => {
+            Description::of("What a kept response was made of, newest first.", Reply::One(&INPUT_ITEMS))
+        }
+        _ => {
+            let summary = "Answer items of a conversation; with `stream` as typed server-sent events.";
+            Description::of(summary, Reply::One(&RESPONSE)).taking(&RESPONSES)
+        }
     }
 }
