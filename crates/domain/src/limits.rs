@@ -285,12 +285,13 @@ pub const UNUSED_KEY: Duration = Duration::from_secs(90 * 24 * 3600);
 pub const UNUSED_KEYS_COUNTED: u32 = 1_000;
 /// The first start's test key.
 pub const FIRST_TEST_KEY: Duration = Duration::from_secs(24 * 3600);
-/// How often records are brought into the sums of usage: what lies beyond is read record by record by whoever asks.
-pub const USAGE_EVERY: Duration = Duration::from_secs(2);
-/// Records of one batch; they are held in memory.
-pub const USAGE_RECORDS: u32 = 2_048;
-/// Sums that a batch may add to in one transaction: on SQLite charges wait behind it on their way into the database.
-pub const USAGE_SUMS: usize = 512;
+/// How often records are brought into the sums of usage: what lies beyond is read record by record by whoever asks. A row
+/// of sums costs as much as a request, so seldom is cheap: a key's requests of this long share their rows.
+pub const USAGE_EVERY: Duration = Duration::from_secs(15);
+/// Records of one batch, read in pages.
+pub const USAGE_RECORDS: u32 = 32_768;
+/// Sums that a batch may add to in one transaction: on SQLite acts wait behind it, some 20 ms.
+pub const USAGE_SUMS: usize = 1_024;
 /// How late a last use may be written.
 pub const LAST_USE_FLUSH: Duration = Duration::from_secs(10);
 /// The longest life of an admin key that is made with an expiry by OpenAI's endpoint: a year.

@@ -9,30 +9,30 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
 
 /// What sums are told apart by.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Dimension<'a> {
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Dimension {
     pub(super) organization: OrganizationId,
     pub(super) environment: EnvironmentId,
     pub(super) key: KeyId,
-    pub(super) source_tag: Option<&'a str>,
+    pub(super) source_tag: Option<String>,
     pub(super) endpoint: &'static str,
-    pub(super) model: &'a str,
+    pub(super) model: String,
     /// Of the last try; `None` = there was none.
-    pub(super) provider: Option<&'a str>,
+    pub(super) provider: Option<String>,
     pub(super) outcome: &'static str,
     pub(super) usage_source: &'static str,
 }
 
-impl<'a> Dimension<'a> {
-    fn of(body: &Body<'a>) -> Self {
+impl Dimension {
+    fn of(body: &Body<'_>) -> Self {
         Self {
             organization: body.columns.organization,
             environment: body.columns.environment,
             key: body.columns.key,
-            source_tag: body.columns.source_tag,
+            source_tag: body.columns.source_tag.map(str::to_owned),
             endpoint: body.endpoint().name(),
-            model: body.columns.model,
-            provider: body.provider(),
+            model: body.columns.model.to_owned(),
+            provider: body.provider().map(str::to_owned),
             outcome: body.columns.outcome.name(),
             usage_source: body.usage_source().name(),
         }
@@ -42,7 +42,7 @@ impl<'a> Dimension<'a> {
     pub(super) fn id(&self) -> Vec<u8> {
         let mut hash = Sha256::new();
         let ids = [self.organization.to_string(), self.environment.to_string(), self.key.to_string()];
-        let words = [self.source_tag, Some(self.endpoint), Some(self.model), self.provider];
+        let words = [self.source_tag.as_deref(), Some(self.endpoint), Some(&self.model), self.provider.as_deref()];
         let words = words.into_iter().chain([Some(self.outcome), Some(self.usage_source)]);
         for word in ids.iter().map(|id| Some(id.as_str())).chain(words) {
             // No text is as long as this: absent and empty are told apart.
@@ -79,44 +79,40 @@ impl Sum {
     }
 }
 
-/// The sums of a batch.
+/// The sums of a batch, as far as it was read.
 #[derive(Default)]
-pub(super) struct Sums<'a> {
+pub(super) struct Sums {
     /// By quarter and dimension.
-    pub(super) quarters: HashMap<(i64, Dimension<'a>), Sum>,
+    pub(super) quarters: HashMap<(i64, Dimension), Sum>,
     /// The place of the last record that is in it; `None` = there is none.
     pub(super) place: Option<i64>,
     pub(super) records: u64,
-    /// Whether records were left for the next batch.
-    pub(super) is_cut: bool,
 }
 
-impl<'a> Sums<'a> {
-    /// Adds bodies up, in their order, until there are as many sums as may be.
-    pub(super) fn of(arrived: &'a [(i64, Vec<u8>)], most: usize) -> Result<Self, Error> {
-        let mut sums = Self::default();
+impl Sums {
+    /// Adds bodies up, in their order, until there are as many sums as may be; whether all of them are in it now.
+    pub(super) fn add(&mut self, arrived: &[(i64, Vec<u8>)], most: usize) -> Result<bool, Error> {
         for (place, bytes) in arrived {
-            if sums.quarters.len() >= most {
-                sums.is_cut = true;
-                break;
+            if self.quarters.len() >= most {
+                return Ok(false);
             }
             let body = Body::read(bytes)
                 .ok_or_else(|| Error::Corrupt { table: "request.body", row: format!("place {place}") })?;
             let completed = body.columns.completed_at.0;
             let slot = completed.saturating_sub(completed.checked_rem_euclid(SLOT_MICROS).unwrap_or(0));
-            let sum = sums.quarters.entry((slot, Dimension::of(&body))).or_default();
+            let sum = self.quarters.entry((slot, Dimension::of(&body))).or_default();
             sum.add(&body).ok_or(Error::Conflict("usage out of range"))?;
-            sums.place = Some(*place);
-            sums.records = sums.records.saturating_add(1);
+            self.place = Some(*place);
+            self.records = self.records.saturating_add(1);
         }
-        Ok(sums)
+        Ok(true)
     }
 
     /// What each dimension has in all, beside its quarters.
-    pub(super) fn ever(&self) -> HashMap<(i64, Dimension<'a>), Sum> {
-        let mut ever: HashMap<(i64, Dimension<'a>), Sum> = HashMap::new();
+    pub(super) fn ever(&self) -> HashMap<(i64, Dimension), Sum> {
+        let mut ever: HashMap<(i64, Dimension), Sum> = HashMap::new();
         for ((_, dimension), sum) in &self.quarters {
-            let all = ever.entry((EVER, *dimension)).or_default();
+            let all = ever.entry((EVER, dimension.clone())).or_default();
             all.requests = all.requests.saturating_add(sum.requests);
             all.charge = all.charge.saturating_add(sum.charge);
             all.absorbed = all.absorbed.saturating_add(sum.absorbed);

@@ -10,8 +10,9 @@ use sqlx::AssertSqlSafe;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Rows of one statement; few sizes, so that texts stay prepared.
-const SIZES: [usize; 3] = [64, 8, 1];
+/// Rows of one statement; few sizes, so that texts stay prepared, and none large: SQLite looks each place up by its name
+/// among all names of the statement.
+const SIZES: [usize; 3] = [16, 4, 1];
 
 /// Where rows go, and what becomes of one that is there already.
 struct Table {
@@ -68,7 +69,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// The rows of a seat's sums.
-    pub(super) fn of(sums: &Sums<'_>, seat: &str) -> Self {
+    pub(super) fn of(sums: &Sums, seat: &str) -> Self {
         use Cell::{Bytes, Int, Text};
         let ever = sums.ever();
         let mut dimensions = BTreeMap::new();
@@ -101,17 +102,17 @@ impl Rows {
     }
 }
 
-fn row(id: Vec<u8>, dimension: &Dimension<'_>) -> Vec<Cell> {
+fn row(id: Vec<u8>, dimension: &Dimension) -> Vec<Cell> {
     use Cell::{Bytes, Maybe, Text};
     vec![
         Bytes(id),
         Text(dimension.organization.to_string()),
         Text(dimension.environment.to_string()),
         Text(dimension.key.to_string()),
-        Maybe(dimension.source_tag.map(str::to_owned)),
+        Maybe(dimension.source_tag.clone()),
         Text(dimension.endpoint.to_owned()),
-        Text(dimension.model.to_owned()),
-        Maybe(dimension.provider.map(str::to_owned)),
+        Text(dimension.model.clone()),
+        Maybe(dimension.provider.clone()),
         Text(dimension.outcome.to_owned()),
         Text(dimension.usage_source.to_owned()),
     ]
