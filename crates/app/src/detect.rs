@@ -1,7 +1,8 @@
 //! What this machine has already: model servers on their usual ports of loopback, and variables that hold credentials of
 //! hosted ones (`console.md` §1).
 //!
-//! Nothing is used because it was found: it is offered, and whoever wants it says so. Servers are asked without a
+//! Nothing is used because it was found: it is offered, and whoever wants it says so; who wants all of it says that in the
+//! configuration (`enable`). Servers are asked without a
 //! credential, all within 300 ms; of variables only the names are looked at.
 
 use crate::config::Variables;
@@ -10,6 +11,7 @@ use claviger_control::{Found, models_of};
 use claviger_domain::catalog::{Dialect, Provider, Timeouts};
 use claviger_domain::egress::Reach;
 use claviger_domain::limits;
+use claviger_domain::secret::Secret;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -59,7 +61,7 @@ async fn listening(servers: &[(&'static str, &'static str, Dialect, u16)]) -> Ve
     for (place, (name, label, dialect, port)) in servers.iter().copied().enumerate() {
         asked.spawn(async move {
             let base_url = format!("http://127.0.0.1:{port}");
-            let told = list_models(&provider(name, dialect, &base_url), limits::DETECTION_PATIENCE).await.ok()?;
+            let told = list_models(&provider(name, dialect, &base_url, None), limits::DETECTION_PATIENCE).await.ok()?;
             let models = Some(models_of(&told)?);
             let label = format!("{label} on 127.0.0.1:{port}");
             Some((place, Found { name, label, dialect, base_url, variable: None, models }))
@@ -70,14 +72,15 @@ async fn listening(servers: &[(&'static str, &'static str, Dialect, u16)]) -> Ve
     found.into_iter().map(|(_, found)| found).collect()
 }
 
-fn provider(name: &str, dialect: Dialect, base_url: &str) -> Provider {
+/// What was found, as a provider of the platform.
+pub(crate) fn provider(name: &str, dialect: Dialect, base_url: &str, credential: Option<Secret<String>>) -> Provider {
     Provider {
         name: name.to_owned(),
         row: None,
         reach: Reach::Anywhere,
         dialect,
         base_url: base_url.to_owned(),
-        credential: None,
+        credential,
         concurrency_max: 0,
         timeouts: Timeouts::default(),
         drain: Duration::from_secs(10),

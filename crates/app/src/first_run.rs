@@ -1,6 +1,6 @@
 //! What a start prints to people (`console.md` §1), on standard output and never in the log.
 
-use crate::config::{Config, ServeConfig};
+use crate::config::{Autodetect, Config, ServeConfig};
 use claviger_control::Found;
 use claviger_domain::secret::Secret;
 use claviger_storage::Engine;
@@ -62,7 +62,12 @@ pub(crate) fn block(start: &Start<'_>) -> String {
     if !start.found.is_empty() {
         let _ = writeln!(text, "  Found    {}", found(start.found));
         let data = data_option(config);
-        let _ = writeln!(text, "           nothing of it is used until you say so: claviger providers detect{data}");
+        let _ = match start.serve.autodetect {
+            Autodetect::Enable => writeln!(text, "           in use, since providers.autodetect = \"enable\""),
+            Autodetect::Offer | Autodetect::Off => {
+                writeln!(text, "           nothing of it is used until you say so: claviger providers detect{data}")
+            }
+        };
     }
     if !start.api.ip().is_loopback() {
         let _ = writeln!(text, "  Plain HTTP on {}: something in front must end TLS", start.api);

@@ -9,6 +9,7 @@ mod config;
 mod data_directory;
 mod detect;
 mod doctor;
+mod enable;
 mod first_run;
 mod https;
 mod import;

@@ -5,7 +5,8 @@
 //! line. A request keeps what it was admitted under. Everything else of the configuration needs a restart. Each time leaves
 //! an audit record in the instance's chain; a new price is in the database before it is in force, for a charge names it.
 
-use crate::config::{self, Config, Flags, ServeConfig, Variables};
+use crate::config::{self, Autodetect, Config, Flags, ServeConfig, Variables};
+use crate::enable::{self, Enabled};
 use crate::instance::Instance;
 use anyhow::Context as _;
 use claviger_domain::audit::{Action, Actor, Attribution, Chain, FieldChange, Outcome};
@@ -34,7 +35,13 @@ pub(crate) struct Reload {
     store: Store,
     clock: Arc<dyn Clock>,
     /// Held while one is read and put in force: two at once would leave the older one behind the newer.
-    in_force: Mutex<Arc<Catalog>>,
+    in_force: Mutex<InForce>,
+}
+
+/// What requests meet, and what of it was found on this machine.
+pub(crate) struct InForce {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) enabled: Vec<Enabled>,
 }
 
 impl Reload {
@@ -43,7 +50,7 @@ impl Reload {
         config: &Config,
         gateway: &Gateway,
         instance: &Instance,
-        in_force: Arc<Catalog>,
+        in_force: InForce,
     ) -> Self {
         Self {
             sources,
@@ -100,8 +107,11 @@ impl Reload {
                 return Err(wrong(&error));
             }
         };
-        let catalog = Arc::new(new.catalog);
-        let difference = in_force.difference(&catalog);
+        let found = enable::look(new.autodetect, &self.sources.variables).await;
+        let former = if new.autodetect == Autodetect::Enable { in_force.enabled.as_slice() } else { &[] };
+        let enabled = enable::keep(former, found);
+        let catalog = Arc::new(enable::join(new.catalog, &enabled));
+        let difference = in_force.catalog.difference(&catalog);
         if is_check {
             return Ok(difference);
         }
@@ -111,7 +121,7 @@ impl Reload {
             return Err(Code::AuditUnavailable.into());
         }
         self.gateway.swap_catalog(Arc::clone(&catalog));
-        *in_force = catalog;
+        *in_force = InForce { catalog, enabled };
         let Difference { added, removed, changed } = &difference;
         tracing::info!(
             "the configuration was read again: new: {}; gone: {}; changed: {}",

@@ -1,13 +1,14 @@
 //! `claviger serve`: opens the instance, joins the planes, listens, and ends in good order.
 
 use crate::cli::{Failure, Kind};
-use crate::config::{self, Flags, PlainHttp, ServeConfig, Variables};
+use crate::config::{self, Autodetect, Flags, PlainHttp, ServeConfig, Variables};
 use crate::data_directory::DataDirectory;
+use crate::enable::{self, Enabled};
 use crate::first_run;
 use crate::instance::Instance;
 use crate::private::{self, Condition};
 use crate::random::BufferedRandom;
-use crate::reload::{Reload, Sources};
+use crate::reload::{InForce, Reload, Sources};
 use crate::socket::LocalDoor;
 use anyhow::Context as _;
 use claviger_control::{AwaitRights, Awaited, Control, ControlBody, Found, Origin};
@@ -83,19 +84,19 @@ async fn serve(mut config: ServeConfig, sources: Sources) -> anyhow::Result<()> 
     let is_for_trial = instance.is_fresh && (api.ip().is_loopback() || config.is_quickstart);
     let test_key = if is_for_trial { Some(instance.make_test_key(&config.config).await?) } else { None };
 
-    let found = look_around(&config, &instance, &sources.variables).await;
-    let catalog = Arc::new(std::mem::take(&mut config.catalog));
+    let in_force = in_force(&mut config, &sources.variables).await;
+    let found = look_around(&config, &instance, &sources.variables, &in_force.enabled).await;
     let public_url = config.config.public_url.clone().unwrap_or_else(|| url_of(api));
     let settings = gateway_settings(&config, &instance, &public_url);
     let gateway = Gateway::start(
         instance.store.clone(),
-        Arc::clone(&catalog),
+        Arc::clone(&in_force.catalog),
         settings,
         instance.clock.clone(),
         Box::new(BufferedRandom::new()),
     )
     .await?;
-    let reload = Arc::new(Reload::new(sources, &config.config, &gateway, &instance, catalog));
+    let reload = Arc::new(Reload::new(sources, &config.config, &gateway, &instance, in_force));
     let this_node = Arc::new(ThisNode { gateway: gateway.clone(), reload: Arc::clone(&reload) });
     let control = instance.control(&config.config, this_node.clone(), public_url.clone());
 
@@ -141,9 +142,26 @@ async fn serve(mut config: ServeConfig, sources: Sources) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Only a start without anything looks around: later ones are asked to, by `providers detect`.
-async fn look_around(config: &ServeConfig, instance: &Instance, variables: &Variables) -> Vec<Found> {
-    if instance.is_fresh && config.names_found { crate::detect::look(variables).await } else { Vec::new() }
+/// What the configuration declares, and what is found if that is to be used.
+async fn in_force(config: &mut ServeConfig, variables: &Variables) -> InForce {
+    let enabled = enable::look(config.autodetect, variables).await;
+    let catalog = Arc::new(enable::join(std::mem::take(&mut config.catalog), &enabled));
+    InForce { catalog, enabled }
+}
+
+/// What is told of this machine: what is used, or what a start without anything offers. Later ones are asked to look, by
+/// `providers detect`.
+async fn look_around(
+    config: &ServeConfig,
+    instance: &Instance,
+    variables: &Variables,
+    enabled: &[Enabled],
+) -> Vec<Found> {
+    match config.autodetect {
+        Autodetect::Enable => enabled.iter().map(Enabled::told).collect(),
+        Autodetect::Offer if instance.is_fresh => crate::detect::look(variables).await,
+        Autodetect::Offer | Autodetect::Off => Vec::new(),
+    }
 }
 
 /// Where a server is to be found.

@@ -238,6 +238,18 @@ impl Catalog {
         self
     }
 
+    /// The same, with models that were found, each at the price that is set for it. What is declared goes before them.
+    #[must_use]
+    pub fn with_found(mut self, found: impl IntoIterator<Item = Model>) -> Self {
+        for model in found {
+            if self.find_model(&model.id).is_none() {
+                let model = self.priced(&Arc::new(model));
+                self.models.insert(model.id.clone(), model);
+            }
+        }
+        self
+    }
+
     /// The model with the price that the operator set for its id, if one is set: what organizations bring along follows
     /// the price book in force, not the one of its making.
     pub fn priced(&self, own: &Arc<Model>) -> Arc<Model> {
@@ -245,6 +257,12 @@ impl Catalog {
             None => Arc::clone(own),
             Some(pricing) => Arc::new(Model { pricing: pricing.clone(), ..Model::clone(own) }),
         }
+    }
+
+    /// Whether ids or aliases of the platform begin with this segment: then it is no slug of a registry (W52).
+    pub fn has_segment(&self, segment: &str) -> bool {
+        let is_it = |id: &String| id.split('/').next() == Some(segment);
+        self.models.keys().chain(self.aliases.keys()).any(is_it)
     }
 
     /// The model of an exact public id or, in one hop, of an alias.

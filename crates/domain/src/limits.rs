@@ -465,6 +465,9 @@ pub const PROVIDER_CREDENTIAL_BYTES: usize = 8 * 1024;
 pub const PROVIDER_PATIENCE: Duration = Duration::from_secs(10);
 /// How long all known ports of this machine together may take (`console.md` §1).
 pub const DETECTION_PATIENCE: Duration = Duration::from_millis(300);
+/// Names of organizations' own providers that one node looks up at once. A resolver may take half a minute and cannot be told
+/// to stop; of its threads, 512 by default, the names of the operator's providers must always find one.
+pub const MEMBERS_LOOKUPS: usize = 64;
 /// What is read of a provider's list of models; the longest public ones have some 500 KiB.
 pub const PROVIDER_LIST_BYTES: usize = 2 * 1024 * 1024;
 /// Passkeys of one person.

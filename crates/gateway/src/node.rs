@@ -235,6 +235,7 @@ impl Gateway {
         self.0.health.keep(&catalog);
         self.0.catalog.store(catalog);
         self.0.upstreams.forget();
+        self.0.tell_of_shared_segments();
     }
 
     /// The platform's catalog in force.
@@ -325,8 +326,20 @@ impl Gateway {
 }
 
 impl Node {
+    /// Slugs come first, ids of the platform later: that is lawful, and the operator shall know of it (ADR 0071).
+    fn tell_of_shared_segments(&self) {
+        let catalog = self.catalog.load();
+        for slug in self.snapshot.slugs().iter().filter(|slug| catalog.has_segment(slug)) {
+            tracing::warn!(
+                slug,
+                "ids of the platform begin with a slug that an organization has: to its members its own models of these ids go first"
+            );
+        }
+    }
+
     /// Begins what runs beside requests on every node.
     fn begin(self: &Arc<Self>, abandoned: mpsc::Receiver<Box<Open>>, ended: mpsc::Receiver<Ended>) {
+        self.tell_of_shared_segments();
         let debts = Arc::clone(&self.snapshot.limiters.debts);
         self.tasks.spawn(debts.run(Arc::clone(self), self.stop.subscribe()));
         self.tasks.spawn(crate::drain::run(Arc::downgrade(self), abandoned, self.stop.subscribe()));

@@ -191,6 +191,8 @@ impl Store {
         let by = by.clone();
         self.act(async move |tx: &mut Tx<'_>| {
             let (organization, text) = (scope.0.to_string(), id.to_string());
+            // A change that has read the row would else write beside its end, and tell of what did not happen.
+            both!(tx, c => { sqlx::query(LOCK).bind(&organization).execute(c).await?; });
             let Some(former) = find(tx, scope, id).await? else { return Ok(None) };
             let tasks = both!(tx, c => sqlx::query(OPEN_TASKS).bind(&text).fetch_one(c).await?.int("tasks")?);
             if tasks > 0 {

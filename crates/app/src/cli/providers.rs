@@ -266,7 +266,7 @@ async fn detect(transport: &Transport, output: &Output) -> Result<(), Failure> {
         vec![of("name"), of("label"), of("dialect"), of("base_url"), models]
     });
     if !output.is_json() && !output.is_quiet && !rows.is_empty() {
-        say("Nothing of it is used. To use one: claviger providers add NAME --found");
+        say("Nothing is used because it was found. To use one: claviger providers add NAME --found");
     }
     Ok(())
 }

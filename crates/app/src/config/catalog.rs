@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The built-in provider, and its models with it.
 const SIMULATOR: &str = "simulator";
 /// 2026-01-01: shown by the models endpoint for everything that a file declares without a date of its own.
-const OFFERED_SINCE: i64 = 1_767_225_600;
+pub(crate) const OFFERED_SINCE: i64 = 1_767_225_600;
 /// The longest a dead client's answer may be read (`money.md` §7).
 const DRAIN_MAX: Duration = Duration::from_secs(600);
 

@@ -19,8 +19,9 @@ mod typed;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use catalog::OFFERED_SINCE;
 pub(crate) use layers::{Flags, Variables};
-pub(crate) use resolve::{Config, PlainHttp, ServeConfig};
+pub(crate) use resolve::{Autodetect, Config, PlainHttp, ServeConfig};
 pub(crate) use secret_file::read_secret;
 pub(crate) use sinks::AuditSink;
 

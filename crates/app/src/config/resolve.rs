@@ -21,6 +21,17 @@ use std::net::SocketAddr;
 use std::path::{Component, PathBuf};
 use std::time::Duration;
 
+/// What becomes of what is found on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Autodetect {
+    /// A fresh start names it.
+    Offer,
+    /// It serves the platform, from every start on.
+    Enable,
+    /// Nobody looks unasked.
+    Off,
+}
+
 /// What every command needs.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -95,8 +106,8 @@ pub(crate) struct ServeConfig {
     pub(crate) self_service_rpm: u32,
     /// How requests are put to targets.
     pub(crate) routes: RouteSettings,
-    /// Whether a fresh start names model servers and credentials that it finds on this machine.
-    pub(crate) names_found: bool,
+    /// What becomes of model servers and credentials that are found on this machine.
+    pub(crate) autodetect: Autodetect,
     /// Whether models of organizations' own providers cost nothing where the price book is silent.
     pub(crate) are_own_models_free: bool,
     pub(crate) catalog: Catalog,
@@ -219,12 +230,21 @@ pub(super) fn serve_config(layered: Layered, flags: &Flags) -> Result<ServeConfi
         key_limits: key_limits(&document.limits),
         self_service_rpm: document.limits.self_service_rpm,
         routes: routes(document)?,
-        names_found: is_first("providers.autodetect", &document.providers.autodetect, ["offer", "off"])?,
+        autodetect: autodetect(&document.providers.autodetect)?,
         are_own_models_free: is_first("providers.own_models", &document.providers.own_models, ["free", "priced"])?,
         catalog,
         sheets: sheets.collect(),
         config,
     })
+}
+
+fn autodetect(typed: &str) -> Result<Autodetect, Invalid> {
+    match typed {
+        "offer" => Ok(Autodetect::Offer),
+        "enable" => Ok(Autodetect::Enable),
+        "off" => Ok(Autodetect::Off),
+        other => Err(one_of("providers.autodetect", other, &["offer", "enable", "off"])),
+    }
 }
 
 fn reach(document: &Document) -> Result<Reach, Invalid> {

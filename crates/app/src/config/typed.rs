@@ -281,7 +281,7 @@ pub(super) struct Oidc {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Providers {
-    /// `offer`: a fresh start names what it finds; `off`: it does not look. Default `offer`.
+    /// `offer`: a fresh start names what it finds; `enable`: it is used; `off`: nobody looks. Default `offer`.
     pub(super) autodetect: String,
     /// Networks that organizations' own providers may reach though they are private or loopback; default none.
     pub(super) allow_private: Vec<String>,

@@ -1,10 +1,11 @@
 //! Bring a provider along: owners and admins, who signed in a moment ago.
 
 use super::writable::{self, Given};
-use super::{ProviderObject, READ_ONLY, seen, settle};
+use super::{ProviderObject, READ_ONLY, settle};
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::query::Query;
+use crate::registries::{require_within_reach, seen};
 use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
@@ -34,7 +35,7 @@ pub(crate) async fn handler(
     let is_enabled = writable::enabled(&mut fields)?.unwrap_or(true);
     let concurrency_max = writable::max_concurrency(&mut fields)?.unwrap_or(0);
     fields.finish(READ_ONLY)?;
-    seen(&call, registry).await?;
+    require_within_reach(&call, seen(&call, registry).await?.environment)?;
     let mut new = OwnProvider {
         id: call.control.draw(|random| ProviderId::generate(call.now.wall, random)),
         organization: call.actor.scope().0,

@@ -4,6 +4,7 @@ use super::find;
 use crate::authorize::Member;
 use crate::confirmation::widened;
 use crate::query::Query;
+use crate::registries::require_within_reach;
 use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
@@ -21,7 +22,8 @@ pub(crate) struct Deleted {
 
 pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> Result<Json<Deleted>, Refusal> {
     query.finish()?;
-    let (provider, _) = find(&call).await?;
+    let (provider, shown_by) = find(&call).await?;
+    require_within_reach(&call, shown_by.environment)?;
     let deleted = call.control.store().delete_provider(call.actor.scope(), provider.id, call.actor.attribution()).await;
     let deleted = deleted.map_err(|error| match error {
         Error::Conflict(_) => Code::ProviderInUse.into(),

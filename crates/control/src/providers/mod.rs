@@ -14,11 +14,11 @@ mod writable;
 use crate::authorize::Member;
 use crate::confirmation::widened;
 use crate::ports::{ProbeProviders, Told};
+use crate::registries::seen;
 use crate::respond::Refusal;
 use crate::serve::Call;
 use claviger_domain::egress::Reach;
 use claviger_domain::error::Code;
-use claviger_domain::id::RegistryId;
 use claviger_domain::own_provider::{OwnModel, OwnProvider};
 use claviger_domain::tenancy::Registry;
 use claviger_storage::{Error, ProviderOutcome};
@@ -106,16 +106,6 @@ impl ProviderObject {
 
 /// Members of the object that a body must not set.
 const READ_ONLY: &[&str] = &["id", "object", "created_at", "version"];
-
-/// The registry, if the organization has it and the caller sees it.
-async fn seen(call: &Call<Member>, id: RegistryId) -> Result<Registry, Refusal> {
-    let found = call.control.store().find_registry(call.actor.scope(), id).await?.ok_or_else(Refusal::not_found)?;
-    let is_elsewhere = call
-        .actor
-        .seen_from()
-        .is_some_and(|environment| found.environment.is_some_and(|shown_in| shown_in != environment));
-    if is_elsewhere { Err(Refusal::not_found()) } else { Ok(found) }
-}
 
 /// The provider of the path, and the registry that shows it.
 async fn find(call: &Call<Member>) -> Result<(OwnProvider, Registry), Refusal> {

@@ -89,18 +89,25 @@ pub(crate) fn read(told: &Told, credential: Option<&Secret<String>>) -> Said {
     }
     let listing = (told.status == 200).then(|| serde_json::from_slice::<Listing>(&told.body).ok()).flatten();
     if let Some(listing) = listing {
-        let models = listing.data.into_iter().map(|listed| listed.id).take(limits::MODELS_PER_PROVIDER);
+        let callable = listing.data.into_iter().map(|listed| listed.id).filter(|id| id.len() <= limits::MODEL_ID_BYTES);
+        let models = callable.take(limits::MODELS_PER_PROVIDER).map(|id| masked(&id, credential));
         return Said { status: told.status, models: Some(models.collect()), words: None };
     }
     let words = if told.status == 200 {
         "It answered, but with no list of models.".to_owned()
     } else {
-        let mut words = String::from_utf8_lossy(&told.body).into_owned();
-        if let Some(credential) = credential {
-            words = words.replace(credential.expose().as_str(), "****");
-        }
-        let words: String = words.chars().filter(|character| !character.is_control()).take(WORDS_MAX).collect();
+        // Masked behind what is left out, and before it is cut: else a part of it could be put together again, or stay.
+        let words = String::from_utf8_lossy(&told.body);
+        let words: String = words.chars().filter(|character| !character.is_control()).collect();
+        let words: String = masked(&words, credential).chars().take(WORDS_MAX).collect();
         format!("It answered {}: {words}", told.status)
     };
     Said { status: told.status, models: None, words: Some(words) }
+}
+
+/// What a provider says, without what it was asked with.
+fn masked(words: &str, credential: Option<&Secret<String>>) -> String {
+    let Some(credential) = credential.map(|credential| credential.expose().as_str()) else { return words.to_owned() };
+    // JSON may be written with more escapes than it needs.
+    words.replace(credential, "****").replace(&credential.replace('/', "\\/"), "****")
 }

@@ -2,11 +2,12 @@
 //! what was sealed for another host does not open.
 
 use super::writable::{self, Given};
-use super::{ProviderObject, READ_ONLY, find, seen, settle};
+use super::{ProviderObject, READ_ONLY, find, settle};
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::edited::IfMatch;
 use crate::query::Query;
+use crate::registries::{require_within_reach, seen};
 use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
@@ -21,7 +22,8 @@ pub(crate) async fn handler(
     mut fields: Fields,
 ) -> Result<Json<ProviderObject>, Refusal> {
     query.finish()?;
-    let (former, _) = find(&call).await?;
+    let (former, shown_by) = find(&call).await?;
+    require_within_reach(&call, shown_by.environment)?;
     if version.is_some_and(|version| version != former.version) {
         return Err(Code::VersionConflict.into());
     }
@@ -31,7 +33,7 @@ pub(crate) async fn handler(
     }
     if let Some(registry) = fields.text("registry_id")? {
         next.registry = registry.parse().map_err(|_| Refusal::not_found())?;
-        seen(&call, next.registry).await?;
+        require_within_reach(&call, seen(&call, next.registry).await?.environment)?;
     }
     if let Some(dialect) = writable::dialect(&mut fields)? {
         next.dialect = dialect;

@@ -1,6 +1,6 @@
 //! Make a registry: owners and admins.
 
-use super::{READ_ONLY, RegistryObject};
+use super::{READ_ONLY, RegistryObject, require_within_reach};
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::edited::of_naming;
@@ -10,6 +10,7 @@ use crate::respond::Refusal;
 use crate::serve::Call;
 use axum::Json;
 use axum::extract::State;
+use claviger_domain::error::Code;
 use claviger_domain::id::RegistryId;
 use claviger_domain::key::Name;
 use claviger_domain::tenancy::slug_of;
@@ -28,6 +29,11 @@ pub(crate) async fn handler(
         Some(text) => Some(text.parse().map_err(|_| Refusal::not_found())?),
     };
     fields.finish(READ_ONLY)?;
+    require_within_reach(&call, environment)?;
+    if call.control.rights().catalog().is_some_and(|catalog| catalog.has_segment(&slug)) {
+        let message = format!("Model ids of this service begin with `{slug}`: it cannot be a slug.");
+        return Err(Refusal::because(Code::NameTaken, message).about("slug"));
+    }
     let id = call.control.draw(|random| RegistryId::generate(call.now.wall, random));
     let new = NewRegistry { id, environment, name: name.as_str().to_owned(), slug };
     let made = call.control.store().create_registry(call.actor.scope(), new, call.actor.attribution()).await;

@@ -1,5 +1,6 @@
 //! End a registry: owners and admins.
 
+use super::{require_within_reach, seen};
 use crate::authorize::Member;
 use crate::query::Query;
 use crate::respond::Refusal;
@@ -21,6 +22,7 @@ pub(crate) struct Deleted {
 pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> Result<Json<Deleted>, Refusal> {
     query.finish()?;
     let id: RegistryId = call.id("registry")?;
+    require_within_reach(&call, seen(&call, id).await?.environment)?;
     let deleted = call.control.store().delete_registry(call.actor.scope(), id, call.actor.attribution()).await;
     let deleted = deleted.map_err(|cause| match cause {
         Error::Conflict(_) => Code::RegistryInUse.into(),

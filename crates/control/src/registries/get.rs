@@ -1,6 +1,6 @@
 //! Read one registry: every role.
 
-use super::RegistryObject;
+use super::{RegistryObject, seen};
 use crate::authorize::Member;
 use crate::query::Query;
 use crate::respond::Refusal;
@@ -11,6 +11,5 @@ use axum::extract::State;
 pub(crate) async fn handler(State(call): State<Call<Member>>, query: Query) -> Result<Json<RegistryObject>, Refusal> {
     query.finish()?;
     let id = call.id("registry")?;
-    let found = call.control.store().find_registry(call.actor.scope(), id).await?;
-    Ok(Json(RegistryObject::new(&found.ok_or_else(Refusal::not_found)?)))
+    Ok(Json(RegistryObject::new(&seen(&call, id).await?)))
 }

@@ -1,6 +1,6 @@
 //! Rename a registry, take it in and out of use: owners and admins. Its slug is part of model ids and stays.
 
-use super::RegistryObject;
+use super::{RegistryObject, require_within_reach, seen};
 use crate::authorize::Member;
 use crate::body::Fields;
 use crate::edited::{IfMatch, settle};
@@ -24,7 +24,7 @@ pub(crate) async fn handler(
     query.finish()?;
     let id = call.id("registry")?;
     let store = call.control.store();
-    store.find_registry(call.actor.scope(), id).await?.ok_or_else(Refusal::not_found)?;
+    require_within_reach(&call, seen(&call, id).await?.environment)?;
     let name = fields.text("name")?.map(|text| Name::parse(&text)).transpose();
     let name = name.map_err(|code| Refusal::from(code).about("name"))?.map(|name| name.as_str().to_owned());
     let state = fields

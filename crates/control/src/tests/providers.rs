@@ -21,6 +21,8 @@ const CREDENTIAL: &str = "sk-upstream-0123456789-4f2A";
 struct Upstream {
     asked: Mutex<Vec<(String, Option<String>)>>,
     refuses: Mutex<bool>,
+    /// It lists what it was asked with.
+    echoes: Mutex<bool>,
 }
 
 impl ProbeProviders for Upstream {
@@ -42,6 +44,9 @@ impl ProbeProviders for Upstream {
         let told = if *self.refuses.lock() {
             let body = format!("{{\"error\":\"no key {CREDENTIAL} here\"}}");
             Told { status: 401, body: body.into() }
+        } else if *self.echoes.lock() {
+            let body = json!({ "data": [{ "id": format!("told/{CREDENTIAL}") }, { "id": "x".repeat(5_000) }] });
+            Told { status: 200, body: body.to_string().into() }
         } else {
             Told {
                 status: 200,
@@ -101,6 +106,10 @@ async fn a_provider_is_made_asked_and_ended_and_its_credential_goes_nowhere_else
     assert_eq!((failed.body["ok"].clone(), failed.body["status"].clone()), (json!(false), json!(401)));
     assert!(text(&failed.body["message"]).contains("no key **** here"), "{}", failed.body);
 
+    (*upstream.refuses.lock(), *upstream.echoes.lock()) = (false, true);
+    let echoed = world.with(&admin, "POST", &format!("{path}/test"), &Value::Null).await;
+    assert_eq!(echoed.body["models"], json!(["told/****"]), "and no id that could never be called");
+
     let replaced = world.with(&admin, "POST", &path, &json!({ "credential": "another-credential-9zZ9" })).await;
     assert_eq!(replaced.body["credential"], json!({ "hint": "…9zZ9" }), "{}", replaced.body);
     world.with(&admin, "POST", &format!("{path}/test"), &Value::Null).await;
@@ -110,7 +119,7 @@ async fn a_provider_is_made_asked_and_ended_and_its_credential_goes_nowhere_else
     let listed = world.with(&admin, "GET", PROVIDERS, &Value::Null).await;
     let audit = world.with(&admin, "GET", "/v1/organization/audit_logs?limit=100", &Value::Null).await;
     assert!(audit.body.to_string().contains("provider.created"), "{}", audit.body);
-    for reply in [&made, &tested, &failed, &replaced, &listed, &audit] {
+    for reply in [&made, &tested, &failed, &echoed, &replaced, &listed, &audit] {
         let text = String::from_utf8_lossy(&reply.bytes);
         assert!(!text.contains("0123456789") && !text.contains("another-credential"), "{text}");
     }
@@ -221,4 +230,61 @@ async fn what_cannot_be_a_provider_is_refused_with_its_member() {
         assert_eq!(told, ((400, "invalid_value"), param), "{member} {value}: {}", refused.body);
         assert!(!refused.body.to_string().contains("two words"), "a refused credential is not repeated");
     }
+}
+
+#[tokio::test]
+async fn who_reaches_one_environment_changes_nothing_that_others_see() {
+    let (world, admin, _, everywhere) = world().await;
+    let policy = json!({ "creators": "admins" });
+    assert_eq!(world.with(&admin, "POST", "/v1/organization/policy", &policy).await.status, 200);
+    let here = world.with(&admin, "GET", "/v1/organization", &Value::Null).await;
+    let here = text(&here.body["default_environment_id"]).to_owned();
+    let there = world.with(&admin, "POST", "/v1/organization/projects", &json!({ "name": "staging" })).await;
+    let there = text(&there.body["id"]).to_owned();
+    let body = json!({ "name": "near", "class": "admin", "role": "admin", "policy": { "reach": "environment" } });
+    let near = world.with(&admin, "POST", "/v1/organization/api_keys", &body).await;
+    let near = text(&near.body["value"]).to_owned();
+    let registry = async |key: &str, slug: &str, environment: Option<&str>| {
+        let mut body = json!({ "name": slug, "slug": slug });
+        if let Some(id) = environment {
+            body["environment_id"] = json!(id);
+        }
+        world.with(key, "POST", REGISTRIES, &body).await
+    };
+    let hidden = registry(&admin, "hidden", Some(&there)).await;
+    let hidden = text(&hidden.body["id"]).to_owned();
+    assert_eq!(registry(&near, "wide", None).await.refusal(), (403, "permission_denied"));
+    assert_eq!(registry(&near, "far", Some(&there)).await.refusal(), (404, "not_found"));
+    let own = registry(&near, "near", Some(&here)).await;
+    assert_eq!(own.status, 200, "{}", own.body);
+    let own = text(&own.body["id"]).to_owned();
+
+    let provider = async |key: &str, name: &str, registry: &str| {
+        let mut body = at(registry, "https://api.gpu.example");
+        body["name"] = json!(name);
+        world.with(key, "POST", PROVIDERS, &body).await
+    };
+    assert_eq!(provider(&near, "a", &everywhere).await.refusal(), (403, "permission_denied"));
+    assert_eq!(provider(&near, "a", &hidden).await.refusal(), (404, "not_found"));
+    let mine = provider(&near, "mine", &own).await;
+    assert_eq!(mine.status, 200, "{}", mine.body);
+    let mine = format!("{PROVIDERS}/{}", text(&mine.body["id"]));
+    let shared = provider(&admin, "shared", &everywhere).await;
+    let secret = provider(&admin, "secret", &hidden).await;
+    for (path, refusal) in [
+        (format!("{PROVIDERS}/{}", text(&shared.body["id"])), (403, "permission_denied")),
+        (format!("{PROVIDERS}/{}", text(&secret.body["id"])), (404, "not_found")),
+        (format!("{REGISTRIES}/{everywhere}"), (403, "permission_denied")),
+        (format!("{REGISTRIES}/{hidden}"), (404, "not_found")),
+    ] {
+        let read = world.with(&near, "GET", &path, &Value::Null).await;
+        assert_eq!(read.status, if refusal.0 == 403 { 200 } else { 404 }, "{path}");
+        assert_eq!(world.with(&near, "POST", &path, &json!({ "name": "x" })).await.refusal(), refusal, "{path}");
+        assert_eq!(world.with(&near, "DELETE", &path, &Value::Null).await.refusal(), refusal, "{path}");
+    }
+    let moved = world.with(&near, "POST", &mine, &json!({ "registry_id": everywhere })).await;
+    assert_eq!(moved.refusal(), (403, "permission_denied"));
+    assert_eq!(world.with(&near, "POST", &mine, &json!({ "enabled": false })).await.status, 200);
+    assert_eq!(world.with(&near, "DELETE", &mine, &Value::Null).await.status, 200);
+    assert_eq!(world.with(&near, "DELETE", &format!("{REGISTRIES}/{own}"), &Value::Null).await.status, 200);
 }

@@ -3,6 +3,7 @@
 //! Two models differ when a request could meet anything else: a target, a time limit, a price, an endpoint.
 
 use super::{Catalog, Model, Pricing, Provider, Target};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Public ids, in byte order.
@@ -12,7 +13,7 @@ pub struct Difference {
     pub added: Vec<String>,
     /// What can be called no more.
     pub removed: Vec<String>,
-    /// What answers otherwise, or costs something else.
+    /// What answers otherwise, or costs something else; ids among them that only organizations may have.
     pub changed: Vec<String>,
 }
 
@@ -36,6 +37,14 @@ impl Catalog {
         }
         let gone = self.list().filter(|(id, _)| new.find_model(id).is_none());
         difference.removed.extend(gone.map(|(id, _)| id.to_owned()));
+        let of_nobody = |id: &&String| self.find_model(id).is_none() && new.find_model(id).is_none();
+        let priced: BTreeSet<&String> = self.prices.keys().chain(new.prices.keys()).filter(of_nobody).collect();
+        let is_same = |id: &String| match (self.prices.get(id), new.prices.get(id)) {
+            (Some(one), Some(other)) => is_same_price(one, other),
+            _ => false,
+        };
+        difference.changed.extend(priced.into_iter().filter(|id| !is_same(id)).cloned());
+        difference.changed.sort_unstable();
         difference
     }
 }

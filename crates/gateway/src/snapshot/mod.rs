@@ -23,6 +23,7 @@ use claviger_domain::id::{IdMap, OrganizationId};
 use claviger_domain::revocation::Epoch;
 use claviger_domain::time::{Clock, Monotonic, Now, OtherClock, Timestamp};
 use parking_lot::RwLock;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::watch;
@@ -97,6 +98,13 @@ impl Snapshot {
     /// The organization, if this node knows it.
     pub(crate) fn find_organization(&self, id: OrganizationId) -> Option<Arc<Tenant>> {
         self.organizations.read().get(&id).cloned()
+    }
+
+    /// What ids of organizations' own models begin with.
+    pub(crate) fn slugs(&self) -> BTreeSet<String> {
+        let organizations = self.organizations.read();
+        let own = organizations.values().filter_map(|tenant| tenant.own.as_deref());
+        own.flat_map(own::OwnModels::slugs).map(str::to_owned).collect()
     }
 
     fn learn_organization(&self, tenant: Tenant) {

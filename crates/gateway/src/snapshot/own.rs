@@ -39,6 +39,11 @@ impl OwnModels {
     pub(crate) fn find_provider(&self, id: ProviderId) -> Option<Arc<Provider>> {
         self.rows.iter().find(|(row, _)| row.provider.id == id).map(|(_, provider)| Arc::clone(provider))
     }
+
+    /// What its ids begin with.
+    pub(super) fn slugs(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(|(row, _)| row.slug.as_str())
+    }
 }
 
 impl Openers {

@@ -7,19 +7,24 @@
 
 use super::connection::{Connection, Stream};
 use claviger_domain::egress::Reach;
+use claviger_domain::limits;
 use http::Uri;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
 /// What the family of addresses that the resolver names first is ahead of the other.
 const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Places for [`look_up`].
+static LOOKUPS: Semaphore = Semaphore::const_new(limits::MEMBERS_LOOKUPS);
 
 /// Where connections go, and how.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +62,10 @@ impl Origin {
     /// # Errors
     /// No address, nobody there, not who it should be, or too late.
     pub(super) async fn dial(self: Arc<Self>, limit: Duration) -> io::Result<Connection> {
-        let stands = self.connect(limit, async |host, port| Ok(tokio::net::lookup_host((host, port)).await?.collect()));
+        let stands = self.connect(limit, async |host, port| match &self.reach {
+            Reach::Anywhere => Ok(tokio::net::lookup_host((host, port)).await?.collect()),
+            Reach::Guarded(_) => look_up(host, port).await,
+        });
         tokio::time::timeout(limit, stands).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -79,6 +87,21 @@ impl Origin {
         let stream = TlsConnector::from(tls()?).connect(name, stream).await?;
         Ok(Connection::new(Stream::Tls(Box::new(stream))))
     }
+}
+
+/// Looks up a name that a member chose. Its place is free when the resolver is done with it, not when nobody waits any more.
+async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let place = LOOKUPS.acquire().await.map_err(io::Error::other)?;
+    let host = host.to_owned();
+    #[expect(clippy::disallowed_methods, reason = "the resolver blocks, and its threads are bounded by the places")]
+    let asked = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        Ok((host.as_str(), port).to_socket_addrs()?.collect())
+    });
+    asked.await?
 }
 
 /// The first address that answers.
@@ -183,5 +206,24 @@ mod tests {
         let origin = Arc::new(Origin::of(&Uri::try_from(address).unwrap(), Reach::Anywhere).unwrap());
         let late = origin.dial(Duration::from_millis(50)).await.err().unwrap();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn members_names_that_no_resolver_knows_keep_nobody_elses_waiting() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dial = |host: &str, reach: Reach| {
+            let address = Uri::try_from(format!("http://{host}:{port}/")).unwrap();
+            Arc::new(Origin::of(&address, reach).unwrap()).dial(Duration::from_millis(300))
+        };
+        let listed = Reach::Guarded(["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()].into());
+        let all = LOOKUPS.acquire_many(u32::try_from(limits::MEMBERS_LOOKUPS).unwrap()).await.unwrap();
+        let late = dial("localhost", listed.clone()).await.err().unwrap();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut, "there is no place for it");
+        assert!(dial("127.0.0.1", listed.clone()).await.is_ok(), "an address asks nobody");
+        assert!(dial("localhost", Reach::Anywhere).await.is_ok(), "the operator's names need no place");
+        drop(all);
+        assert!(dial("localhost", listed).await.is_ok());
+        assert_eq!(LOOKUPS.available_permits(), limits::MEMBERS_LOOKUPS);
     }
 }

@@ -4,17 +4,19 @@ use crate::on_both_engines;
 use crate::world::{World, by};
 use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::EndpointName;
-use claviger_domain::id::{ProviderId, RegistryId};
+use claviger_domain::id::{ProviderId, RegistryId, SeatId};
 use claviger_domain::own_provider::{Credential, OwnModel, OwnProvider};
 use claviger_domain::seal::Sealed;
 use claviger_domain::tenancy::{RegistryState, TenantScope};
 use claviger_storage::{Engine, Error, NewRegistry, PageRequest, ProviderOutcome, Store};
 use claviger_testkit::clock::START;
+use claviger_testkit::stores::{AUDIT_KEY, now};
 
 on_both_engines! {
     providers_belong_to_one_organization,
     a_model_name_is_served_once_in_a_registry,
     nodes_read_providers_with_their_registry,
+    a_change_beside_the_end_comes_before_it_or_not_at_all,
 }
 
 async fn registry(store: &Store, scope: TenantScope, number: u128, slug: &str) -> RegistryId {
@@ -133,4 +135,30 @@ async fn nodes_read_providers_with_their_registry(engine: Engine) {
     let disabled = Some(RegistryState::Disabled);
     store.update_registry(scope, own, None, disabled, None, &by()).await.unwrap();
     assert!(!store.find_shown_providers(scope.0).await.unwrap()[0].is_registry_active);
+}
+
+async fn a_change_beside_the_end_comes_before_it_or_not_at_all(engine: Engine) {
+    let world = World::new(engine).await;
+    let (store, scope) = (world.store(), world.scope);
+    // Another node: acts of one store run one behind the other.
+    let second = match engine {
+        Engine::Sqlite => store.clone(),
+        Engine::Postgres => {
+            Store::open_as(world.at.database.url(), SeatId::from_u128(2), AUDIT_KEY, now()).await.unwrap()
+        }
+    };
+    let own = registry(store, scope, 1, "own").await;
+    for number in 1..=40 {
+        let made = done(store.create_provider(scope, provider(scope, own, number, &[]), &by()).await.unwrap());
+        let next = OwnProvider { is_enabled: false, ..made.clone() };
+        let attribution = by();
+        let change = second.update_provider(scope, next, &attribution);
+        let end = store.delete_provider(scope, made.id, &attribution);
+        let (changed, ended) = tokio::join!(change, end);
+        let ended = ended.unwrap().unwrap();
+        match changed.unwrap() {
+            ProviderOutcome::Done(_, epoch) => assert!(epoch < ended, "round {number}: changed behind its end"),
+            other => assert_eq!(other, ProviderOutcome::Unknown),
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod cluster;
 mod dead;
 mod fork;
 mod leaving;
+mod providers;
 mod rates;
 mod tasks;
 mod wire;
