@@ -86,7 +86,11 @@ impl Instance {
             peppers: self.peppers.clone(),
             currency: config.currency.clone(),
             public_url,
-            leaks: claviger_control::LeakSettings::new(config.github_keys.clone(), config.canary_disables),
+            leaks: claviger_control::LeakSettings::new(
+                config.github_keys.clone(),
+                config.canary_disables,
+                config.spend_alert,
+            ),
             people: config.people.clone(),
             issuers: config.issuers.clone(),
             audit: crate::audit_sinks::settings(config),

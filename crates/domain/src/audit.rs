@@ -50,6 +50,8 @@ words! {
         KeyNewCaller = "api_key.new_caller";
         /// A key or secret that has ended was presented.
         EndedKeyUsed = "api_key.used_after_end";
+        /// A key spends far more than it did.
+        KeySpendSpike = "api_key.spend_spike";
         /// A canary key was presented.
         CanaryHit = "canary.hit";
         /// Keys found in public places were reported.

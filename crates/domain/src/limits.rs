@@ -313,6 +313,12 @@ pub const VERIFY_TAGS: usize = 20;
 pub const IMPORT_ROWS: usize = 1000;
 /// Alarms that wait to be told; whoever presents more bait than this is told about already.
 pub const ALARMS: usize = 256;
+/// An hour that costs more than so many mean ones is told.
+pub const SPIKE_FACTOR: u32 = 8;
+/// The time whose mean hour is compared.
+pub const SPIKE_MEAN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A younger key is still finding its use.
+pub const SPIKE_KEY_AGE: Duration = Duration::from_secs(24 * 3600);
 /// How often the same alarm about the same key is told: a flood is one fact.
 pub const ALARM_AGAIN: Duration = Duration::from_secs(600);
 /// The longest time a record goes without a signed checkpoint.

@@ -17,7 +17,7 @@ use crate::page::{Page, PageRequest};
 use crate::people::{self, NewUser};
 use crate::person_row::{member_columns, membership, user, user_columns};
 use crate::sessions;
-use crate::standing::Judge;
+use crate::standing::{Demand, Judge};
 use crate::statements::statements;
 use crate::store::Store;
 use crate::tenancy::{self, NewOrganization};
@@ -347,13 +347,16 @@ async fn leave(
         // An admin key acts as its owner, who is gone.
         _ if key.class == Class::Admin && is_owner => KeyFate::Revoke,
         KeyFate::Keep => KeyFate::Keep,
-        fate => {
+        KeyFate::Revoke => {
+            judge.require_change(tx, Demand::Permission(Permission::KeysRevoke), Some(key), key).await?;
+            KeyFate::Revoke
+        }
+        KeyFate::Transfer(owner) => {
             // Another's admin key is managed by who may as much, before and behind.
-            judge.require_key(tx, key).await?;
-            if let KeyFate::Transfer(owner) = fate {
-                judge.require_key(tx, &Key { owner: Some(Owner::User(owner)), ..key.clone() }).await?;
-            }
-            fate
+            let next = Key { owner: Some(Owner::User(owner)), ..key.clone() };
+            judge.require_change(tx, Demand::Strength(Permission::KeysUpdate), Some(key), &next).await?;
+            judge.require_key(tx, &next).await?;
+            KeyFate::Transfer(owner)
         }
     };
     let (at, changed_by) = (by.at, key_row::by_text(by));

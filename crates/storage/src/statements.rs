@@ -23,6 +23,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, String)> {
         crate::keys::CALLERS,
         crate::keys::CREATION,
         crate::keys::ENDS,
+        crate::keys::SPIKES,
         crate::keys::EXCHANGES,
         crate::keys::FORGETTING,
         crate::keys::IMPORTS,

@@ -139,6 +139,8 @@ async fn s4_13_ended_keys_in_use_and_keys_in_urls_are_told_to_their_owners() -> 
         Ok(kinds.contains("key.ended_key_used").then_some(()))
     })
     .await?;
+    let ended = events(&world, "api_key.used_after_end").await?;
+    assert_eq!((ended.len(), ended[0]["api_key.used_after_end"]["id"].as_str()), (1, Some(id)), "{ended:?}");
     assert!(world.claviger(&["audit", "verify"]).await?.starts_with("audit verify ok"));
     Ok(())
 }

@@ -222,3 +222,26 @@ async fn s0_20_s1_16_s4_14_age_and_idleness_are_shown_and_a_rotation_makes_a_key
     assert_eq!(world.client.get("/v1/models", &text(&old["value"])).await?.status, 200, "the overlap");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s4_13_a_new_client_of_a_grown_key_is_flagged_and_stands_in_the_audit_log() -> Result<()> {
+    let mut world = World::usual().await?;
+    let key = world.create_key(&json!({ "name": "grown" })).await?;
+    assert_eq!(world.ask(&text(&key["value"]), "free/echo").await?.status, 200);
+    aged(&mut world, 2).await?;
+    let answer = world.ask_from(&text(&key["value"]), &[("user-agent", "evil/1 of nobody")]).await?;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let found = eventually(25, "the record of a new caller", async || {
+        let path = "/v1/organization/audit_logs?event_types[]=api_key.new_caller";
+        let page = world.client.get(path, &world.admin_key).await?.json();
+        Ok(page["data"].as_array().filter(|data| !data.is_empty()).cloned())
+    });
+    let found = found.await?;
+    assert_eq!((found.len(), &found[0]["api_key.new_caller"]["id"]), (1, &key["id"]), "{found:?}");
+    let told = found[0].to_string();
+    assert!(told.contains("evil/1") && told.contains("127.0.0.0/24"), "{told}");
+    let shown = world.client.get(&format!("{KEYS}/{}", text(&key["id"])), &world.admin_key).await?.json();
+    assert!(shown["flags"].to_string().contains("new_caller"), "{shown}");
+    assert!(world.claviger(&["audit", "verify"]).await?.starts_with("audit verify ok"));
+    Ok(())
+}

@@ -54,6 +54,16 @@ async fn s0_22_s0_23_s0_24_s0_26_members_share_and_leave_and_their_keys_go_on() 
         let gone = owner.post(&format!("/v1/organization/users/{ann_id}/remove"), &json!({})).await?;
         assert_eq!(gone.status, 200, "{}", gone.text());
         assert_eq!(gone.json()["keys"][0]["rotation_due"], json!(true), "{}", gone.text());
+        let recorded = owner.get("/v1/organization/audit_logs?event_types[]=user.deleted").await?.json();
+        assert_eq!(recorded["data"][0]["user.deleted"]["id"], ann_id.as_str(), "{recorded}");
+        let due = async |owner: &mut Browser| {
+            let key = owner.get(&format!("{KEYS}/{id}")).await?.json();
+            Ok::<_, anyhow::Error>(key["flags"].to_string().contains("rotation_due"))
+        };
+        assert!(due(&mut owner).await?, "until it is rotated");
+        let rotated = world.client.post(&format!("{KEYS}/{id}/rotate"), &world.admin_key, &json!({})).await?;
+        assert_eq!(rotated.status, 200, "{}", rotated.text());
+        assert!(!due(&mut owner).await?, "ann has not seen its new text");
         // S0-23: the key still works, and any owner can revoke it.
         let hello = json!({ "model": "free/echo", "messages": [{ "role": "user", "content": "hi" }] });
         assert_eq!(world.client.post("/v1/chat/completions", &value, &hello).await?.status, 200);

@@ -115,6 +115,7 @@ const SCALARS: &[(&str, &str, Kind)] = &[
     ("keys", "pepper_file", Kind::Text),
     ("keys", "github_keys_file", Kind::Text),
     ("keys", "canary_disables", Kind::Flag),
+    ("keys", "spend_alert", Kind::Text),
     ("limits", "rpm", Kind::Integer),
     ("limits", "tpm", Kind::Integer),
     ("limits", "concurrency", Kind::Integer),

@@ -13,6 +13,7 @@ use claviger_domain::address::{Cidr, ForwardingHeader};
 use claviger_domain::catalog::Catalog;
 use claviger_domain::egress::Reach;
 use claviger_domain::key::{Limits, Prefixes};
+use claviger_domain::money::Nano;
 use claviger_domain::price::PriceSheet;
 use claviger_domain::settlement::UpstreamCut;
 use claviger_gateway::RouteSettings;
@@ -45,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) github_keys: Vec<ReporterKey>,
     /// Whether a canary takes along the keys beside it.
     pub(crate) canary_disables: bool,
+    /// From which amount an hour owners are told of spikes; `None` = never.
+    pub(crate) spend_alert: Option<Nano>,
     /// Further files that keep audit checkpoints.
     pub(crate) audit_sinks: Vec<AuditSink>,
     /// Whether changes are refused while one of them is late.
@@ -153,6 +156,7 @@ pub(super) fn config(layered: &Layered, _flags: &Flags) -> Result<Config, Invali
         pepper_file,
         github_keys: super::reporters::read(layered, &document.keys.github_keys_file)?,
         canary_disables: document.keys.canary_disables,
+        spend_alert: spend_alert(&document.keys.spend_alert)?,
         audit_sinks: super::sinks::read(layered)?,
         is_audit_strict: document.storage.audit_strict,
         reach: reach(document)?,
@@ -245,6 +249,16 @@ fn autodetect(typed: &str) -> Result<Autodetect, Invalid> {
         "off" => Ok(Autodetect::Off),
         other => Err(one_of("providers.autodetect", other, &["offer", "enable", "off"])),
     }
+}
+
+fn spend_alert(text: &str) -> Result<Option<Nano>, Invalid> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let amount = text.parse::<Nano>().ok().filter(|amount| *amount >= Nano::ZERO);
+    let invalid =
+        || Invalid::at("keys.spend_alert", format_args!("`{text}` is no amount such as 1.00; empty is never"));
+    amount.map(Some).ok_or_else(invalid)
 }
 
 fn reach(document: &Document) -> Result<Reach, Invalid> {

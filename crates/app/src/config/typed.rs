@@ -118,6 +118,9 @@ pub(super) struct Keys {
     pub(super) github_keys_file: String,
     /// Whether a canary that was presented disables the keys that are kept in the same place. Default false.
     pub(super) canary_disables: bool,
+    /// What an hour of a key costs at least before its owners are told that it is far more than usual. Default 1; empty =
+    /// never.
+    pub(super) spend_alert: String,
     /// The pepper's file; empty = `pepper` in the data directory.
     pub(super) pepper_file: String,
     /// Keys that a new organization may have, neither revoked nor expired. Default 100.
@@ -131,6 +134,7 @@ impl Default for Keys {
             also_accept: Vec::new(),
             github_keys_file: String::new(),
             canary_disables: false,
+            spend_alert: "1".to_owned(),
             pepper_file: String::new(),
             max_per_organization: claviger_domain::limits::KEYS_PER_ORGANIZATION,
         }

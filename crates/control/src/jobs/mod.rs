@@ -58,6 +58,7 @@ jobs! {
     forgetting,
     notices,
     sessions,
+    spikes,
     overlaps,
     usage,
 }

@@ -79,11 +79,12 @@ pub(crate) async fn handler(
 async fn run(call: &Call<Member>, decisions: Decisions) -> Result<Json<Deleted>, Refusal> {
     let member = find(call).await?;
     check_role(&call.actor, member.membership.role)?;
-    let has_revocations = std::iter::once(&decisions.default)
-        .chain(decisions.by_key.iter().map(|(_, fate)| fate))
-        .any(|fate| *fate == KeyFate::Revoke);
-    if has_revocations {
-        call.actor.require(Permission::KeysRevoke)?;
+    for fate in std::iter::once(&decisions.default).chain(decisions.by_key.iter().map(|(_, fate)| fate)) {
+        match fate {
+            KeyFate::Keep => {}
+            KeyFate::Revoke => call.actor.require(Permission::KeysRevoke)?,
+            KeyFate::Transfer(_) => call.actor.require(Permission::KeysUpdate)?,
+        }
     }
     let store = call.control.store();
     let removed = store.remove_member(call.actor.scope(), member.user.id, decisions, call.actor.attribution()).await;

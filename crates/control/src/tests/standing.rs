@@ -71,6 +71,29 @@ async fn what_goes_with_a_place_an_agent_or_a_member_is_no_more_than_who_ends_it
 }
 
 #[tokio::test]
+async fn who_may_not_change_keys_hands_none_over_with_a_member_who_leaves() {
+    let (world, owner) = World::set_up().await;
+    let (_, admin) = key_of(&world, &json!({ "name": "admin", "class": "admin", "role": "admin" })).await;
+    let mut li = Browser::owner(&world).await;
+    let mut ann = li.join(&world, "ann@acme.io", "owner").await;
+    let mut bob = li.join(&world, "bob@acme.io", "developer").await;
+    let bob = text(&bob.get(&world, "/api/me").await.body["id"]).to_owned();
+    let leaver = text(&ann.get(&world, "/api/me").await.body["id"]).to_owned();
+    let seen = ann.post(&world, KEYS, json!({ "name": "seen" })).await;
+    let seen = text(&seen.body["id"]).to_owned();
+    let demoted =
+        world.operator("POST", &format!("/v1/organization/users/{leaver}"), &json!({ "role": "member" })).await;
+    assert_eq!(demoted.status, 200, "{}", demoted.body);
+    let remove = format!("/v1/organization/users/{leaver}/remove");
+    let handed = json!({ "keys": { "by_key": { seen.as_str(): { "transfer": bob } } } });
+    // By default only owners change keys.
+    assert_eq!(world.with(&admin, "POST", &remove, &handed).await.refusal(), (403, "permission_denied"));
+    assert_eq!(world.with(&owner, "POST", &remove, &handed).await.status, 200);
+    let shown = world.operator("GET", &format!("{KEYS}/{seen}"), &Value::Null).await;
+    assert_eq!(text(&shown.body["owner"]["id"]), bob, "{}", shown.body["owner"]);
+}
+
+#[tokio::test]
 async fn the_operator_switches_off_no_last_owner() {
     let (world, _) = World::set_up().await;
     let mut owner = Browser::owner(&world).await;

@@ -15,6 +15,7 @@ mod import;
 mod leaks;
 mod list;
 mod possession;
+mod spikes;
 mod uses;
 mod write;
 
@@ -80,6 +81,7 @@ pub(crate) use forget::STATEMENTS as FORGETTING;
 pub(crate) use import::STATEMENTS as IMPORTS;
 pub(crate) use leaks::STATEMENTS as LEAKS;
 pub(crate) use possession::STATEMENTS as POSSESSION;
+pub(crate) use spikes::STATEMENTS as SPIKES;
 pub(crate) use uses::STATEMENTS as USES;
 pub(crate) use write::STATEMENTS as WRITES;
 

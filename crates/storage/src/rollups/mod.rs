@@ -25,7 +25,7 @@ use sqlx::AssertSqlSafe;
 use sums::Sums;
 
 /// The width of a sum, in microseconds: the days of all time zones are made of quarters of an hour.
-const SLOT_MICROS: i64 = 900_000_000;
+pub(crate) const SLOT_MICROS: i64 = 900_000_000;
 
 /// Records that are read at once: about half a millisecond of a core that others want.
 const PAGE: u32 = 512;

@@ -6,6 +6,7 @@ use claviger_domain::audit::Action;
 use claviger_domain::id::{KeyId, SecretId};
 use claviger_domain::key::Key;
 use claviger_domain::limits;
+use claviger_domain::money::Nano;
 use claviger_domain::time::Timestamp;
 use claviger_storage::{CallerUse, Engine, Order, PageRequest};
 use claviger_testkit::clock::START;
@@ -16,6 +17,7 @@ on_both_engines! {
     a_secret_keeps_its_latest_64_callers,
     a_new_caller_of_a_grown_key_flags_it_and_is_told_once,
     keys_that_are_refused_too_much_are_marked,
+    a_key_that_spends_far_more_than_it_did_is_told_of_once_a_day,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -117,4 +119,55 @@ async fn keys_that_are_refused_too_much_are_marked(engine: Engine) {
     world.store().stamp_rate_limited(vec![key.id, KeyId::ZEROS], START).await.unwrap();
     let stored = world.store().find_key(world.scope, key.id).await.unwrap().unwrap();
     assert_eq!((stored.rate_limited_at, stored.version), (Some(START), 1));
+}
+
+/// So much was charged to a key in a quarter of an hour.
+fn spent(world: &World, engine: Engine, key: &Key, at: Timestamp, nanos: i64) {
+    let bytes = match engine {
+        Engine::Sqlite => "X'07'",
+        Engine::Postgres => "'\\x07'",
+    };
+    let (organization, slot) = (world.scope.0, at.0 - at.0 % 900_000_000);
+    let dimension = format!(
+        "INSERT INTO usage_dimension (id, org_id, environment_id, key_id, endpoint, model, outcome, usage_source) \
+         VALUES ({bytes}, '{organization}', 'e', '{}', 'x', 'x', 'x', 'x') ON CONFLICT DO NOTHING",
+        key.id
+    );
+    let sum = format!(
+        "INSERT INTO usage_15m (dimension, slot, seat, org_id, requests, charge, absorbed) \
+         VALUES ({bytes}, {slot}, 's', '{organization}', 1, {nanos}, 0)"
+    );
+    for sql in [dimension, sum] {
+        world.tamper(&sql).unwrap();
+    }
+}
+
+async fn a_key_that_spends_far_more_than_it_did_is_told_of_once_a_day(engine: Engine) {
+    const UNIT: i64 = 1_000_000_000;
+    let mut world = World::new(engine).await;
+    let key = world.key("busy").await;
+    let now = START.plus(DAY * 10);
+    let tell = async |now| world.store().tell_spend_spikes(Nano(UNIT), now).await.unwrap();
+    for day in 3..10 {
+        spent(&world, engine, &key, START.plus(DAY * day), 24 * UNIT);
+    }
+    // A unit an hour, for a week. Eight in the last hour are not more than eight times as much.
+    spent(&world, engine, &key, now, 8 * UNIT);
+    assert_eq!(tell(now).await, 0);
+    spent(&world, engine, &key, now.minus(Duration::from_secs(1_800)), 1);
+    assert_eq!(tell(now).await, 1);
+    assert_eq!(tell(now.plus(Duration::from_secs(60))).await, 0, "once a day");
+    let told = world.tamper("SELECT kind, detail FROM notice").unwrap();
+    assert!(told.contains("key.spend_spike") && told.contains("8.000000001") && told.contains("usual_hour"), "{told}");
+    let page = PageRequest { limit: 9, order: Order::Descending, ..PageRequest::default() };
+    let records = world.store().list_audit(world.scope, &page).await.unwrap().unwrap().data;
+    let spikes: Vec<_> = records.iter().filter(|entry| entry.record.action == Action::KeySpendSpike).collect();
+    let [record] = &spikes[..] else { panic!("{} records", spikes.len()) };
+    let change = &record.record.changes[0];
+    assert_eq!((record.record.target.as_str(), change.to.as_deref()), (&*key.id.to_string(), Some("8.000000001")));
+    assert_eq!(world.store().verify_audit().await.unwrap().faults, vec![]);
+    // The next day it spends as much again, which by then is less unusual but still is.
+    let next = now.plus(DAY);
+    spent(&world, engine, &key, next, 20 * UNIT);
+    assert_eq!(tell(next).await, 1);
 }

@@ -1,6 +1,8 @@
-//! A node whose wall clock is wrong (P17): time limits hold by the later one of its clock and the database's.
+//! A node whose wall clock is wrong (P17): time limits hold by the later one of its clock and the database's. And one that
+//! hears nothing any more: what it says to whom.
 
-use crate::call;
+use crate::cluster::Node;
+use crate::{call, free, plan};
 use claviger_e2e::{Engine, Plan, Result, eventually};
 use serde_json::json;
 
@@ -28,4 +30,23 @@ async fn p17_a_node_an_hour_behind_ends_keys_by_the_databases_clock() -> Result<
         async || Ok((call(&world.client, &key).await? == 200).then_some(())),
     )
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_hears_nothing_says_authorization_stale_and_serves_again_when_it_does() -> Result<()> {
+    let world = plan().start().await?;
+    let node = Node::added_to(&world, "second").await?;
+    let key = world.key("steady").await?;
+    eventually(5, "the second node knows the key", async || Ok((call(&node.client, &key).await? == 200).then_some(())))
+        .await?;
+    node.wire.cut();
+    let stale = eventually(5, "its lease is over", async || {
+        let answer = node.client.post("/v1/chat/completions", &key, &free()).await?;
+        Ok((answer.status != 200).then_some(answer))
+    });
+    let stale = stale.await?;
+    assert_eq!(stale.refusal(), (503, "authorization_stale".to_owned()), "{}", stale.text());
+    assert_eq!(stale.header("retry-after"), "1");
+    node.wire.heal();
+    eventually(10, "it serves again", async || Ok((call(&node.client, &key).await? == 200).then_some(()))).await
 }
