@@ -129,10 +129,20 @@ impl Made {
         }
     }
 
+    /// Nothing would let it through there any more, and nothing of that comes along: so it does not work here either until
+    /// somebody says so.
+    fn used_up(&mut self) {
+        self.set("disabled", Some(true));
+        self.notes.push("its quota was used up there: it comes disabled".to_owned());
+    }
+
     fn done(self) -> Found {
         Found { row: Value::Object(self.row), notes: self.notes }
     }
 }
+
+/// What becomes of quotas that are not used up.
+const NO_BUDGETS: &str = "keys have no budgets yet";
 
 /// `token` is the hexadecimal SHA-256 of the whole text; a row of somebody who turned hashing off holds the text itself.
 fn litellm(row: &Row<'_>) -> Result<Found, String> {
@@ -168,7 +178,12 @@ fn litellm(row: &Row<'_>) -> Result<Found, String> {
             None => "total",
             Some(_) => "another time",
         };
-        made.notes.push(format!("max_budget ({budget} per {window}) is not taken over: set a budget"));
+        // What comes back with the next window is none of the key's life.
+        let spent = row.text("spend").and_then(|spent| spent.parse::<f64>().ok());
+        match budget.parse::<f64>().ok().zip(spent) {
+            Some((budget, spent)) if window == "total" && spent >= budget => made.used_up(),
+            _ => made.notes.push(format!("max_budget ({budget} per {window}) is not taken over: {NO_BUDGETS}")),
+        }
     }
     made.lost(row, &["spend", "team_id", "user_id", "soft_budget_cooldown"]);
     Ok(made.done())
@@ -195,6 +210,10 @@ fn unkey(row: &Row<'_>) -> Result<Found, String> {
     made.set("expires_at", row.time("expires")?);
     let is_off = row.value("enabled").is_some() && !row.flag("enabled");
     made.set("disabled", is_off.then_some(true));
+    let remaining = row.whole("remaining_requests").or_else(|| row.whole("remaining"));
+    if remaining.is_some_and(|remaining| remaining <= 0) && row.value("refill_amount").is_none() {
+        made.used_up();
+    }
     made.lost(row, &["remaining_requests", "remaining", "refill_amount", "owner_id", "ratelimit_limit"]);
     if row.value("credits").is_some() {
         made.notes.push("credits are not taken over".to_owned());
@@ -212,7 +231,11 @@ fn openrouter(row: &Row<'_>) -> Result<Found, String> {
     made.set("expires_at", row.time("expires_at")?);
     if let Some(limit) = row.text("limit") {
         let window = row.text("limit_reset").unwrap_or_else(|| "total".to_owned());
-        made.notes.push(format!("limit ({limit} per {window}) is not taken over: set a budget"));
+        let left = row.text("limit_remaining").and_then(|left| left.parse::<f64>().ok());
+        match left {
+            Some(left) if window == "total" && left <= 0.0 => made.used_up(),
+            _ => made.notes.push(format!("limit ({limit} per {window}) is not taken over: {NO_BUDGETS}")),
+        }
     }
     Ok(made.done())
 }
@@ -233,10 +256,7 @@ fn one_api(row: &Row<'_>) -> Result<Found, String> {
     // 1 enabled, 2 disabled, 3 expired, 4 exhausted.
     match row.whole("status") {
         Some(2) => made.set("disabled", Some(true)),
-        Some(4) => {
-            made.set("disabled", Some(true));
-            made.notes.push("its quota was used up there: it comes disabled".to_owned());
-        }
+        Some(4) => made.used_up(),
         _ => {}
     }
     made.set("expires_at", row.whole("expired_time").filter(|seconds| *seconds >= 0));
@@ -245,11 +265,14 @@ fn one_api(row: &Row<'_>) -> Result<Found, String> {
     let models = if has_limits { row.list("model_limits") } else { Vec::new() };
     made.list("models", if models.is_empty() { row.list("models") } else { models });
     made.list("ips", [row.list("allow_ips"), row.list("subnet")].concat());
-    if !row.flag("unlimited_quota")
-        && let Some(quota) = row.whole("remain_quota")
-    {
+    match row.whole("remain_quota").filter(|_| !row.flag("unlimited_quota")) {
+        // The state follows only when somebody calls.
+        Some(quota) if quota <= 0 && row.whole("status") != Some(4) => made.used_up(),
         // 500,000 units are one dollar, as both systems come.
-        made.notes.push(format!("remain_quota ({quota} of 500,000 a dollar) is not taken over: set a budget"));
+        Some(quota) if quota > 0 => {
+            made.notes.push(format!("remain_quota ({quota} of 500,000 a dollar) is not taken over: {NO_BUDGETS}"));
+        }
+        _ => {}
     }
     made.lost(row, &["group", "used_quota"]);
     Ok(made.done())
@@ -336,11 +359,38 @@ mod tests {
             found.notes,
             [
                 "models (all-team-models) is not taken over",
-                "max_budget (5.5 per month) is not taken over: set a budget"
+                "max_budget (5.5 per month) is not taken over: keys have no budgets yet"
             ]
         );
         assert!(read(System::Litellm, &json!({ "token": "sk-plain" })).is_err());
         assert!(read(System::NewApi, &json!({ "key": "A1b2****C3d4C3d4" })).is_err());
         assert!(read(System::Unkey, &json!({ "hash": V8, "deleted_at_m": 5 })).is_err());
+    }
+
+    #[test]
+    fn what_was_used_up_there_does_not_work_here() {
+        let column = "A1b2C3d4".repeat(6);
+        for (system, source, is_off) in [
+            (System::NewApi, json!({ "key": column, "status": 1, "remain_quota": 0 }), true),
+            (System::NewApi, json!({ "key": column, "status": 4, "remain_quota": -5 }), true),
+            (System::NewApi, json!({ "key": column, "status": 1, "remain_quota": 0, "unlimited_quota": true }), false),
+            (System::NewApi, json!({ "key": column, "status": 1, "remain_quota": 500 }), false),
+            (System::Litellm, json!({ "token": V8, "max_budget": 5.5, "spend": 5.5 }), true),
+            (System::Litellm, json!({ "token": V8, "max_budget": 5.5, "spend": 5.4 }), false),
+            (System::Litellm, json!({ "token": V8, "max_budget": 5, "spend": 9, "budget_duration": "30d" }), false),
+            (System::Openrouter, json!({ "hash": V8, "limit": 5, "limit_remaining": 0 }), true),
+            (
+                System::Openrouter,
+                json!({ "hash": V8, "limit": 5, "limit_remaining": 0, "limit_reset": "daily" }),
+                false,
+            ),
+            (System::Unkey, json!({ "hash": V8, "remaining_requests": 0 }), true),
+            (System::Unkey, json!({ "hash": V8, "remaining_requests": 0, "refill_amount": 10 }), false),
+        ] {
+            let found = read(system, &source).expect("importable");
+            assert_eq!(found.row["disabled"] == true, is_off, "{source}");
+            let notes = found.notes.iter().filter(|note| note.contains("used up")).count();
+            assert_eq!(notes, usize::from(is_off), "{source}: {:?}", found.notes);
+        }
     }
 }
