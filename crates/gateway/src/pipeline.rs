@@ -298,8 +298,9 @@ impl Walk<'_> {
             self.connection.phase.linger();
         }
         self.deny(refusal.error.code, &trace);
-        self.record(&refusal, &trace);
-        self.told(&refusal, &trace)
+        let reply = self.told(&refusal, &trace);
+        self.record(&refusal, &trace, reply.status());
+        reply
     }
 
     /// Attempts that are denied are counted for the security log, a few a second are shown.
@@ -329,8 +330,8 @@ impl Walk<'_> {
     }
 
     /// Refusals of a valid key are counted, and records with charge 0, as many as `refusals.rs` lets through;
-    /// unauthenticated ones are only counted.
-    fn record(&self, refusal: &Refusal, trace: &Trace) {
+    /// unauthenticated ones are only counted. `status` is what the client got: dialects differ.
+    fn record(&self, refusal: &Refusal, trace: &Trace, status: StatusCode) {
         let Some(caller) = &trace.caller else { return };
         if !trace.operation.is_some_and(Operation::is_inference) {
             return;
@@ -343,7 +344,7 @@ impl Walk<'_> {
             return;
         };
         let mut record = crate::settled::blank_record(self.node, trace, caller);
-        record.status = refusal.error.code.status();
+        record.status = status.as_u16();
         record.error_code = Some(refusal.error.code.text());
         let rule = refusal.limited.as_ref().and_then(|limited| limited.rule.as_ref());
         record.refused_by =

@@ -89,6 +89,9 @@ async fn sdks_raise_what_the_status_says_after_one_request() -> Result<()> {
         }
     }
     assert_eq!(world.upstream.count().await?, 0, "no call was made");
+    let records = world.records(100).await?;
+    let paid: Vec<_> = records.iter().filter(|record| record["error_code"] == "insufficient_quota").collect();
+    assert!(!paid.is_empty() && paid.iter().all(|record| record["status"] == 402), "as it was told: {paid:?}");
     Ok(())
 }
 

@@ -28,6 +28,7 @@ const RULES: &[(&str, Rule)] = &[
     ("every public error has its entry in docs/errors.md", promises::error_pages),
     ("every seeded bug has its test in docs/seeded-bugs.md", promises::seeded_bugs),
     ("every seed check names its tests", promises::seed_checks),
+    ("every promise of docs/proof.md names its tests", promises::proofs),
     ("every ban of clippy.toml fires", bans::check),
 ];
 

@@ -7,6 +7,8 @@ use crate::workspace::{self, Outcome};
 const ERRORS_PAGE: &str = "docs/errors.md";
 const CHECKS_PAGE: &str = "tests/e2e/README.md";
 
+const PROOFS_PAGE: &str = "docs/proof.md";
+
 const BUGS_PAGE: &str = "docs/seeded-bugs.md";
 
 /// Where the names of seeded bugs are taken.
@@ -138,6 +140,38 @@ pub(super) fn seed_checks() -> Outcome<Vec<Fault>> {
     Ok(faults)
 }
 
+/// Whoever asks for proof looks a test up by its name.
+pub(super) fn proofs() -> Outcome<Vec<Fault>> {
+    let mut suite = String::new();
+    for folder in ["crates", "tests"] {
+        for path in workspace::files(folder, ".rs")? {
+            suite.push_str(&RustText::read(&workspace::read(&path)?).code);
+        }
+    }
+    let page = workspace::read(PROOFS_PAGE)?;
+    let named: Vec<&str> = page.lines().filter_map(proof_row).flatten().collect();
+    let mut faults = Vec::new();
+    for name in &named {
+        // A case of the suite of storage stands in a list instead.
+        let is_there = [format!("fn {name}("), format!("fn {name}<"), format!("    {name},\n")];
+        if !is_there.iter().any(|text| suite.contains(text)) {
+            faults.push(format!("{PROOFS_PAGE}: there is no test `{name}`"));
+        }
+    }
+    if named.is_empty() {
+        faults.push(format!("{PROOFS_PAGE}: no row could be read"));
+    }
+    Ok(faults)
+}
+
+/// `| promise | `test`, `test` | package |`; what is no name is a file or a command.
+fn proof_row(line: &str) -> Option<Vec<&str>> {
+    let cells: Vec<&str> = line.strip_prefix('|')?.trim_end().trim_end_matches('|').split('|').map(str::trim).collect();
+    let [_, tests, _] = cells.as_slice() else { return None };
+    let is_name = |text: &&str| text.chars().all(|symbol| symbol.is_alphanumeric() || symbol == '_');
+    Some(tests.split('`').skip(1).step_by(2).filter(is_name).collect())
+}
+
 /// `s0_6_s1_4_a_key_…` → S0-6, S1-4.
 fn checks_of(test: &str) -> Vec<String> {
     let parts: Vec<&str> = test.split('_').collect();
@@ -161,7 +195,7 @@ fn check_row(line: &str) -> Option<(&str, Vec<&str>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bug_row, bug_switch, catalogue_code, check_row, checks_of};
+    use super::{bug_row, bug_switch, catalogue_code, check_row, checks_of, proof_row};
 
     #[test]
     fn switches_and_rows_of_seeded_bugs_are_told_from_other_lines() {
@@ -182,6 +216,13 @@ mod tests {
         );
         assert_eq!(catalogue_code(r#"    Rejected = "", 400, "x", Caller, Retry::Unsaid, "No.";"#), None);
         assert_eq!(catalogue_code(r#"    let text = "a", 4"#), None);
+    }
+
+    #[test]
+    fn tests_are_read_from_rows_of_proofs() {
+        assert_eq!(proof_row("| what | `one`, `other` | e2e |"), Some(vec!["one", "other"]));
+        assert_eq!(proof_row("| promise | test | package |"), Some(vec![]));
+        assert_eq!(proof_row("`not` a row"), None);
     }
 
     #[test]

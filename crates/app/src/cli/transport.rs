@@ -90,7 +90,9 @@ impl Transport {
         let config = config::load(&global.flags(), variables)?;
         let directory = match DataDirectory::find(&config.data)? {
             Some(directory) => directory,
-            None if may_make && !config.has_default_data() => DataDirectory::open_or_make(&config.data)?,
+            None if may_make && (global.flags().data.is_some() || !config.has_default_data()) => {
+                DataDirectory::open_or_make(&config.data)?
+            }
             None if !may_make && let Some((profile, key)) = signed_in(global, variables)? => {
                 let way = Way::Tcp { url: connection::checked_url(&profile.url)?, key };
                 return Ok(Self { way, organization, place: None, is_dry });

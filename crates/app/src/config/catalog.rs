@@ -10,7 +10,7 @@ use claviger_domain::catalog::{Catalog, Dialect, Model, Pricing, Provider, Targe
 use claviger_domain::egress::Reach;
 use claviger_domain::endpoint::{EndpointName, Operation};
 use claviger_wire::simulator::{MODELS, serves};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -231,7 +231,9 @@ fn endpoints(typed: &[String]) -> Result<Vec<EndpointName>, String> {
     let known: Vec<EndpointName> = inference().filter_map(|operation| operation.endpoint()).collect();
     let find = |name: &String| {
         known.iter().copied().find(|endpoint| endpoint.name() == name).ok_or_else(|| {
-            let names: Vec<String> = known.iter().map(|endpoint| format!("`{}`", endpoint.name())).collect();
+            // Several operations share an endpoint, as a message and the count of its tokens do.
+            let names: BTreeSet<&str> = known.iter().map(|endpoint| endpoint.name()).collect();
+            let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
             format!("endpoint `{name}` does not exist; these do: {}", names.join(", "))
         })
     };
