@@ -375,6 +375,7 @@ handlers! {
             TestProvider => providers::test::handler;
             GetWallet => wallet::get::handler;
             GetUsage => usage::get::handler;
+            GetOwnUsage => usage::get::of_own_key;
             GetRequest => requests::get::handler;
             ListRequests => requests::list::handler;
             GetReceipt => requests::receipt::handler;

@@ -44,7 +44,7 @@ pub(super) async fn run(transport: &Transport, output: &Output, options: &UsageO
     let group_by: Vec<&str> = by.iter().map(|(_, field, _)| *field).collect();
     let (from, until) = (from.to_string(), until.map(|until| until.to_string()));
     let first = target(
-        "/v1/organization/usage/completions",
+        "/v1/organization/usage/requests",
         &[
             ("start_time", Some(&from)),
             ("end_time", until.as_deref()),

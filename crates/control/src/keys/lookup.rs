@@ -90,7 +90,7 @@ async fn spend(call: &Call<Member>, keys: Vec<KeyId>, since: Timestamp) -> Resul
         return Ok(HashMap::new());
     }
     let until = call.now.wall.plus(Duration::from_secs(1));
-    let query = UsageQuery { from: since, until, keys, group_by: vec![UsageDimension::Key], ..UsageQuery::default() };
+    let query = UsageQuery { keys, group_by: vec![UsageDimension::Key], ..UsageQuery::between(since, until) };
     let rows = call.control.store().usage(call.actor.scope(), &query).await?;
     Ok(rows.into_iter().filter_map(|row| Some((row.key?, row.charge))).collect())
 }

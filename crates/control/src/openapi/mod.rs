@@ -125,7 +125,7 @@ areas! {
         DetectProviders ListRoutes
     }
     money {
-        GetWallet GetUsage GetRequest ListRequests GetReceipt
+        GetWallet GetUsage GetOwnUsage GetRequest ListRequests GetReceipt
     }
     admin_keys {
         ListAdminKeys CreateAdminKey GetAdminKey DeleteAdminKey

@@ -5,6 +5,7 @@ use super::{Description, Reply};
 use claviger_domain::endpoint::Operation;
 
 const TEXT_OR_NULL: Shape = Shape::OrNull(&Shape::Text);
+const WHOLE_OR_NULL: Shape = Shape::OrNull(&Shape::Whole);
 const METERS: Shape = Shape::Map(&Shape::Whole);
 
 const TENANT: Object =
@@ -27,19 +28,29 @@ const RESULT: Object = object(
     "UsageResult",
     &[
         must("object", Shape::Text),
-        must("input_tokens", Shape::Whole),
-        must("output_tokens", Shape::Whole),
-        must("input_cached_tokens", Shape::Whole),
-        must("input_audio_tokens", Shape::Whole),
-        must("output_audio_tokens", Shape::Whole),
+        may("input_tokens", Shape::Whole),
+        may("output_tokens", Shape::Whole),
+        may("input_cached_tokens", WHOLE_OR_NULL),
+        may("input_audio_tokens", WHOLE_OR_NULL),
+        may("output_audio_tokens", WHOLE_OR_NULL),
+        may("batch", Shape::OrNull(&Shape::Flag)),
+        may("service_tier", TEXT_OR_NULL),
+        may("images", Shape::Whole),
+        may("size", TEXT_OR_NULL),
+        may("source", TEXT_OR_NULL),
+        may("characters", Shape::Whole),
+        may("seconds", WHOLE_OR_NULL),
+        may("search_units", WHOLE_OR_NULL),
         must("num_model_requests", Shape::Whole),
         must("project_id", TEXT_OR_NULL),
         must("user_id", TEXT_OR_NULL),
+        must("agent_id", TEXT_OR_NULL),
         must("api_key_id", TEXT_OR_NULL),
         must("model", TEXT_OR_NULL),
-        must("batch", Shape::OrNull(&Shape::Flag)),
-        must("service_tier", TEXT_OR_NULL),
         must("source_tag", TEXT_OR_NULL),
+        must("endpoint", TEXT_OR_NULL),
+        must("outcome", TEXT_OR_NULL),
+        must("usage_source", TEXT_OR_NULL),
         must("meters", METERS),
         must("charge", Shape::Amount),
     ],
@@ -62,6 +73,7 @@ const USAGE: Object = object(
         must("data", Shape::Many(&Shape::Of(&BUCKET))),
         must("has_more", Shape::Flag),
         must("next_page", TEXT_OR_NULL),
+        must("timezone", Shape::Text),
         must("currency", Shape::Text),
     ],
 );
@@ -151,6 +163,21 @@ const ASK_USAGE: &[Field] = &[
     may("user_ids", TEXTS),
     may("models", TEXTS),
     may("source_tags", TEXTS),
+    may("agent_ids", TEXTS),
+    may("endpoints", TEXTS),
+    may("outcomes", TEXTS),
+    may("timezone", Shape::Text),
+];
+
+const ASK_OWN_USAGE: &[Field] = &[
+    must("start_time", Shape::Time),
+    may("end_time", Shape::Time),
+    may("bucket_width", Shape::Word(&["1m", "1h", "1d"])),
+    may("limit", Shape::Whole),
+    may("page", Shape::Text),
+    may("group_by", TEXTS),
+    may("models", TEXTS),
+    may("timezone", Shape::Text),
 ];
 
 const ASK_REQUESTS: &[Field] = &[
@@ -169,6 +196,9 @@ pub(super) fn describe(operation: Operation) -> Description {
     match operation {
         Operation::GetWallet => Description::of("The organization's wallet.", Reply::One(&WALLET)),
         Operation::GetUsage => Description::of("Usage in buckets of time.", Reply::One(&USAGE)).asking(ASK_USAGE),
+        Operation::GetOwnUsage => {
+            Description::of("What the calling key used, in buckets of time.", Reply::One(&USAGE)).asking(ASK_OWN_USAGE)
+        }
         Operation::ListRequests => Description::of("List request records.", Reply::List(&REQUEST)).asking(ASK_REQUESTS),
         Operation::GetReceipt => Description::of("Why a request cost what it cost.", Reply::One(&RECEIPT)),
         _ => Description::of("One request record.", Reply::One(&REQUEST)),

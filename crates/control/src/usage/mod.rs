@@ -2,3 +2,4 @@
 
 mod buckets;
 pub(crate) mod get;
+mod kind;

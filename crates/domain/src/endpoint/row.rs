@@ -374,6 +374,8 @@ operations! {
     GetWallet = "wallet.get";
     /// Usage, grouped.
     GetUsage = "usage.get";
+    /// The calling key's own usage.
+    GetOwnUsage = "key.usage";
     /// One request record.
     GetRequest = "requests.get";
     /// List request records.

@@ -17,7 +17,8 @@ async fn readers_see_every_charge_and_record_so_far(engine: Engine) {
     let mut world = World::new(engine).await;
     world.fund(world.scope, 100_000).await;
     let charges = world.store().charges();
-    let everything = UsageQuery { until: claviger_domain::time::Timestamp(i64::MAX), ..UsageQuery::default() };
+    let time = claviger_domain::time::Timestamp;
+    let everything = UsageQuery::between(time(0), time(i64::MAX));
     for number in 1..=20_i64 {
         let (paid, mut free) = (world.record(world.scope), world.record(world.scope));
         (free.charge, free.hold, free.price_version) = (Nano(0), Nano(0), None);

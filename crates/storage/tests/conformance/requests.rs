@@ -10,7 +10,6 @@ use claviger_domain::request::{Delivery, Outcome, RequestRecord};
 use claviger_domain::tenancy::TenantScope;
 use claviger_domain::time::Timestamp;
 use claviger_storage::{CreateKeyOutcome, Engine, Order, PageRequest, RequestFilter, UsageDimension, UsageQuery};
-use std::time::Duration;
 
 on_both_engines! {
     a_record_comes_back_whole,
@@ -139,10 +138,9 @@ async fn records_and_usage_of_an_owner_are_those_of_keys_they_own_now(engine: En
     assert_eq!((list(me).await, list(she).await), (vec![made[0].0], vec![made[1].0]));
     let usage = async |owners: Vec<Owner>| {
         let query = UsageQuery {
-            until: Timestamp(i64::MAX),
             group_by: vec![UsageDimension::Owner],
             owners,
-            ..UsageQuery::default()
+            ..UsageQuery::between(Timestamp(0), Timestamp(i64::MAX))
         };
         let rows = world.store().usage(world.scope, &query).await.unwrap();
         let mut rows: Vec<_> = rows.iter().map(|row| (row.owner, row.requests)).collect();
@@ -170,7 +168,7 @@ async fn usage_is_the_sum_of_the_records(engine: Engine) {
         append(&world, record).await;
     }
     let usage = async |query: UsageQuery| world.store().usage(world.scope, &query).await.unwrap();
-    let whole = UsageQuery { from: Timestamp(0), until: Timestamp(minute * 10), ..UsageQuery::default() };
+    let whole = UsageQuery::between(Timestamp(0), Timestamp(minute * 10));
     let total = usage(whole.clone()).await;
     assert_eq!(total.len(), 1);
     assert_eq!((total[0].requests, total[0].charge, total[0].bucket_start), (5, Nano(COST.0 * 5), Timestamp(0)));
@@ -187,7 +185,8 @@ async fn usage_is_the_sum_of_the_records(engine: Engine) {
     assert_eq!(split.len(), 4);
     assert_eq!(split.iter().map(|row| row.requests).sum::<u64>(), 5);
     assert!(split.iter().all(|row| row.environment == Some(world.environment)));
-    let buckets = usage(UsageQuery { bucket: Some(Duration::from_secs(120)), ..whole.clone() }).await;
+    let twos = (0..5).map(|two| (Timestamp(two * 2 * minute), Timestamp((two + 1) * 2 * minute))).collect();
+    let buckets = usage(UsageQuery { buckets: twos, ..whole.clone() }).await;
     let starts: Vec<_> = buckets.iter().map(|row| (row.bucket_start.0 / minute, row.requests)).collect();
     assert_eq!(starts, [(0, 2), (2, 2), (4, 1)]);
     let narrow = UsageQuery {
@@ -199,7 +198,7 @@ async fn usage_is_the_sum_of_the_records(engine: Engine) {
     };
     assert_eq!(usage(narrow).await[0].requests, 2);
     assert_eq!(usage(UsageQuery { models: vec!["x' OR 1=1 --".to_owned()], ..whole.clone() }).await, vec![]);
-    let window = UsageQuery { from: Timestamp(minute), until: Timestamp(minute * 3), ..whole };
+    let window = UsageQuery { buckets: vec![(Timestamp(minute), Timestamp(minute * 3))], ..whole };
     assert_eq!(usage(window).await[0].requests, 2, "the end is not part of the window");
     assert_eq!(TenantScope(world.scope.0), world.scope);
 }

@@ -2,13 +2,16 @@
 
 use crate::on_both_engines;
 use crate::world::{COST, World, by, price};
+use claviger_domain::credit_lease::GrantAsk;
 use claviger_domain::endpoint::EndpointName;
-use claviger_domain::id::KeyId;
+use claviger_domain::id::{KeyId, SeatId};
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::Nano;
 use claviger_domain::request::{Outcome, RequestRecord};
 use claviger_domain::time::Timestamp;
-use claviger_storage::{Engine, KeySpend, RollUpLimits, RolledUp};
+use claviger_storage::{Engine, KeySpend, RollUpLimits, RolledUp, Store, UsageDimension, UsageQuery};
+use claviger_testkit::clock::START;
+use claviger_testkit::stores::{AUDIT_KEY, now};
 
 on_both_engines! {
     a_key_knows_what_it_was_charged,
@@ -16,6 +19,7 @@ on_both_engines! {
     two_that_add_up_at_once_count_each_record_once,
     sums_that_do_not_follow_from_the_records_are_named_and_made_again,
     requests_that_were_lost_are_counted_late,
+    reports_are_the_sums_of_records_wherever_the_cursor_stands,
 }
 
 const BATCH: RollUpLimits = RollUpLimits { records: 1_000, sums: 100 };
@@ -213,4 +217,141 @@ async fn requests_that_were_lost_are_counted_late(engine: Engine) {
     assert_eq!(faults(&world).await, Vec::<String>::new());
     let counted = world.tamper(&format!("SELECT outcome FROM usage_dimension WHERE key_id = '{}'", lost.key)).unwrap();
     assert!(counted.contains("node_lost"), "{counted}");
+}
+
+/// Every seat writes and every seat adds up, all of them in each other's rows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_charge_and_add_up_at_once_skip_no_record() {
+    let mut world = World::new(Engine::Postgres).await;
+    let scope = world.scope;
+    let grant = world.grant(1_000_000);
+    world.store().grant(scope, grant, &by()).await.unwrap();
+    let other =
+        async |seat| Store::open_as(world.at.database.url(), SeatId::from_u128(seat), AUDIT_KEY, now()).await.unwrap();
+    let nodes = [world.store().clone(), other(2).await, other(3).await];
+    let key = KeyId::generate(&mut world.random);
+    let mut working = tokio::task::JoinSet::new();
+    for node in nodes.clone() {
+        let ask = GrantAsk { need: Nano(40 * COST.0), spent: Nano::ZERO, takes_rest: false };
+        node.grant_lease(scope, 1, ask, START).await.unwrap();
+        let records: Vec<RequestRecord> = (0..40).map(|_| RequestRecord { key, ..world.record(scope) }).collect();
+        let adding = node.clone();
+        working.spawn(async move {
+            for pair in records.chunks(2) {
+                let charges = node.charges();
+                let waiting: Vec<_> =
+                    pair.iter().map(|record| charges.try_reserve().unwrap().append(record.clone()).wait()).collect();
+                for charged in waiting {
+                    charged.await.unwrap().mark();
+                }
+            }
+        });
+        working.spawn(async move {
+            let mut known = Nano::ZERO;
+            while known < Nano(3 * 40 * COST.0) {
+                adding.roll_up_usage(RollUpLimits { records: 3, sums: 10 }).await.unwrap();
+                let told = adding.key_spend(scope, key, [Timestamp(0); 3]).await.unwrap().total;
+                assert!(told >= known && told.0 % COST.0 == 0, "{told} after {known}");
+                known = told;
+            }
+        });
+    }
+    while let Some(done) = working.join_next().await {
+        done.unwrap();
+    }
+    while world.store().roll_up_usage(BATCH).await.unwrap().has_more {}
+    assert_eq!(faults(&world).await, Vec::<String>::new());
+    assert_eq!(
+        world.tamper("SELECT SUM(requests) FROM usage_15m WHERE slot = -1").unwrap().trim(),
+        "120",
+        "each in the sums, once"
+    );
+    let [_, second, third] = nodes;
+    second.close().await;
+    third.close().await;
+}
+
+/// What a report must say, added up one record after another.
+fn model(records: &[RequestRecord], query: &UsageQuery) -> Vec<(i64, u64, i64, Meters)> {
+    let sum = |(from, until): &(Timestamp, Timestamp)| {
+        let asked = records.iter().filter(|record| {
+            (*from..*until).contains(&record.completed_at)
+                && (query.keys.is_empty() || query.keys.contains(&record.key))
+                && (query.endpoints.is_empty() || query.endpoints.contains(&record.endpoint))
+                && (query.outcomes.is_empty() || query.outcomes.contains(&record.outcome))
+                && (query.models.is_empty() || query.models.contains(&record.model))
+                && (query.source_tags.is_empty()
+                    || record.source_tag.as_ref().is_some_and(|tag| query.source_tags.contains(tag)))
+        });
+        let mut total = (from.0, 0, 0, Meters::NONE);
+        for record in asked {
+            total.1 += 1;
+            total.2 += record.charge.0;
+            for (meter, quantity) in record.meters.iter() {
+                total.3.set(meter, total.3.of(meter).unwrap_or(0) + quantity);
+            }
+        }
+        total
+    };
+    query.buckets.iter().map(sum).filter(|total| total.1 > 0).collect()
+}
+
+async fn reports_are_the_sums_of_records_wherever_the_cursor_stands(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let scope = world.scope;
+    world.fund(scope, 1_000_000).await;
+    let keys = [0; 3].map(|_| KeyId::generate(&mut world.random));
+    let records: Vec<RequestRecord> = (0..60).map(|_| some(&mut world, &keys)).collect();
+    append(&world, records.clone()).await;
+    let begin = records.iter().map(|record| record.completed_at.0).min().unwrap();
+    let cut = |from: i64, width: i64, count: i64| {
+        (0..count).map(|place| (Timestamp(from + place * width), Timestamp(from + (place + 1) * width))).collect()
+    };
+    let quarter = begin - begin % QUARTER;
+    let all = UsageQuery { buckets: cut(quarter, 4 * QUARTER, 2), ..UsageQuery::default() };
+    let mut queries = vec![
+        all.clone(),
+        // Minutes, spans that cut quarters, and ones that leave gaps.
+        UsageQuery { buckets: cut(quarter, 60_000_000, 50), ..all.clone() },
+        UsageQuery { buckets: cut(begin + 3, QUARTER + 77, 3), ..all.clone() },
+        UsageQuery {
+            buckets: vec![
+                (Timestamp(begin), Timestamp(begin + 900)),
+                (Timestamp(quarter + QUARTER), Timestamp(i64::MAX)),
+            ],
+            ..all.clone()
+        },
+        UsageQuery { keys: keys[..2].to_vec(), ..all.clone() },
+        UsageQuery { endpoints: vec![EndpointName::Embeddings], ..all.clone() },
+        UsageQuery { outcomes: vec![Outcome::Refused], ..all.clone() },
+        UsageQuery { models: vec!["acme/free".to_owned()], source_tags: vec!["checkout".to_owned()], ..all.clone() },
+    ];
+    queries.retain(|query| !model(&records, query).is_empty());
+    assert!(queries.len() >= 7, "the records are of every kind");
+    let groups = [
+        UsageDimension::Key,
+        UsageDimension::SourceTag,
+        UsageDimension::Model,
+        UsageDimension::Environment,
+        UsageDimension::Owner,
+        UsageDimension::Endpoint,
+        UsageDimension::Outcome,
+        UsageDimension::UsageSource,
+        UsageDimension::Provider,
+    ];
+    let mut before = None;
+    for step in [0, 7, 23, 1_000] {
+        world.store().roll_up_usage(RollUpLimits { records: step, sums: 1_000 }).await.unwrap();
+        for query in &queries {
+            let rows = world.store().usage(scope, query).await.unwrap();
+            let told: Vec<_> =
+                rows.iter().map(|row| (row.bucket_start.0, row.requests, row.charge.0, row.meters)).collect();
+            assert_eq!(told, model(&records, query), "{step} {query:?}");
+        }
+        let split = UsageQuery { group_by: groups.to_vec(), ..all.clone() };
+        let rows = world.store().usage(scope, &split).await.unwrap();
+        assert!(rows.len() > 12, "{}", rows.len());
+        assert_eq!(rows.iter().map(|row| row.requests).sum::<u64>(), 60);
+        assert_eq!(*before.get_or_insert_with(|| rows.clone()), rows, "{step}");
+    }
 }

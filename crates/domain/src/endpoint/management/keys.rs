@@ -73,6 +73,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     own(Operation::GetOwnKey, "/v1/key"),
     own(Operation::GetOwnKey, "/api/v1/key"),
+    own(Operation::GetOwnUsage, "/v1/key/usage"),
     Row {
         authentication: Authentication::Possession,
         permission: None,
