@@ -500,6 +500,12 @@ handlers! {
         GetSignedContent;
         CancelGeneration;
         DeleteVideo;
+        CreateTask;
+        ListTasks;
+        GetTask;
+        GetTaskResult;
+        GetSignedResult;
+        CancelTask;
         ListModels;
         GetModel;
         GetCredits;

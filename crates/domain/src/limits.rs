@@ -114,6 +114,16 @@ pub const TASK_TIME: Duration = Duration::from_secs(6 * 3600);
 pub const TASK_RESULT: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of a prompt that is kept to be shown again; hosted models of 2025 take 32,000.
 pub const PROMPT_BYTES: usize = 64 * 1024;
+/// The longest that a caller is made to wait for a task's end in the call that asks for it.
+pub const TASK_WAIT: Duration = Duration::from_secs(60);
+/// How long a call that is asked for as a task may take, when its caller says nothing.
+pub const TASK_CALL: Duration = Duration::from_secs(3600);
+/// Texts that a caller may hang on a task, as OpenAI takes them.
+pub const METADATA: usize = 16;
+/// Characters of the name of one.
+pub const METADATA_NAME: usize = 64;
+/// Characters of one.
+pub const METADATA_VALUE: usize = 512;
 /// Seconds of one video that may be asked for.
 pub const VIDEO_SECONDS: u64 = 3_600;
 /// Seconds of a video for which nobody says how long it shall be, as at OpenAI.

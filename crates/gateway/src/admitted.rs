@@ -16,6 +16,7 @@ use crate::once::Claim;
 use crate::parsed::Parsed;
 use crate::respond::Refusal;
 use crate::running::RunningRequest;
+use crate::task::{TaskInHand, TaskTerms};
 use crate::wallets::WalletHold;
 use claviger_domain::catalog::{Model, Pricing};
 use claviger_domain::endpoint::Operation;
@@ -57,6 +58,10 @@ pub(crate) struct Admitted {
     pub(crate) hold: Option<WalletHold>,
     /// What was held and is a task's now: durable, and nothing of this process's any more.
     task_hold: Nano,
+    /// What its caller says of it as a task, if it is asked for as one.
+    pub(crate) terms: Option<TaskTerms>,
+    /// The task that ends with it.
+    pub(crate) task: Option<Box<TaskInHand>>,
     pub(crate) slot: ChargeSlot,
     pub(crate) drain: DrainPermit,
     /// The answer that it goes on from: whoever keeps that is asked, and nobody else.
@@ -75,7 +80,7 @@ impl Admitted {
     /// # Errors
     /// 400 unpriced, unserved; 401, 403 gone meanwhile; 403, 404 model; 429 credit; 503 when a charge could not be kept.
     pub(crate) async fn hold(from: Parsed, node: &Node, trace: &mut Trace) -> Result<Box<Self>, Refusal> {
-        let Parsed { caller, mut pass, ask, operation, headers, claim, former, room, .. } = from;
+        let Parsed { caller, mut pass, ask, operation, headers, task, claim, former, room, .. } = from;
         let model = find_model(node, &caller, (operation, ask.model()), trace)?;
         if model.id != ask.model() {
             trace.alias = Some(std::mem::replace(&mut trace.model, model.id.clone()));
@@ -118,6 +123,8 @@ impl Admitted {
             halvings: 0,
             hold: None,
             task_hold: Nano::ZERO,
+            terms: task,
+            task: None,
             slot,
             drain,
             former,

@@ -3,13 +3,15 @@
 use crate::authenticated::{Authenticated, Caller};
 use crate::body::PacedBody;
 use crate::kept::Former;
-use crate::limits::Pass;
+use crate::limits::{self, Pass};
+use crate::local;
 use crate::memory::Room;
 use crate::node::Node;
 use crate::observe::Trace;
 use crate::once::{Claim, Named};
 use crate::received::BodyLength;
 use crate::respond::Refusal;
+use crate::task::{TaskTerms, wait_of};
 use bytes::Bytes;
 use claviger_domain::endpoint::{Operation, Row};
 use claviger_domain::error::{Code, PublicError};
@@ -20,6 +22,7 @@ use claviger_wire::idempotency;
 use claviger_wire::inference::{self, Ask};
 use claviger_wire::multipart;
 use claviger_wire::openai::responses::{AnswerNames, no_previous};
+use claviger_wire::task::{self, OwnFields, TaskAsk};
 use http::{HeaderMap, HeaderValue, header};
 
 /// A request whose body is understood.
@@ -33,6 +36,8 @@ pub(crate) struct Parsed {
     pub(crate) headers: HeaderMap,
     /// By what its caller has named it, to have it run once.
     pub(crate) named: Option<Named>,
+    /// What is said of it as a task, if it is asked for as one.
+    pub(crate) task: Option<TaskTerms>,
     /// What it has claimed by that name.
     pub(crate) claim: Option<Claim>,
     /// The answer that it goes on from.
@@ -57,6 +62,14 @@ impl Parsed {
             Ok(key) => key,
             Err(code) => return Err(Unparsed { refusal: code.into(), unread: Some(matched.received) }),
         };
+        let wait = match matched.found.row.operation {
+            Operation::CreateTask => wait_of(&matched.received.head.headers),
+            _ => Ok(None),
+        };
+        let wait = match wait {
+            Ok(wait) => wait,
+            Err(refusal) => return Err(Unparsed { refusal, unread: Some(matched.received) }),
+        };
         let headers = forwarded(&matched.received.head.headers);
         let operation = matched.found.row.operation;
         let is_form = is_form(operation, &matched.received.head.headers);
@@ -71,17 +84,25 @@ impl Parsed {
             let fingerprint = idempotency::fingerprint(operation, query.as_deref(), boundary.as_deref(), &bytes);
             Named { key, fingerprint }
         });
-        let ask = match is_form {
-            true => parsed_form(operation, content_type, bytes).await,
-            false => inference::parse(operation, query.as_deref(), bytes),
+        let (operation, ask, task) = if operation == Operation::CreateTask {
+            let (operation, ask, own) = parsed_task(node, &caller, content_type, bytes).await.map_err(Unparsed::read)?;
+            // From here on it is what its body means.
+            limits::check_endpoint(&caller.key, operation, trace).map_err(Unparsed::read)?;
+            trace.operation = Some(operation);
+            (operation, ask, Some(TaskTerms { own, wait }))
+        } else {
+            let ask = match is_form {
+                true => parsed_form(operation, content_type, bytes).await,
+                false => inference::parse(operation, query.as_deref(), bytes),
+            };
+            (operation, ask.map_err(|error| Unparsed::read(error.into()))?, None)
         };
-        let mut ask = ask.map_err(|error| Unparsed::read(error.into()))?;
         // A key written into the wrong field must not reach logs and records.
         trace.model = redacted(ask.model(), &node.settings.prefixes).into_owned();
         trace.is_stream = ask.is_stream();
         ask.name_answer(AnswerNames { answer: answer_of(trace), previous_upstream: None });
         let former = None;
-        Ok(Self { caller, pass, ask, operation, headers, named, claim: None, former, room, _made_here: () })
+        Ok(Self { caller, pass, ask, operation, headers, named, task, claim: None, former, room, _made_here: () })
     }
 
     /// Finds the answer that it goes on from.
@@ -137,6 +158,33 @@ async fn parsed_form(
     #[expect(clippy::disallowed_methods, reason = "as many as the room of all bodies holds, and awaited here")]
     let parsed = tokio::task::spawn_blocking(parse).await;
     parsed.unwrap_or_else(|_| Err(Code::InternalError.into()))
+}
+
+/// The body of a task: what it means follows from what its model serves.
+async fn parsed_task(
+    node: &Node,
+    caller: &Caller,
+    content_type: Option<String>,
+    body: Bytes,
+) -> Result<(Operation, Box<dyn Ask>, OwnFields), Refusal> {
+    let TaskAsk { operation, ask, own } = match content_type {
+        Some(content_type) => {
+            let parse = move || task::parse_form(Some(&content_type), body);
+            #[expect(clippy::disallowed_methods, reason = "as many as the room of all bodies holds, and awaited here")]
+            let parsed = tokio::task::spawn_blocking(parse).await;
+            parsed.unwrap_or_else(|_| Err(Code::InternalError.into()))?
+        }
+        None => task::parse(body, |id| {
+            let model = local::find_for(node, caller, id).filter(|model| local::is_here(caller, model));
+            model.map(|model| model.endpoints.to_vec()).unwrap_or_default()
+        })?,
+    };
+    if own.callback_url.is_some() {
+        let message =
+            "This server tells nobody of the ends of tasks; ask at `urls.get`, or wait with `Prefer: wait=60`.";
+        return Err(PublicError::with_message(Code::UnsupportedParameter, message).about("callback_url").into());
+    }
+    Ok((operation, ask, own))
 }
 
 /// Whether a body is a form: by its row, or by what it says of itself where the row takes both.

@@ -30,7 +30,7 @@ use claviger_domain::endpoint::{Match, Operation};
 use claviger_domain::error::Code;
 use claviger_domain::limits as bounds;
 use claviger_domain::request::{Outcome, RefusedBy};
-use claviger_storage::KeptReply;
+use claviger_storage::{KeptReply, KeptTask};
 use claviger_wire::openai::responses::KeptCall;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Either;
@@ -39,6 +39,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Where a request comes from.
 pub(crate) struct Connection {
@@ -76,7 +77,7 @@ where
         Err(refused) => left(Box::pin(walk.refuse_unread(*refused, trace)).await),
         Ok(Destination::Options(allow)) => left(walk.whole(no_content(&allow), &trace)),
         Ok(Destination::Root) => left(walk.whole(Response::new(Flow::whole(Bytes::new())), &trace)),
-        Ok(Destination::Row(matched)) if matched.found.row.operation == Operation::GetSignedContent => {
+        Ok(Destination::Row(matched)) if task::is_signed(matched.found.row.operation) => {
             left(Box::pin(walk.linked(matched, trace)).await)
         }
         Ok(Destination::Row(matched)) if matched.is_inference() => left(Box::pin(walk.inference(matched, trace)).await),
@@ -169,10 +170,11 @@ impl Walk<'_> {
         };
         if let Some(named) = parsed.named.take() {
             // Boxed: few requests have one, and all would carry its futures.
-            let of_whom = (&parsed.caller, parsed.operation);
+            let is_task = parsed.task.is_some();
+            let of_whom = (&parsed.caller, if is_task { Operation::CreateTask } else { parsed.operation });
             match Box::pin(Claim::take(named, of_whom, self.node, &trace)).await {
                 Ok(Taken::Claim(claim)) => parsed.claim = Some(claim),
-                Ok(Taken::Reply(reply)) => return self.replay(reply, &trace),
+                Ok(Taken::Reply(reply)) => return self.replay(reply, is_task, &trace),
                 Err(refusal) => return self.refuse(refusal, trace, None).await,
             }
         }
@@ -189,7 +191,7 @@ impl Walk<'_> {
             Err(refusal) => return self.refuse(refusal, trace, None).await,
         };
         let spare = trace.spare();
-        if planned.admitted.ask.video().is_some() {
+        if planned.admitted.terms.is_some() || planned.admitted.ask.video().is_some() {
             return Box::pin(self.submit(planned, trace, &spare)).await;
         }
         let asked = Dispatched::ask(planned, self.node, trace).await;
@@ -199,10 +201,29 @@ impl Walk<'_> {
     /// A task begins: the call ends with its id.
     async fn submit(&self, planned: Planned, trace: Box<Trace>, spare: &Trace) -> Response<Flow> {
         let operation = planned.admitted.operation;
+        let terms = planned.admitted.terms.as_ref().map(|terms| terms.wait);
+        if planned.admitted.ask.video().is_none() {
+            let begun = task::begin(self.node, planned, trace).await;
+            return match begun {
+                Ok(kept) => self.made(kept, terms.flatten(), spare).await,
+                Err(refusal) => self.told(&refusal, spare),
+            };
+        }
         match task::submit(self.node, planned, trace, &self.connection.phase).await {
-            Submitted::Taken(task) => self.whole(task::shown(self.node, &task, operation), spare),
+            Submitted::Taken(kept) => match terms {
+                Some(wait) => self.made(*kept, wait, spare).await,
+                None => self.whole(task::shown(self.node, &kept.task, operation), spare),
+            },
             Submitted::Relayed(relayed) => self.relayed(Ok(relayed), spare),
             Submitted::Refused(refusal) => self.told(&refusal, spare),
+        }
+    }
+
+    /// The answer to whoever asked for a task as one.
+    async fn made(&self, kept: KeptTask, wait: Option<Duration>, spare: &Trace) -> Response<Flow> {
+        match task::made(self.node, kept, wait).await {
+            Ok(reply) => self.whole(reply, spare),
+            Err(refusal) => self.told(&refusal, spare),
         }
     }
 
@@ -221,8 +242,11 @@ impl Walk<'_> {
     }
 
     /// What was answered before, again: nothing is asked, nothing is charged (`money.md` §7, row 19).
-    fn replay(&self, kept: KeptReply, trace: &Trace) -> Response<Flow> {
+    fn replay(&self, kept: KeptReply, is_task: bool, trace: &Trace) -> Response<Flow> {
         let mut reply = Response::new(Flow::whole(kept.body.into()));
+        if is_task {
+            *reply.status_mut() = StatusCode::ACCEPTED;
+        }
         if let Ok(content_type) = HeaderValue::from_str(&kept.content_type) {
             reply.headers_mut().insert(header::CONTENT_TYPE, content_type);
         }

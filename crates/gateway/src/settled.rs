@@ -52,11 +52,17 @@ impl Settled {
         let absorbed = Nano(known.saturating_sub(charge).0.max(0));
         let record = record(&mut open, verdict, status, code, Figures { held, charge, absorbed });
         let Open { node, trace, admitted, .. } = *open;
-        let Admitted { hold, slot, pass, mut claim, .. } = *admitted;
+        let Admitted { hold, slot, pass, mut claim, task, .. } = *admitted;
         if let Some(claim) = &mut claim {
             claim.settled(charge > Nano::ZERO || (status == 200 && code.is_none()));
         }
         pass.settle(verdict.charged.or(verdict.known).map_or(0, |usage| usage.meters.tokens()));
+        if let Some(task) = task {
+            // Charge and record are written with the end of the task.
+            node.metrics.holds_open.fetch_sub(1, Ordering::Relaxed);
+            task.settle(&node, record);
+            return Self { node, wallet: None, trace, durable: None, claim: None };
+        }
         let wallet = hold.as_ref().map(|hold| Arc::clone(hold.wallet()));
         let metrics = &node.metrics;
         metrics.holds_open.fetch_sub(1, Ordering::Relaxed);

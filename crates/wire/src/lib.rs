@@ -27,6 +27,7 @@ pub mod scan;
 pub mod simulator;
 pub mod splice;
 pub mod sse;
+pub mod task;
 mod tools;
 pub mod url;
 pub mod usage;

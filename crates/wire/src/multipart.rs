@@ -4,6 +4,7 @@
 //! hide in a file, in what comes before the first or behind the last, or behind a line end that only some take for one.
 //! Bytes of parts are never looked into and leave as they came; a file's name is never a path.
 
+use bytes::Bytes;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::limits;
 use memchr::memmem;
@@ -96,6 +97,26 @@ pub(crate) fn parts(body: &[u8], boundary: &str) -> Result<Vec<Part>, PublicErro
         }
         at = next + delimiter.len();
     }
+}
+
+/// The body without the parts of these names; itself, where none has one.
+pub(crate) fn without(body: &Bytes, parts: &[Part], names: &[&str]) -> Bytes {
+    let is_named = |part: &Part| names.contains(&part.name.as_str());
+    if !parts.iter().any(is_named) {
+        return body.clone();
+    }
+    let mut rest = Vec::with_capacity(body.len());
+    let mut from = 0;
+    for part in parts {
+        // Behind its bytes and the line end comes the next delimiter.
+        let end = part.value.end + 2;
+        if !is_named(part) {
+            rest.extend_from_slice(body.get(from..end).unwrap_or_default());
+        }
+        from = end;
+    }
+    rest.extend_from_slice(body.get(from..).unwrap_or_default());
+    rest.into()
 }
 
 /// The name of a part, and whether it is a file.

@@ -286,3 +286,69 @@ async fn out_of_credit_stops_every_sdk_after_one_request() -> Result<()> {
 fn sdk(world: &World, script: claviger_e2e::Script, key: &str) -> claviger_e2e::Script {
     script.env("OPENAI_API_KEY", key).env("OPENAI_BASE_URL", &format!("{}/v1", world.url))
 }
+
+/// One form with a file of one second, as `curl -F` sends it.
+fn spoken(model: &str) -> (String, Vec<u8>) {
+    let mut wav =
+        b"RIFF\x24\x1f\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0data\x40\x1f\0\0".to_vec();
+    wav.extend(std::iter::repeat_n(128_u8, 8_000));
+    let mut body = format!("--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n").into_bytes();
+    body.extend(
+        b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\n",
+    );
+    body.extend(wav);
+    body.extend(b"\r\n--b--\r\n");
+    ("multipart/form-data; boundary=b".to_owned(), body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s0_11_one_key_opens_all_seven_endpoints_and_each_is_metered() -> Result<()> {
+    let world = World::usual().await?;
+    let key = world.key("everything").await?;
+    let bearer = format!("Bearer {key}");
+    let json_type = || "application/json".to_owned();
+    let (form_type, form) = spoken("paid/hear");
+    let body = |value: Value| (json_type(), value.to_string().into_bytes());
+    let chat = json!({ "model": "paid/echo", "messages": [{ "role": "user", "content": "Say hello" }] });
+    let calls = [
+        ("/v1/chat/completions", "chat.completions", body(chat)),
+        ("/v1/embeddings", "embeddings", body(json!({ "model": "paid/embed", "input": "Say hello" }))),
+        ("/v1/images/generations", "images", body(json!({ "model": "paid/draw", "prompt": "a cat" }))),
+        (
+            "/v1/audio/speech",
+            "audio.speech",
+            body(json!({ "model": "paid/say", "input": "hi", "voice": "alloy", "response_format": "wav" })),
+        ),
+        ("/v1/audio/transcriptions", "audio.transcriptions", (form_type, form)),
+        (
+            "/v1/video/generations",
+            "video",
+            body(json!({ "model": "paid/film", "prompt": "a cat", "sim": { "first_ms": 0 } })),
+        ),
+        ("/v1/rerank", "rerank", body(json!({ "model": "paid/rank", "query": "cat", "documents": ["a cat"] }))),
+    ];
+    for (path, endpoint, (content_type, bytes)) in calls {
+        let headers = [("authorization", bearer.as_str()), ("content-type", content_type.as_str())];
+        let answer = world.client.send("POST", path, &headers, &bytes).await?;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let record = world.record(answer.header("x-request-id")).await?;
+        assert_eq!(record["endpoint"], endpoint, "{record}");
+        assert!(record["charge"].as_str().is_some_and(|charge| charge > "0.000000000"), "{path}: {record}");
+    }
+    world.verify_ledger().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s1_17_several_host_names_serve_one_gateway() -> Result<()> {
+    let world = World::usual().await?;
+    let key = world.key("regions").await?;
+    let bearer = format!("Bearer {key}");
+    let body = json!({ "model": "u-8105f7322477/test", "messages": [{ "role": "user", "content": "Say hello" }] });
+    for host in ["api-eu.example.com", "api-us.example.com:8443", "10.1.2.3", "localhost"] {
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json"), ("host", host)];
+        let answer = world.client.send("POST", "/v1/chat/completions", &headers, body.to_string().as_bytes()).await?;
+        assert_eq!((answer.status, &answer.json()["model"]), (200, &json!("u-8105f7322477/test")), "{host}");
+    }
+    assert_eq!(world.records(4).await?.len(), 4);
+    Ok(())
+}

@@ -292,6 +292,39 @@ const GENERATION: Object = Object {
     is_open: true,
 };
 
+const TASK_REQUEST: Object = Object {
+    name: "TaskRequest",
+    fields: &[
+        must("model", Shape::Text),
+        may("type", Shape::Text),
+        may("metadata", Shape::Any),
+        may("timeout_s", Shape::Whole),
+    ],
+    is_open: true,
+};
+
+const TASK: Object = Object {
+    name: "Task",
+    fields: &[
+        must("id", Shape::Text),
+        must("object", Shape::Is("task")),
+        must("type", Shape::Text),
+        must("model", Shape::Text),
+        must("status", Shape::Text),
+        must("created_at", Shape::Time),
+        must("expires_at", Shape::Time),
+        must("progress", Shape::Whole),
+        must("request_id", Shape::Text),
+        may("result", Shape::Any),
+        may("error", Shape::Any),
+        may("usage", Shape::Any),
+        may("cost", Shape::Text),
+        must("metadata", Shape::Any),
+        must("urls", Shape::Any),
+    ],
+    is_open: true,
+};
+
 const VIDEO_DELETED: Object =
     object("VideoDeleted", &[must("id", Shape::Text), must("object", Shape::Text), must("deleted", Shape::Flag)]);
 
@@ -378,15 +411,37 @@ pub(super) fn describe(operation: Operation) -> Description {
         | Operation::GetVideoContent
         | Operation::GetSignedContent
         | Operation::CancelGeneration
-        | Operation::DeleteVideo => describe_task(operation),
+        | Operation::DeleteVideo => describe_video(operation),
+        Operation::CreateTask
+        | Operation::ListTasks
+        | Operation::GetTask
+        | Operation::GetTaskResult
+        | Operation::GetSignedResult
+        | Operation::CancelTask => describe_task(operation),
         Operation::ListModels => Description::of("The models this key may call.", Reply::List(&MODEL)),
         Operation::GetModel => Description::of("One model; its id may hold slashes.", Reply::One(&MODEL)),
         _ => Description::of("The organization's credit.", Reply::Wrapped(&CREDITS)),
     }
 }
 
-/// What outlives its call.
+/// Tasks.
 fn describe_task(operation: Operation) -> Description {
+    match operation {
+        Operation::CreateTask => {
+            let summary = "Ask for any inference as a task: the body of its endpoint, JSON or `multipart/form-data`. \
+                202 at once, or with `Prefer: wait=N` 200 and its end.";
+            Description::of(summary, Reply::One(&TASK)).taking(&TASK_REQUEST)
+        }
+        Operation::ListTasks => Description::of("The organization's tasks of the last day.", Reply::List(&TASK)),
+        Operation::GetTask => Description::of("How far a task is, and its result.", Reply::One(&TASK)),
+        Operation::GetTaskResult => Description::of("The result of a task as it came.", Reply::Bytes),
+        Operation::GetSignedResult => Description::of("The same by its `url`: no key, for a day.", Reply::Bytes),
+        _ => Description::of("End a task that is not done yet.", Reply::One(&TASK)),
+    }
+}
+
+/// What outlives its call.
+fn describe_video(operation: Operation) -> Description {
     match operation {
         Operation::CreateVideo => {
             let summary = "Ask for a video; the body is JSON or `multipart/form-data`. It is paid for when it is done.";

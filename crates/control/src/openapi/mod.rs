@@ -96,7 +96,7 @@ areas! {
         CancelResponse ListInputItems Messages CountMessageTokens Embeddings Rerank
         GenerateImages EditImages Speak Transcribe Translate
         CreateVideo CreateGeneration ListVideos GetVideo GetGeneration GetVideoContent GetSignedContent CancelGeneration
-        DeleteVideo
+        DeleteVideo CreateTask ListTasks GetTask GetTaskResult GetSignedResult CancelTask
         ListModels GetModel GetCredits
     }
     limits {

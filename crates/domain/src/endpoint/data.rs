@@ -57,11 +57,24 @@ pub(super) const ROWS: &[Row] = &[
     },
     inference(Operation::CancelGeneration, Method::Post, "video/generations/{id}/cancel", 0),
     inference(Operation::DeleteVideo, Method::Delete, "videos/{id}", 0),
+    inference(Operation::CreateTask, Method::Post, "tasks", limits::IMAGE_BODY_BYTES),
+    inference(Operation::ListTasks, Method::Get, "tasks", 0),
+    inference(Operation::GetTask, Method::Get, "tasks/{id}", 0),
+    inference(Operation::GetTaskResult, Method::Get, "tasks/{id}/result", 0),
+    Row {
+        authentication: Authentication::Possession,
+        ..inference(Operation::GetSignedResult, Method::Get, "tasks/{id}/result/{link}", 0)
+    },
+    inference(Operation::CancelTask, Method::Post, "tasks/{id}/cancel", limits::MANAGEMENT_BODY_BYTES),
     inference(Operation::ListModels, Method::Get, "models", 0),
     inference(Operation::GetModel, Method::Get, "models/{id}", 0),
     own(Operation::GetCredits, "credits"),
 ];
 
 /// Whole paths beside the aliases: clients put `/v1/` behind a base that has it already (W1).
-pub(super) const EXTRA_PATHS: &[(&str, Operation)] =
-    &[("/v1/v1/messages", Operation::Messages), ("/v1/v1/messages/count_tokens", Operation::CountMessageTokens)];
+pub(super) const EXTRA_PATHS: &[(&str, Operation)] = &[
+    ("/v1/v1/messages", Operation::Messages),
+    ("/v1/v1/messages/count_tokens", Operation::CountMessageTokens),
+    ("/api/v1/task", Operation::CreateTask),
+    ("/api/v1/task/{id}", Operation::GetTask),
+];

@@ -97,6 +97,10 @@ impl EndpointTable {
         }
         for (path, operation) in data::EXTRA_PATHS {
             let rows = data::ROWS.iter().filter(|row| row.operation == *operation);
+            if path.contains('{') {
+                table.captured.extend(rows.map(|row| (path.split('/').collect(), row)));
+                continue;
+            }
             table.literal.entry((*path).to_owned()).or_default().extend(rows);
         }
         table
@@ -322,6 +326,11 @@ mod tests {
             assert_eq!(operation("DELETE", path), Some(Operation::DeleteVideo), "{path}");
         }
         assert_eq!(operation("POST", "/openai/v1/video/generations/t/cancel"), Some(Operation::CancelGeneration));
+        for path in ["/v1/tasks/task_1", "/api/v1/task/task_1"] {
+            let found = EndpointTable::new().find("GET", path).unwrap();
+            assert_eq!((found.row.operation, found.captured("id")), (Operation::GetTask, Some("task_1")), "{path}");
+        }
+        assert_eq!(operation("POST", "/api/v1/task"), Some(Operation::CreateTask));
         for path in ["/v1/videos/a%2fb", "/v1/videos/a/b", "/v1/videos/..", "/v1/videos//content"] {
             assert_eq!(operation("POST", path), None, "{path}");
         }

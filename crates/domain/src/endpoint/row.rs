@@ -132,7 +132,7 @@ impl Operation {
 
     /// Whether its body may be a form or JSON, as it says itself.
     pub const fn takes_either(self) -> bool {
-        matches!(self, Self::CreateVideo)
+        matches!(self, Self::CreateVideo | Self::CreateTask)
     }
 
     /// Whether a model answers it: it is admitted, held, metered and charged.
@@ -155,6 +155,7 @@ impl Operation {
                 | Self::Translate
                 | Self::CreateVideo
                 | Self::CreateGeneration
+                | Self::CreateTask
         )
     }
 }
@@ -214,6 +215,18 @@ operations! {
     CancelGeneration = "video.cancel";
     /// `DELETE videos/{id}`.
     DeleteVideo = "videos.delete";
+    /// `POST tasks`.
+    CreateTask = "tasks.create";
+    /// `GET tasks`.
+    ListTasks = "tasks.list";
+    /// `GET tasks/{id}`.
+    GetTask = "tasks.get";
+    /// `GET tasks/{id}/result`.
+    GetTaskResult = "tasks.result";
+    /// `GET tasks/{id}/result/{link}`.
+    GetSignedResult = "tasks.signed_result";
+    /// `POST tasks/{id}/cancel`.
+    CancelTask = "tasks.cancel";
     /// `GET models`.
     ListModels = "models.list";
     /// `GET models/{id}`.

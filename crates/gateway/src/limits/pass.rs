@@ -194,6 +194,13 @@ impl Pass {
         }
     }
 
+    /// It does not run beside others any more that are waited for: its places are free (`keys.md` §5).
+    pub(crate) fn leave_place(&mut self) {
+        for part in self.0.iter_mut().flat_map(|held| &mut held.parts) {
+            part.leave_place();
+        }
+    }
+
     /// The answer is over and has used this many tokens in truth.
     pub(crate) fn settle(mut self, used: u64) {
         if let Some(held) = &mut self.0 {
@@ -316,6 +323,10 @@ impl Part {
 
     fn close(&mut self, now: Monotonic) {
         self.settle_tokens(0, now, None);
+        self.leave_place();
+    }
+
+    fn leave_place(&mut self) {
         if std::mem::take(&mut self.has_place) {
             self.subject.counters.leave();
         }

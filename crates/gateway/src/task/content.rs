@@ -1,11 +1,11 @@
 //! The bytes of a result, for whoever has a key of its organization or a link that this instance signed: relayed from the
 //! upstream that made them, piece by piece.
 
-use super::look;
+use super::{asked, look};
 use crate::flow::{Cut, Flow};
 use crate::node::Node;
 use crate::respond::Refusal;
-use claviger_domain::endpoint::{Match, Method};
+use claviger_domain::endpoint::{Match, Method, Operation};
 use claviger_domain::error::Code;
 use claviger_domain::id::TaskId;
 use claviger_domain::result_link::{is_result_link, result_link};
@@ -34,7 +34,16 @@ pub(crate) async fn signed(node: &Arc<Node>, found: &Match) -> Result<Response<F
         tracing::warn!(%error, "a task could not be read");
         Code::ServiceUnavailable
     })?;
-    answer(node, &kept.ok_or(Code::NotFound)?.task).await
+    let task = kept.ok_or(Code::NotFound)?.task;
+    match found.row.operation {
+        Operation::GetSignedResult => asked::result(node, &task).await,
+        _ => answer(node, &task).await,
+    }
+}
+
+/// Whether a link opens it, and no key is needed.
+pub(crate) const fn is_signed(operation: Operation) -> bool {
+    matches!(operation, Operation::GetSignedContent | Operation::GetSignedResult)
 }
 
 /// Answers with the bytes; what is not done has none.

@@ -3,12 +3,16 @@
 //! A call ends with a durable hold; from there on whoever runs looks after the task until its hold is captured or released.
 //! What follows on what is `domain/task.rs`; one transaction in storage makes it so.
 
+mod asked;
+mod call;
 mod content;
 mod follow;
 mod read;
 mod submit;
 
-pub(crate) use content::signed;
+pub(crate) use asked::{made, wait_of};
+pub(crate) use call::{TaskInHand, begin};
+pub(crate) use content::{is_signed, signed};
 pub(crate) use follow::run;
 pub(crate) use read::{answer, is_read, shown};
 pub(crate) use submit::{Submitted, submit};
@@ -25,13 +29,23 @@ use claviger_domain::money::Nano;
 use claviger_domain::request::{Attempt, AttemptOutcome, Outcome, RequestRecord};
 use claviger_domain::task::{Task, TaskEffect, TaskPlace, TaskState};
 use claviger_storage::{Error, KeptTask, TaskResult};
+use claviger_wire::task::OwnFields;
 use http::HeaderMap;
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::watch;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// What a caller says of a task beside what is to be done.
+#[derive(Debug)]
+pub(crate) struct TaskTerms {
+    pub(crate) own: OwnFields,
+    /// How long it waits for the end in the call that asks for it.
+    pub(crate) wait: Option<Duration>,
+}
 
 /// What this node knows of tasks beside their rows.
 #[derive(Debug)]
@@ -39,17 +53,30 @@ pub(crate) struct TaskDesk {
     /// The providers of open tasks as they were when this node began to look after them. A provider that is taken out of
     /// the configuration, or that is given another credential, goes on for these until they end.
     providers: Mutex<HashMap<TaskId, Arc<Provider>>>,
+    /// Calls that run here as tasks, and how each is broken off.
+    calls: Mutex<HashMap<TaskId, Arc<Notify>>>,
     /// Rung whenever a task ends here.
     ends: watch::Sender<u64>,
 }
 
 impl TaskDesk {
     pub(crate) fn new() -> Self {
-        Self { providers: Mutex::default(), ends: watch::Sender::new(0) }
+        Self { providers: Mutex::default(), calls: Mutex::default(), ends: watch::Sender::new(0) }
     }
 
     fn keep(&self, id: TaskId, provider: &Arc<Provider>) {
         self.providers.lock().insert(id, Arc::clone(provider));
+    }
+
+    /// Breaks off a call; `false` when it does not run here.
+    fn cancel(&self, id: TaskId) -> bool {
+        let calls = self.calls.lock();
+        calls.get(&id).map(|call| call.notify_one()).is_some()
+    }
+
+    /// Changes whenever a task ends here.
+    fn ends(&self) -> watch::Receiver<u64> {
+        self.ends.subscribe()
     }
 
     fn ended(&self, id: TaskId) {

@@ -1,7 +1,7 @@
 //! What a key may ask about its organization's videos: read, list, end, delete. All of it is free, outlives the key that
 //! asked for the video, and knows nothing of other organizations'.
 
-use super::{act, content, look};
+use super::{act, asked, content, look};
 use crate::authenticated::Authenticated;
 use crate::flow::Flow;
 use crate::node::Node;
@@ -9,6 +9,7 @@ use crate::respond::{self, Refusal};
 use bytes::Bytes;
 use claviger_domain::endpoint::{EndpointName, Method, Operation};
 use claviger_domain::error::{Code, PublicError};
+use claviger_domain::id::EnvironmentId;
 use claviger_domain::key::Reach;
 use claviger_domain::task::{Task, TaskEvent};
 use claviger_domain::tenancy::TenantScope;
@@ -33,6 +34,10 @@ pub(crate) const fn is_read(operation: Operation) -> bool {
             | Operation::GetVideoContent
             | Operation::CancelGeneration
             | Operation::DeleteVideo
+            | Operation::ListTasks
+            | Operation::GetTask
+            | Operation::GetTaskResult
+            | Operation::CancelTask
     )
 }
 
@@ -42,7 +47,20 @@ pub(crate) async fn answer(node: &Arc<Node>, from: &Authenticated) -> Result<Res
     if operation == Operation::ListVideos {
         return list(node, from).await;
     }
+    let is_task = |operation| {
+        matches!(
+            operation,
+            Operation::ListTasks | Operation::GetTask | Operation::GetTaskResult | Operation::CancelTask
+        )
+    };
+    if is_task(operation) {
+        return asked::answer(node, from).await;
+    }
     let kept = find(node, from).await?;
+    // A call that is no video has no shape here.
+    if kept.task.terms.is_none() {
+        return Err(Code::NotFound.into());
+    }
     match operation {
         Operation::GetVideoContent => content::answer(node, &kept.task).await,
         Operation::CancelGeneration => Ok(shown(node, &cancel(node, kept).await?, operation)),
@@ -69,29 +87,37 @@ pub(crate) fn shown(node: &Node, task: &Task, operation: Operation) -> Response<
     reply
 }
 
-fn unavailable(error: &Error) -> Refusal {
+pub(super) fn unavailable(error: &Error) -> Refusal {
     tracing::warn!(%error, "tasks could not be read or written");
     Code::ServiceUnavailable.into()
 }
 
 /// A task of the caller's organization, within its key's reach. Foreign, unknown and malformed ids are the same.
-async fn find(node: &Node, from: &Authenticated) -> Result<KeptTask, Refusal> {
+pub(super) async fn find(node: &Node, from: &Authenticated) -> Result<KeptTask, Refusal> {
     let key = &from.caller.key;
     let Some(id) = from.matched.found.captured("id").and_then(|id| id.parse().ok()) else {
         return Err(Code::NotFound.into());
     };
     let found = node.store.find_task(TenantScope(key.organization()), id).await.map_err(|error| unavailable(&error))?;
-    found.filter(|kept| is_reached(from, &kept.task)).ok_or_else(|| Code::NotFound.into())
+    found.filter(|kept| is_reached(from, kept)).ok_or_else(|| Code::NotFound.into())
 }
 
-fn is_reached(from: &Authenticated, task: &Task) -> bool {
+/// Within the key's reach, and on its side of the wall between test keys and live ones.
+fn is_reached(from: &Authenticated, kept: &KeptTask) -> bool {
+    let is_seen = reach_of(from).is_none_or(|environment| environment == kept.task.environment);
+    is_seen && from.caller.key.is_test == kept.record.is_test
+}
+
+/// The one environment that a key reaches, if it does not reach all.
+pub(super) fn reach_of(from: &Authenticated) -> Option<EnvironmentId> {
     let key = &from.caller.key;
-    key.policy().reach == Reach::Organization || key.environment() == task.environment
+    (key.policy().reach != Reach::Organization).then(|| key.environment())
 }
 
-async fn list(node: &Node, from: &Authenticated) -> Result<Response<Flow>, Refusal> {
+/// The page that a query asks for; what else it says is not looked at.
+pub(super) fn page_of(query: &str) -> Result<PageRequest, Refusal> {
     let mut page = PageRequest { limit: PAGE, ..PageRequest::default() };
-    for pair in from.matched.received.head.uri.query().unwrap_or_default().split('&') {
+    for pair in query.split('&') {
         match pair.split_once('=') {
             Some(("limit", limit)) => {
                 let number = limit.parse().ok().filter(|limit| (1..=100).contains(limit));
@@ -104,9 +130,13 @@ async fn list(node: &Node, from: &Authenticated) -> Result<Response<Flow>, Refus
             _ => {}
         }
     }
+    Ok(page)
+}
+
+async fn list(node: &Node, from: &Authenticated) -> Result<Response<Flow>, Refusal> {
+    let page = page_of(from.matched.received.head.uri.query().unwrap_or_default())?;
     let key = &from.caller.key;
-    let environment = (key.policy().reach != Reach::Organization).then(|| key.environment());
-    let filter = TaskFilter { environment, kind: Some(EndpointName::Video), states: Vec::new() };
+    let filter = TaskFilter { environment: reach_of(from), kind: Some(EndpointName::Video), states: Vec::new() };
     let scope = TenantScope(key.organization());
     let found = node.store.page_tasks(scope, &filter, &page).await.map_err(|error| unavailable(&error))?;
     let found = found.ok_or_else(|| PublicError::new(Code::InvalidCursor).about("after"))?;
@@ -114,13 +144,13 @@ async fn list(node: &Node, from: &Authenticated) -> Result<Response<Flow>, Refus
     Ok(respond::json(Bytes::from(video::video_list(&tasks, found.has_more))))
 }
 
-fn wrong(param: &str, expected: &str) -> Refusal {
+pub(super) fn wrong(param: &str, expected: &str) -> Refusal {
     let message = format!("Invalid value for '{param}': expected {expected}.");
     PublicError::with_message(Code::InvalidValue, message).about(param.to_owned()).into()
 }
 
 /// Ends a task that nobody wants; one that has ended stays as it is.
-async fn cancel(node: &Arc<Node>, mut kept: KeptTask) -> Result<Task, Refusal> {
+pub(super) async fn cancel(node: &Arc<Node>, mut kept: KeptTask) -> Result<Task, Refusal> {
     let effect = kept.task.step(TaskEvent::Cancel, node.wall());
     let task = kept.task.clone();
     if act(node, kept, effect).await.map_err(|error| unavailable(&error))? {

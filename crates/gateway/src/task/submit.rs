@@ -4,7 +4,7 @@
 //! that nobody knows the upstream's id of: it is never sent again, and released when it is due.
 
 use super::read::shown_body;
-use super::{act, end};
+use super::{act, asked, end};
 use crate::admitted::Admitted;
 use crate::dispatched::{Asked, Dispatched};
 use crate::exchange::Exchange;
@@ -25,6 +25,7 @@ use claviger_domain::request::{Delivery, Outcome, RequestRecord};
 use claviger_domain::task::{Task, TaskError, TaskEvent, TaskPlace, TaskState, VideoTerms};
 use claviger_storage::{CreateTaskOutcome, Error, KeptTask};
 use claviger_wire::inference::Reply;
+use claviger_wire::task::OwnFields;
 use claviger_wire::video::read_video;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,7 +38,7 @@ const TRIES: u32 = 3;
 /// How a submission ended.
 pub(crate) enum Submitted {
     /// An upstream has it.
-    Taken(Box<Task>),
+    Taken(Box<KeptTask>),
     /// None has.
     Relayed(Relayed),
     /// It was not put to one.
@@ -60,7 +61,7 @@ async fn run(node: &Arc<Node>, mut planned: Planned, trace: Box<Trace>, phase: &
     let Some(terms) = planned.admitted.ask.video().cloned() else {
         return Submitted::Refused(Code::InternalError.into());
     };
-    let kept = kept(node, &planned, &trace, terms);
+    let kept = new_task(node, &planned, &trace, Some(terms));
     if planned.admitted.is_written_off() {
         return Submitted::Refused(Code::LedgerUnavailable.into());
     }
@@ -70,7 +71,7 @@ async fn run(node: &Arc<Node>, mut planned: Planned, trace: Box<Trace>, phase: &
     let Asked { dispatched, extra } = Dispatched::ask(planned, node, trace).await;
     let dispatched = match dispatched {
         Dispatched::Whole(exchange, reply) => match taken(node, kept, exchange, &reply).await {
-            Ok(task) => return Submitted::Taken(Box::new(task)),
+            Ok(kept) => return Submitted::Taken(Box::new(kept)),
             Err(refusal) => return Submitted::Refused(refusal),
         },
         other => other,
@@ -91,8 +92,12 @@ async fn not_taken(node: &Node, mut kept: KeptTask) -> Result<bool, Error> {
     repeated(|| end(node, kept.clone(), true, None)).await
 }
 
-fn kept(node: &Node, planned: &Planned, trace: &Trace, terms: VideoTerms) -> KeptTask {
+/// A task as it begins, with the record of its call.
+pub(super) fn new_task(node: &Node, planned: &Planned, trace: &Trace, terms: Option<VideoTerms>) -> KeptTask {
     let admitted = &planned.admitted;
+    let own = admitted.terms.as_ref().map(|terms| &terms.own);
+    let usual = if terms.is_some() { limits::TASK_TIME } else { limits::TASK_CALL };
+    let time = own.and_then(|own| own.timeout_s).map_or(usual, Duration::from_secs);
     let (key, now) = (&admitted.caller.key, node.wall());
     let record = RequestRecord {
         status: 200,
@@ -107,10 +112,10 @@ fn kept(node: &Node, planned: &Planned, trace: &Trace, terms: VideoTerms) -> Kep
         organization: key.organization(),
         environment: key.environment(),
         key: key.id,
-        kind: EndpointName::Video,
+        kind: admitted.operation.endpoint().unwrap_or(EndpointName::Video),
         model: admitted.ask.model().to_owned(),
-        terms: Some(terms),
-        metadata: "{}".to_owned(),
+        terms,
+        metadata: own.map_or_else(|| "{}".to_owned(), OwnFields::metadata_json),
         callback: None,
         state: TaskState::Created,
         progress: 0,
@@ -121,7 +126,7 @@ fn kept(node: &Node, planned: &Planned, trace: &Trace, terms: VideoTerms) -> Kep
         created_at: now,
         started_at: None,
         completed_at: None,
-        expires_at: now.plus(limits::TASK_TIME),
+        expires_at: now.plus(time),
         due_at: now.plus(limits::TASK_SUBMIT),
         late: None,
     };
@@ -129,7 +134,7 @@ fn kept(node: &Node, planned: &Planned, trace: &Trace, terms: VideoTerms) -> Kep
 }
 
 /// Makes the hold durable: what memory set aside is the task's from here on.
-async fn hold(node: &Node, kept: &KeptTask, held: Option<WalletHold>) -> Result<(), Refusal> {
+pub(super) async fn hold(node: &Node, kept: &KeptTask, held: Option<WalletHold>) -> Result<(), Refusal> {
     let amount = held.as_ref().map_or(Nano::ZERO, WalletHold::amount);
     let made = repeated(|| node.store.create_task(kept.clone())).await;
     match made {
@@ -155,7 +160,7 @@ async fn hold(node: &Node, kept: &KeptTask, held: Option<WalletHold>) -> Result<
 }
 
 /// An upstream has it. The call is over: its record is written when the task ends.
-async fn taken(node: &Arc<Node>, kept: KeptTask, exchange: Exchange, reply: &Reply) -> Result<Task, Refusal> {
+async fn taken(node: &Arc<Node>, kept: KeptTask, exchange: Exchange, reply: &Reply) -> Result<KeptTask, Refusal> {
     let open = exchange.into_open().ok_or(Code::InternalError)?;
     node.metrics.holds_open.fetch_sub(1, Ordering::Relaxed);
     let said = read_video(&reply.body).ok();
@@ -169,33 +174,36 @@ async fn taken(node: &Arc<Node>, kept: KeptTask, exchange: Exchange, reply: &Rep
         }
     });
     let operation = open.admitted.operation;
-    let Admitted { pass, mut claim, .. } = *open.admitted;
+    let Admitted { pass, mut claim, terms, .. } = *open.admitted;
     pass.settle(0);
     if let Some(claim) = &mut claim {
         // Whatever happens now, it is never asked for again under this name.
         claim.settled(true);
     }
     let place = place.ok_or(Code::UpstreamError)?;
-    let task = happened(node, kept, TaskEvent::Submitted(place)).await.map_err(|error| {
+    let kept = happened(node, kept, TaskEvent::Submitted(place)).await.map_err(|error| {
         tracing::error!(%error, "a task was submitted and its place could not be kept: it is released when it is due");
         Refusal::from(Code::ServiceUnavailable)
     })?;
     if let Some(mut claim) = claim {
-        claim.offer(&shown_body(node, &task, operation), "application/json");
+        let body = match terms {
+            Some(_) => asked::task_body(node, &kept, None),
+            None => shown_body(node, &kept.task, operation),
+        };
+        claim.offer(&body, "application/json");
         claim.keep(node).await;
     }
-    Ok(task)
+    Ok(kept)
 }
 
-async fn happened(node: &Node, mut kept: KeptTask, event: TaskEvent) -> Result<Task, Error> {
+async fn happened(node: &Node, mut kept: KeptTask, event: TaskEvent) -> Result<KeptTask, Error> {
     let effect = kept.task.step(event, node.wall());
-    let task = kept.task.clone();
     repeated(|| act(node, kept.clone(), effect.clone())).await?;
-    Ok(task)
+    Ok(kept)
 }
 
 /// Writes once more what may not have been written: every act on tasks may be repeated.
-async fn repeated<T, F: Future<Output = Result<T, Error>>>(act: impl Fn() -> F) -> Result<T, Error> {
+pub(super) async fn repeated<T, F: Future<Output = Result<T, Error>>>(act: impl Fn() -> F) -> Result<T, Error> {
     let mut tries = 1;
     loop {
         match act().await {

@@ -26,9 +26,9 @@ pub(super) use task_columns;
 
 statements! {
     INSERT = "INSERT INTO task (id, org_id, environment_id, key_id, seat, kind, model, prompt, seconds, videos, size, \
-        metadata, state, is_open, progress, hold, created_at, expires_at, due_at, body, callback_url, callback_signing, \
-        callback_tries) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, TRUE, CAST(0 AS BIGINT), $14, \
-        $15, $16, $17, $18, $19, $20, CAST(0 AS BIGINT))";
+        metadata, state, is_open, progress, hold, created_at, started_at, expires_at, due_at, body, callback_url, \
+        callback_signing, callback_tries) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, TRUE, \
+        CAST(0 AS BIGINT), $14, $15, $16, $17, $18, $19, $20, $21, CAST(0 AS BIGINT))";
     SAVE = "UPDATE task SET state = $2, is_open = $3, progress = $4, made_seconds = $5, provider = $6, provider_id = $7, \
         upstream_model = $8, upstream_id = $9, error_code = $10, error_message = $11, started_at = $12, \
         completed_at = $13, expires_at = $14, due_at = $15 WHERE id = $1 AND is_open = TRUE";
@@ -59,6 +59,7 @@ pub(super) async fn insert(linked: &mut impl Linked, kept: &KeptTask, seat: Seat
             .bind(task.state.name())
             .bind(task.hold.0)
             .bind(task.created_at.0)
+            .bind(task.started_at.map(|at| at.0))
             .bind(task.expires_at.0)
             .bind(task.due_at.0)
             .bind(&body)

@@ -103,6 +103,15 @@ impl Sink<Tag> for Reading<'_> {
     }
 }
 
+/// What an error body says, fit to be shown.
+pub fn said(body: &[u8]) -> String {
+    let message = read_message(body).message;
+    match crate::error_body::cut_message(&message) {
+        "" => "The upstream failed.".to_owned(),
+        message => message.to_owned(),
+    }
+}
+
 /// Reads an error document; a list wraps it at some servers (Gemini), and some bodies are no JSON at all.
 pub(crate) fn read_message(body: &[u8]) -> UpstreamMessage {
     let trimmed = body.trim_ascii();

@@ -25,7 +25,7 @@ use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::{Code, PublicError};
 
 pub(crate) use error::read_message;
-pub use error::upstream_error;
+pub use error::{said, upstream_error};
 
 /// In what a dialect differs.
 #[derive(Debug)]
