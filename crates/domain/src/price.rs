@@ -3,13 +3,20 @@
 //! `charge = ⌈Σ unitsᵢ × priceᵢ / 10⁶⌉`, summed in `i128`, rounded up once per request (`money.md` §1, §3, §5). Where
 //! quantities come from is not known here.
 
+mod conditions;
+
+pub use conditions::{Condition, ConditionalRow, Conditions, Unpriced, is_value};
+
 use crate::endpoint::EndpointName;
 use crate::id::PriceVersionId;
 use crate::meter::{ABSURD_QUANTITY, Meter, Meters, Side, Usage, UsageSource};
 use crate::money::{Nano, Price, rounded_cost};
 use crate::settlement::Estimate;
+use conditions::Rows;
 use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// The most a single unit may cost, in currency units (`money.md` §1).
 const PRICE_MAX: i64 = 9_223 * 1_000_000_000;
@@ -29,6 +36,12 @@ pub enum InvalidPrice {
     /// Two prices for one meter.
     #[error("two prices for `{0}`")]
     Duplicate(Meter),
+    /// Two rows that could both be the one.
+    #[error("two prices of `{0}` are of one rank, `{1}` and `{2}`: a request could match both")]
+    Tie(Meter, String, String),
+    /// A condition's value that is no plain word.
+    #[error("`{0}` is no value of a condition: write letters, digits, `_`, `-`, `.` and `:`, at most 32")]
+    NotAValue(String),
     /// No price at all.
     #[error("no price")]
     Empty,
@@ -72,6 +85,8 @@ pub struct PriceSheet {
     /// The public model id.
     pub model: String,
     rows: Vec<(Meter, Price)>,
+    /// What holds under terms only; a sheet that was settled under some has none.
+    conditional: Vec<ConditionalRow>,
     tier: Option<(TierMode, Tier)>,
 }
 
@@ -132,17 +147,39 @@ impl PriceSheet {
     ///
     /// # Errors
     /// [`InvalidPrice`]: nothing of it may come into force.
-    pub fn new(
+    pub fn new(model: &str, rows: Vec<(Meter, Price)>, tier: Option<(TierMode, Tier)>) -> Result<Self, InvalidPrice> {
+        Self::with_conditions(model, rows, Vec::new(), tier)
+    }
+
+    /// The same, with rows that hold under terms.
+    ///
+    /// # Errors
+    /// As [`PriceSheet::new`].
+    pub fn with_conditions(
         model: &str,
         mut rows: Vec<(Meter, Price)>,
+        mut conditional: Vec<ConditionalRow>,
         tier: Option<(TierMode, Tier)>,
     ) -> Result<Self, InvalidPrice> {
         rows.sort_by_key(|(meter, _)| *meter);
-        check_rows(&rows)?;
-        if rows.iter().chain(tier.iter().flat_map(|(_, tier)| &tier.rows)).all(|(_, price)| price.0 == 0) {
+        conditional.sort();
+        if conditional.is_empty() {
+            check_rows(&rows)?;
+        } else {
+            check_unique(&rows)?;
+            conditions::check(&conditional)?;
+            if tier.is_some() {
+                return Err(InvalidPrice::Tiers("rows with conditions stand beside no tier"));
+            }
+        }
+        let upper = tier.iter().flat_map(|(_, tier)| &tier.rows);
+        let all = rows.iter().chain(upper).map(|(_, price)| price).chain(conditional.iter().map(|row| &row.price));
+        if all.into_iter().all(|price| price.0 == 0) {
             return Err(InvalidPrice::ZeroNotFree);
         }
-        check_base(&rows)?;
+        let meters: Vec<Meter> =
+            rows.iter().map(|(meter, _)| *meter).chain(conditional.iter().map(|row| row.meter)).collect();
+        check_base(&meters)?;
         let tier = tier.map(|(mode, mut tier)| {
             tier.rows.sort_by_key(|(meter, _)| *meter);
             (mode, tier)
@@ -150,7 +187,8 @@ impl PriceSheet {
         if let Some((mode, tier)) = &tier {
             check_tier(*mode, tier, &rows)?;
         }
-        let mut sheet = Self { version: PriceVersionId::from_u128(0), model: model.to_owned(), rows, tier };
+        let mut sheet =
+            Self { version: PriceVersionId::from_u128(0), model: model.to_owned(), rows, conditional, tier };
         let hash = Sha256::digest(sheet.canonical().as_bytes());
         let (first, _) = hash.split_at(16);
         sheet.version =
@@ -172,6 +210,9 @@ impl PriceSheet {
             line(tier.input_over, &tier.rows);
             text.push_str(if *mode == TierMode::Whole { "whole\n" } else { "marginal\n" });
         }
+        for ConditionalRow { meter, conditions, price } in &self.conditional {
+            let _ = writeln!(text, "0 {meter} {} {conditions}", price.0);
+        }
         text
     }
 
@@ -182,7 +223,7 @@ impl PriceSheet {
     pub fn from_canonical(text: &str) -> Result<Self, InvalidPrice> {
         let body = text.strip_prefix("claviger-price/1\nmodel ").ok_or(InvalidPrice::Unreadable)?;
         let (model, lines) = body.split_once('\n').ok_or(InvalidPrice::Unreadable)?;
-        let mut rows = Vec::new();
+        let (mut rows, mut conditional) = (Vec::new(), Vec::new());
         let mut upper: Option<Tier> = None;
         let mut mode = None;
         for line in lines.lines() {
@@ -191,15 +232,17 @@ impl PriceSheet {
                 "marginal" => mode = Some(TierMode::Marginal),
                 _ => {
                     let mut parts = line.split(' ');
-                    let (Some(over), Some(meter), Some(price), None) = (
+                    let (Some(over), Some(meter), Some(price)) = (
                         parts.next().and_then(|part| part.parse::<u64>().ok()),
                         parts.next().and_then(Meter::from_name),
                         parts.next().and_then(|part| part.parse::<i64>().ok()),
-                        parts.next(),
                     ) else {
                         return Err(InvalidPrice::Unreadable);
                     };
-                    if over == 0 {
+                    let conditions = Conditions::read(parts).ok_or(InvalidPrice::Unreadable)?;
+                    if !conditions.is_empty() {
+                        conditional.push(ConditionalRow { meter, conditions, price: Price(price) });
+                    } else if over == 0 {
                         rows.push((meter, Price(price)));
                     } else {
                         upper
@@ -215,7 +258,43 @@ impl PriceSheet {
             (Some(mode), Some(tier)) => Some((mode, tier)),
             _ => return Err(InvalidPrice::Unreadable),
         };
-        Self::new(model, rows, tier)
+        Self::with_conditions(model, rows, conditional, tier)
+    }
+
+    /// Whether prices depend on what a request asks for besides quantities.
+    pub fn has_conditions(&self) -> bool {
+        !self.conditional.is_empty()
+    }
+
+    /// The prices that bound a request with these terms: of each meter the dearest that its answer can come to.
+    ///
+    /// # Errors
+    /// The condition whose value has no price.
+    pub fn bounding(self: &Arc<Self>, asked: &Conditions) -> Result<Arc<Self>, Unpriced> {
+        if !self.has_conditions() {
+            return match asked.of(Condition::ServiceTier) {
+                Some(_) => Err(Unpriced(Condition::ServiceTier)),
+                None => Ok(Arc::clone(self)),
+            };
+        }
+        Ok(Arc::new(self.of_rows(self.every_row().dearest(asked)?)))
+    }
+
+    /// The prices of an answer that came to these terms, and whether one of them had no row and was taken from another.
+    pub fn settling(&self, told: &Conditions) -> (Cow<'_, Self>, bool) {
+        if !self.has_conditions() {
+            return (Cow::Borrowed(self), false);
+        }
+        let (rows, is_guessed) = self.every_row().settled(told);
+        (Cow::Owned(self.of_rows(rows)), is_guessed)
+    }
+
+    fn of_rows(&self, rows: Vec<(Meter, Price)>) -> Self {
+        Self { version: self.version, model: self.model.clone(), rows, conditional: Vec::new(), tier: None }
+    }
+
+    fn every_row(&self) -> Rows<'_> {
+        Rows { plain: &self.rows, conditional: &self.conditional }
     }
 
     /// What these quantities cost. Rounded up once. `None`: beyond the range of money.
@@ -269,7 +348,10 @@ impl PriceSheet {
 
     /// Whether every answer of this endpoint costs something at these prices, whatever its upstream reports.
     pub fn measures(&self, endpoint: EndpointName) -> bool {
-        let is_priced = |meter: Meter| line_of(&self.rows, meter, 1).is_some_and(|line| line.price.0 > 0);
+        // Whatever terms an answer comes to.
+        let cheapest = self.has_conditions().then(|| self.every_row().cheapest());
+        let rows = cheapest.as_ref().unwrap_or(&self.rows);
+        let is_priced = |meter: Meter| line_of(rows, meter, 1).is_some_and(|line| line.price.0 > 0);
         let counted = endpoint.counted();
         counted.is_empty() || is_priced(Meter::Request) || counted.iter().any(|meter| is_priced(*meter))
     }
@@ -400,13 +482,17 @@ fn check_rows(rows: &[(Meter, Price)]) -> Result<(), InvalidPrice> {
     if rows.is_empty() {
         return Err(InvalidPrice::Empty);
     }
+    check_unique(rows)
+}
+
+fn check_unique(rows: &[(Meter, Price)]) -> Result<(), InvalidPrice> {
     let twice = rows.iter().zip(rows.iter().skip(1)).find(|((a, _), (b, _))| a == b);
     twice.map_or(Ok(()), |((meter, _), _)| Err(InvalidPrice::Duplicate(*meter)))
 }
 
 /// A model is priced by exactly one base; `request` may join any base or stand alone (`money.md` §2).
-fn check_base(rows: &[(Meter, Price)]) -> Result<(), InvalidPrice> {
-    let has = |meter: Meter| rows.iter().any(|(row, _)| *row == meter);
+fn check_base(meters: &[Meter]) -> Result<(), InvalidPrice> {
+    let has = |meter: Meter| meters.contains(&meter);
     let bases = [
         has(Meter::InputToken)
             || has(Meter::OutputToken)
@@ -420,7 +506,7 @@ fn check_base(rows: &[(Meter, Price)]) -> Result<(), InvalidPrice> {
     ];
     match bases.iter().filter(|is_there| **is_there).count() {
         1 => Ok(()),
-        0 if rows.iter().all(|(meter, _)| matches!(meter, Meter::Request | Meter::ToolCall)) && has(Meter::Request) => {
+        0 if meters.iter().all(|meter| matches!(meter, Meter::Request | Meter::ToolCall)) && has(Meter::Request) => {
             Ok(())
         }
         0 => Err(InvalidPrice::Bases("none")),

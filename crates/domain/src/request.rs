@@ -8,6 +8,7 @@ use crate::id::{EnvironmentId, KeyId, OrganizationId, PriceVersionId, ProviderId
 use crate::limits;
 use crate::meter::{Meters, UsageSource};
 use crate::money::Nano;
+use crate::price::Conditions;
 use crate::right::words;
 use crate::time::Timestamp;
 
@@ -190,6 +191,8 @@ pub struct RequestRecord {
     pub attempts: Vec<Attempt>,
     /// Whether the last piece was handed over.
     pub delivery: Delivery,
+    /// Under which conditions it was charged, where its price depends on some.
+    pub conditions: Option<Box<Conditions>>,
     /// What its server keeps of the answer, if its caller may come back to it.
     pub kept: Option<Box<KeptAnswer>>,
 }

@@ -23,7 +23,7 @@ use claviger_domain::endpoint::Operation;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::Meter;
 use claviger_domain::money::Nano;
-use claviger_domain::price::{Bound, PriceSheet};
+use claviger_domain::price::{Bound, Condition, Conditions, PriceSheet, Unpriced};
 use claviger_storage::ChargeSlot;
 use claviger_wire::inference::{Ask, ModelLimits};
 use http::HeaderMap;
@@ -48,7 +48,12 @@ pub(crate) struct Admitted {
     /// Held for as long as body or answer is.
     pub(crate) room: Room,
     pub(crate) model: Arc<Model>,
+    /// The prices that bound it: the dearest that its answer can come to.
     pub(crate) sheet: Option<Arc<PriceSheet>>,
+    /// All its prices, to settle by, where some depend on conditions.
+    pub(crate) book: Option<Arc<PriceSheet>>,
+    /// Of which it asks for these.
+    pub(crate) asked: Conditions,
     pub(crate) bound: Bound,
     /// The output limit to write into the request, when it must be lowered or inserted.
     pub(crate) output_limit: Option<u64>,
@@ -101,6 +106,9 @@ impl Admitted {
             Pricing::Priced(sheet) => Some(Arc::clone(sheet)),
             Pricing::Unpriced => return Err(not_priced(&model.id)),
         };
+        let (asked, book) = (ask.conditions(), sheet);
+        let sheet = bounding(book.as_ref(), &asked, &model.id)?;
+        let book = book.filter(|book| book.has_conditions());
         let Priced { bound, mut output_limit } = bound_of(ask.as_ref(), &model, sheet.as_deref())?;
         let of_whom = (&*caller.key, &*caller.tenant);
         limits::take_tokens(node, &mut pass, of_whom, &model.id, ask.estimate().input.tokens()).await?;
@@ -117,6 +125,8 @@ impl Admitted {
             room,
             model,
             sheet,
+            book,
+            asked,
             bound,
             output_limit: None,
             is_clamped: false,
@@ -262,6 +272,21 @@ fn not_priced(id: &str) -> Refusal {
     )
     .about("model")
     .into()
+}
+
+/// The prices that bound a request. Where nothing is priced, nothing that costs more elsewhere is served either (W49).
+fn bounding(book: Option<&Arc<PriceSheet>>, asked: &Conditions, id: &str) -> Result<Option<Arc<PriceSheet>>, Refusal> {
+    let bounding = match (book, asked.of(Condition::ServiceTier)) {
+        (Some(book), _) => book.bounding(asked).map(Some),
+        (None, Some(_)) => Err(Unpriced(Condition::ServiceTier)),
+        (None, None) => Ok(None),
+    };
+    bounding.map_err(|Unpriced(condition)| {
+        let (param, value) = (condition.name(), asked.of(condition).unwrap_or_default());
+        let message =
+            format!("The model `{id}` has no price for '{param}': `{value}`. Leave it out, or ask for another.");
+        PublicError::with_message(Code::UnpricedParameter, message).about(param).into()
+    })
 }
 
 struct Priced {

@@ -320,6 +320,9 @@ impl Open {
     /// Reads a whole answer, with what its head told.
     pub(crate) fn read_reply(&mut self, body: Bytes, target: &Target) -> Result<Reply, UpstreamFault> {
         self.answer_id = self.admitted.ask.upstream_id(&body);
+        if self.admitted.book.is_some() {
+            self.note_told(&body);
+        }
         self.admitted.ask.read_counted(body, self.head_tokens, target.provider.dialect)
     }
 

@@ -15,6 +15,7 @@ use claviger_domain::catalog::{Dialect, Target};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::Side;
 use claviger_domain::money::Nano;
+use claviger_domain::price::Conditions;
 use claviger_domain::request::{Attempt, KeptAnswer, is_kept_name};
 use claviger_domain::settlement::{Effect, Event, Mode, Settlement, Terms, Verdict};
 use claviger_domain::time::Timestamp;
@@ -47,6 +48,8 @@ pub(crate) struct Open {
     pub(crate) head_status: Option<StatusCode>,
     /// Input tokens that the head told.
     pub(crate) head_tokens: Option<u64>,
+    /// What the answer tells of conditions that its price depends on.
+    pub(crate) told: Conditions,
     /// What the upstream calls its whole answer, if it keeps it.
     pub(crate) answer_id: Option<String>,
     pub(crate) stream: Option<Box<dyn AnswerStream>>,
@@ -121,6 +124,7 @@ impl Exchange {
             conversation: None,
             head_status: None,
             head_tokens: None,
+            told: Conditions::NONE,
             answer_id: None,
             stream: None,
             reader: SseReader::new(),
@@ -172,6 +176,7 @@ impl Open {
         self.head_status = None;
         self.head_tokens = None;
         self.answer_id = None;
+        self.told = Conditions::NONE;
         self.settlement = self.settlement.restarted();
         self.silence_max = target.timeouts.first_byte;
         self.target = Some(target);
@@ -205,6 +210,11 @@ impl Open {
             self.settlement.step(Event::Reported { usage, is_final: true });
         }
         self.settlement.step(Event::Finished);
+    }
+
+    /// Notes what a piece of the answer tells of conditions; the last word counts.
+    pub(crate) fn note_told(&mut self, document: &[u8]) {
+        self.told = claviger_wire::conditions::told(document).or(&self.told);
     }
 
     /// What its server keeps of the answer, for the record to bind (W13). The simulator in process keeps nothing.
@@ -259,6 +269,9 @@ impl Open {
     }
 
     fn on_event(&mut self, frame: Frame) -> Option<Next> {
+        if self.admitted.book.is_some() {
+            self.note_told(&frame.one_line());
+        }
         let step = self.stream.as_mut()?.event(frame);
         if step.error.is_some() {
             return Some(self.failed(Code::UpstreamError));

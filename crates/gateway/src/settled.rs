@@ -12,7 +12,7 @@ use claviger_domain::endpoint::{EndpointName, Operation};
 use claviger_domain::error::Code;
 use claviger_domain::meter::{Meters, Usage, UsageSource};
 use claviger_domain::money::Nano;
-use claviger_domain::price::PriceSheet;
+use claviger_domain::price::{Conditions, PriceSheet};
 use claviger_domain::request::{Delivery, Outcome, RequestRecord};
 use claviger_domain::settlement::Verdict;
 use claviger_storage::{Delivered, Durable, Lost};
@@ -40,7 +40,7 @@ impl Settled {
     /// Charges by the verdict, gives the rest back and appends the record. `status` is what the client got.
     pub(crate) fn by(mut open: Box<Open>, verdict: &Verdict, status: u16, code: Option<Code>) -> Self {
         let held = open.admitted.held();
-        let sheet = open.admitted.sheet.clone();
+        let sheet = settling(&open);
         // Credit that somebody else gave back cannot be charged any more: late charges are ours.
         let payable = if open.admitted.is_written_off() { Nano::ZERO } else { held };
         let estimate = open.admitted.ask.estimate();
@@ -139,6 +139,22 @@ fn cost(sheet: Option<&PriceSheet>, usage: &Usage) -> Nano {
     sheet.map_or(Nano::ZERO, |sheet| sheet.cost(&usage.meters).unwrap_or(Nano(i64::MAX)))
 }
 
+/// The prices that its answer came to.
+fn settling(open: &Open) -> Option<Arc<PriceSheet>> {
+    let Some(book) = &open.admitted.book else { return open.admitted.sheet.clone() };
+    let told = conditions(open);
+    let (sheet, is_guessed) = book.settling(&told);
+    if is_guessed {
+        tracing::error!(model = %book.model, conditions = %told, "an answer came to conditions without a price row: it is charged by the row without conditions, or by the cheapest; add a row");
+    }
+    Some(Arc::new(sheet.into_owned()))
+}
+
+/// What the answer tells, and where it is silent, what was asked for.
+fn conditions(open: &Open) -> Conditions {
+    open.told.clone().or(&open.admitted.asked)
+}
+
 fn record(open: &mut Open, verdict: &Verdict, status: u16, code: Option<Code>, figures: Figures) -> RequestRecord {
     let usage = verdict.charged.or(verdict.known);
     let kept = if status == 200 { open.kept() } else { None };
@@ -160,6 +176,7 @@ fn record(open: &mut Open, verdict: &Verdict, status: u16, code: Option<Code>, f
         first_byte_at: open.first_byte_at,
         attempts: std::mem::take(&mut open.attempts),
         delivery: if is_gone { Delivery::NotDelivered } else { Delivery::Delivered },
+        conditions: open.admitted.book.is_some().then(|| Box::new(conditions(open))),
         kept,
         ..blank_record(&open.node, &open.trace, &open.admitted.caller)
     }
@@ -206,6 +223,7 @@ pub(crate) fn blank_record(
         absorbed: Nano::ZERO,
         attempts: Vec::new(),
         delivery: Delivery::NotDelivered,
+        conditions: None,
         kept: None,
     }
 }

@@ -14,6 +14,7 @@ use claviger_domain::id::{
 };
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::Nano;
+use claviger_domain::price::Conditions;
 use claviger_domain::request::{Attempt, AttemptOutcome, Delivery, KeptAnswer, Outcome, RefusedBy, RequestRecord};
 use claviger_domain::time::Timestamp;
 
@@ -57,6 +58,7 @@ pub(crate) fn put(out: &mut Vec<u8>, record: &RequestRecord) {
         delivery,
         refused_by,
         would_refuse,
+        conditions,
         kept,
     } = record;
     for id in [id.to_u128(), organization.to_u128(), environment.to_u128(), secret.to_u128()] {
@@ -87,14 +89,25 @@ pub(crate) fn put(out: &mut Vec<u8>, record: &RequestRecord) {
     put_maybe(out, refused_by.as_deref().map(|refused| refused.value.as_str()), put_text);
     put_maybe(out, *would_refuse, put_text);
     put_tries(out, record);
+    put_parts(out, kept.as_deref(), conditions.as_deref());
+}
+
+/// What few records have.
+fn put_parts(out: &mut Vec<u8>, kept: Option<&KeptAnswer>, conditions: Option<&Conditions>) {
     if let Some(kept) = kept {
         put_kept(out, kept);
+    }
+    if let Some(conditions) = conditions {
+        out.push(CONDITIONS);
+        put_text(out, &conditions.to_string());
     }
 }
 
 /// What begins the part about an answer that is kept. Parts behind the tries are told apart by such a byte, for most
 /// records have none of them.
 const KEPT: u8 = 1;
+/// The same for the conditions of a charge.
+const CONDITIONS: u8 = 2;
 
 /// What a server keeps of the answer.
 fn put_kept(out: &mut Vec<u8>, KeptAnswer { upstream_id, provider, previous }: &KeptAnswer) {
@@ -215,6 +228,7 @@ pub(crate) struct Body<'a> {
     refused_rule: Option<&'a str>,
     refused_value: Option<&'a str>,
     would_refuse: Option<&'a str>,
+    pub(crate) conditions: Option<Box<Conditions>>,
     kept: Option<Kept<'a>>,
 }
 
@@ -323,6 +337,7 @@ impl<'a> Body<'a> {
             refused_by: refused_by
                 .map(|(rule, value)| Box::new(RefusedBy { rule: rule.to_owned(), value: value.to_owned() })),
             would_refuse: self.would_refuse.and_then(code),
+            conditions: self.conditions.clone(),
             kept: self.kept.map(|(upstream_id, provider, previous)| {
                 Box::new(KeptAnswer { upstream_id: upstream_id.to_owned(), provider, previous })
             }),
@@ -457,6 +472,15 @@ impl<'a> Reader<'a> {
         Some(Some((upstream_id, provider, previous)))
     }
 
+    /// The part of a charge's conditions, where there is one.
+    fn conditions(&mut self) -> Option<Option<Box<Conditions>>> {
+        if self.0.first() != Some(&CONDITIONS) {
+            return Some(None);
+        }
+        self.byte()?;
+        Some(Some(Box::new(self.text()?.parse().ok()?)))
+    }
+
     fn body(&mut self, bytes: &'a [u8]) -> Option<Body<'a>> {
         let id = RequestId::from_u128(self.id()?);
         let organization = OrganizationId::from_u128(self.id()?);
@@ -482,7 +506,7 @@ impl<'a> Reader<'a> {
         let (refused_rule, refused_value) = (self.maybe_text()?, self.maybe_text()?);
         let would_refuse = self.maybe_text()?;
         let tries = self.tries(attempts.count)?;
-        let kept = self.kept()?;
+        let (kept, conditions) = (self.kept()?, self.conditions()?);
         let columns = Columns {
             id,
             organization,
@@ -523,6 +547,7 @@ impl<'a> Reader<'a> {
             refused_rule,
             refused_value,
             would_refuse,
+            conditions,
             kept,
         })
     }

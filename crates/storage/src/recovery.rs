@@ -187,6 +187,7 @@ fn record_of(intent: Left, key: Option<Key>, now: Now) -> RequestRecord {
         absorbed: Nano::ZERO,
         attempts: Vec::new(),
         delivery: Delivery::NotDelivered,
+        conditions: None,
         kept: None,
     }
 }

@@ -19,7 +19,7 @@ use claviger_domain::id::PriceVersionId;
 use claviger_domain::ledger::{Account, TransferId, TransferKind, apply};
 use claviger_domain::meter::{Meter, Meters};
 use claviger_domain::money::Nano;
-use claviger_domain::price::PriceSheet;
+use claviger_domain::price::{Conditions, PriceSheet};
 use futures_util::TryStreamExt as _;
 use sqlx::AssertSqlSafe;
 use std::collections::{BTreeMap, HashMap};
@@ -362,7 +362,7 @@ impl Check {
     /// A charge in the row of its request: what its columns say follows from its body.
     fn charge<R: Cells>(&self, row: &R) -> Result<Result<(), String>, Error> {
         let bytes = row.bytes_or_none("body")?.unwrap_or_default();
-        let Some(Body { columns, .. }) = Body::read(&bytes) else {
+        let Some(Body { columns, conditions, .. }) = Body::read(&bytes) else {
             return Ok(Err("its body does not read".to_owned()));
         };
         let is_same = row.text("id")? == *columns.id.text() && row.text("org_id")? == *columns.organization.text();
@@ -375,7 +375,8 @@ impl Check {
             }
         }
         let amount = Nano(row.int("charge")?);
-        Ok(self.rerate(amount, columns.price_version, &columns.meters, columns.hold))
+        let told = conditions.unwrap_or_default();
+        Ok(self.rerate(amount, columns.price_version, (&columns.meters, &*told), columns.hold))
     }
 
     /// A charge beside its record, recomputed from its own row.
@@ -383,14 +384,20 @@ impl Check {
         let detail: ChargeDetail =
             serde_json::from_str(&transfer.detail).map_err(|_| "its detail does not read".to_owned())?;
         let meters = detail.meters().ok_or("it has a meter that is not known")?;
-        self.rerate(transfer.amount, transfer.price_version, &meters, Nano(detail.hold))
+        self.rerate(transfer.amount, transfer.price_version, (&meters, &Conditions::NONE), Nano(detail.hold))
     }
 
     /// A charge is `min(cost of its meters, its hold)`.
-    fn rerate(&self, amount: Nano, version: Option<PriceVersionId>, meters: &Meters, hold: Nano) -> Result<(), String> {
+    fn rerate(
+        &self,
+        amount: Nano,
+        version: Option<PriceVersionId>,
+        (meters, told): (&Meters, &Conditions),
+        hold: Nano,
+    ) -> Result<(), String> {
         let version = version.ok_or("it has no price version")?;
         let sheet = self.prices.get(&version).ok_or_else(|| format!("its price version {version} is not stored"))?;
-        let cost = sheet.cost(meters).ok_or("its cost is out of range")?;
+        let cost = sheet.settling(told).0.cost(meters).ok_or("its cost is out of range")?;
         let expected = cost.min(hold);
         if expected == amount { Ok(()) } else { Err(format!("charged {amount}, re-rated {expected}")) }
     }

@@ -21,7 +21,7 @@ use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::{EndpointName, Operation};
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::{Meter, Meters, Usage, UsageSource};
-use claviger_domain::price::Bound;
+use claviger_domain::price::{Bound, Conditions};
 use claviger_domain::settlement::Estimate;
 use claviger_domain::task::VideoTerms;
 use std::fmt;
@@ -126,6 +126,11 @@ pub trait Ask: fmt::Debug + Send + Sync {
     /// Whether it creates work upstream that outlives the call: a try whose outcome is unknown is not repeated (W53).
     fn is_job(&self) -> bool {
         false
+    }
+
+    /// What it asks for that a price may depend on besides quantities; what it leaves open is not there.
+    fn conditions(&self) -> Conditions {
+        Conditions::NONE
     }
 
     /// The answer that it goes on from, as its caller calls it (W13). Where that is kept, this is asked, and nowhere else.

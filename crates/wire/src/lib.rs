@@ -12,6 +12,7 @@ pub mod anthropic;
 mod body;
 #[cfg(feature = "bugs")]
 pub mod bugs;
+pub mod conditions;
 pub mod content_type;
 pub mod dialect;
 pub mod error_body;

@@ -360,3 +360,94 @@ async fn a_form_that_two_servers_would_read_differently_never_leaves() -> Result
     assert_eq!(world.held().await?, 0);
     world.verify_ledger().await
 }
+
+/// Models whose prices depend on what is asked for, in a price file.
+const CONDITIONAL: &str = r#"
+format = "claviger-prices/1"
+currency = "USD"
+model = [
+  { id = "draw/any", row = [ { meter = "image", size = "64x64", quality = "low", price = "0.01" }, { meter = "image", size = "64x64", price = "0.02" }, { meter = "image", price = "0.05" } ] },
+  { id = "draw/some", row = [ { meter = "image", size = "64x64", price = "0.02" }, { meter = "image", size = "8x8", price = "0.01" } ] },
+  { id = "chat/fast", price = { input_token = "1", output_token = "2" }, row = [ { meter = "input_token", service_tier = "priority", price = "10" }, { meter = "output_token", service_tier = "priority", price = "20" } ] },
+]
+"#;
+
+async fn conditional(folder: &std::path::Path) -> Result<World> {
+    let prices = folder.join("conditional.toml");
+    std::fs::write(&prices, CONDITIONAL)?;
+    let mut more = format!("[prices]\nfiles = [\"{}\"]\n", prices.display());
+    for (id, endpoints, model) in [
+        ("draw/any", "images", "sim-image"),
+        ("draw/some", "images", "sim-image"),
+        ("chat/fast", "chat.completions\", \"responses", "echo"),
+    ] {
+        more.push_str(&format!(
+            "[[model]]\nid = \"{id}\"\nendpoints = [\"{endpoints}\"]\ncontext = 131072\nmax_output = 1000\ntiers = [[{{ provider = \"upstream\", model = \"{model}\" }}]]\n"
+        ));
+    }
+    Plan::default().more(&more).start().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_is_held_and_what_the_answer_tells_is_charged() -> Result<()> {
+    let folder = tempfile::TempDir::new()?;
+    let world = conditional(folder.path()).await?;
+    let key = world.key("conditions").await?;
+    let drawn = |size: &str, quality: &str| {
+        let body = json!({ "created": 1, "data": [{ "b64_json": "AA==" }], "size": size, "quality": quality });
+        json!({ "mode": "status", "code": 200, "body": body })
+    };
+    for (members, sim, held, charged) in [
+        (json!({ "size": "64x64", "quality": "low" }), json!({}), 10_000_000, 10_000_000),
+        // The server is silent: what was asked for counts.
+        (json!({ "size": "64x64" }), json!({}), 20_000_000, 20_000_000),
+        // What is left open is held at the dearest row and settled by what the server tells.
+        (json!({}), drawn("64x64", "low"), 50_000_000, 10_000_000),
+        (json!({ "size": "auto" }), drawn("64x64", "medium"), 50_000_000, 20_000_000),
+        (json!({ "n": 2 }), json!({}), 100_000_000, 100_000_000),
+    ] {
+        let mut body = json!({ "model": "draw/any", "prompt": "a" });
+        body.as_object_mut().expect("an object").extend(members.as_object().cloned().unwrap_or_default());
+        if sim != json!({}) {
+            body["sim"] = sim;
+        }
+        let answer = world.client.post("/v1/images/generations", &key, &body).await?;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.text());
+        let path = format!("/v1/organization/requests/{}/receipt", answer.header("x-request-id"));
+        let receipt = world.client.get(&path, &world.admin_key).await?.json();
+        let text = |nano: i64| format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
+        assert_eq!(
+            (&receipt["held"], &receipt["charged"]),
+            (&json!(text(held)), &json!(text(charged))),
+            "{body}: {receipt}"
+        );
+    }
+    let before = world.balance().await?;
+    world.upstream.forget().await?;
+    let strict = json!({ "model": "draw/some", "prompt": "a", "size": "32x32" });
+    let refused = world.client.post("/v1/images/generations", &key, &strict).await?;
+    assert_eq!(
+        (refused.refusal(), &refused.json()["error"]["param"]),
+        ((400, "unpriced_parameter".to_owned()), &json!("size"))
+    );
+    let messages = json!([{ "role": "user", "content": "Say hello" }]);
+    let chat = |tier: &str| json!({ "model": "chat/fast", "messages": messages, "service_tier": tier });
+    let refused = world.client.post("/v1/chat/completions", &key, &chat("flex")).await?;
+    assert_eq!(refused.refusal(), (400, "unpriced_parameter".to_owned()));
+    assert_eq!(
+        (world.upstream.count().await?, before - world.balance().await?),
+        (0, 0),
+        "nobody is asked, nothing is paid"
+    );
+
+    let fast = world.client.post("/v1/chat/completions", &key, &chat("priority")).await?;
+    assert_eq!(fast.status, 200, "{}", fast.text());
+    assert_eq!(before - world.balance().await?, token_cost(4, 10_000_000_000, 3, 20_000_000_000));
+    let before = world.balance().await?;
+    let usual = world.client.post("/v1/chat/completions", &key, &chat("default")).await?;
+    assert_eq!(usual.status, 200, "{}", usual.text());
+    assert_eq!(before - world.balance().await?, token_cost(4, 1_000_000_000, 3, 2_000_000_000));
+    assert_eq!(world.held().await?, 0);
+    // Every charge is rated again from its record.
+    world.verify_ledger().await
+}

@@ -1,14 +1,16 @@
 //! Price texts → price sheets: the short `[[price]]` rows and price files, with the same checks.
 //!
-//! A file is taken in whole or not at all. Conditions, overrides and dated starts are refused until they exist.
+//! A file is taken in whole or not at all. Overrides and dated starts are refused until they exist.
 
 use super::Invalid;
 use super::layers::{Layered, explained, place};
 use super::nearest::suggestion;
-use super::typed::{PriceFile, PricedModel};
+use super::typed::{PriceFile, PriceRow, PricedModel};
 use claviger_domain::meter::Meter;
 use claviger_domain::money::Price;
-use claviger_domain::price::{InvalidPrice, PriceSheet, Tier, TierMode, parse_price};
+use claviger_domain::price::{
+    Condition, ConditionalRow, Conditions, InvalidPrice, PriceSheet, Tier, TierMode, is_value, parse_price,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -123,16 +125,21 @@ fn check_head(file: &PriceFile, currency: &str) -> Result<(), String> {
 
 fn book(model: &PricedModel) -> Result<Book, String> {
     let mut rows = map_rows(&model.price)?;
+    let mut conditional = Vec::new();
     for row in &model.row {
         let meter = meter(&row.meter)?;
-        let price = parse_price(&row.price, row.per.unwrap_or_else(|| default_per(meter)));
-        rows.push((meter, price.map_err(text)?));
+        let price = parse_price(&row.price, row.per.unwrap_or_else(|| default_per(meter))).map_err(text)?;
+        let conditions = conditions(row)?;
+        match conditions.is_empty() {
+            true => rows.push((meter, price)),
+            false => conditional.push(ConditionalRow { meter, conditions, price }),
+        }
     }
-    if rows.len() > ROWS_MAX {
+    if rows.len().saturating_add(conditional.len()) > ROWS_MAX {
         return Err(format!("more than {ROWS_MAX} rows"));
     }
     if model.free {
-        return match (rows.is_empty(), model.tier.is_empty()) {
+        return match (rows.is_empty() && conditional.is_empty(), model.tier.is_empty()) {
             (true, true) => Ok(Book::Free),
             _ => Err("is marked free and priced: choose one".to_owned()),
         };
@@ -151,7 +158,27 @@ fn book(model: &PricedModel) -> Result<Book, String> {
         (Some(_), []) => return Err("`tiers` is set, but there is no `tier`".to_owned()),
         (Some(_), _) => return Err("has more than one `tier`; one exists yet".to_owned()),
     };
-    PriceSheet::new(&model.id, rows, tier).map(Book::Sheet).map_err(text)
+    PriceSheet::with_conditions(&model.id, rows, conditional, tier).map(Book::Sheet).map_err(text)
+}
+
+/// When a row holds.
+fn conditions(row: &PriceRow) -> Result<Conditions, String> {
+    let said = [
+        (Condition::Size, &row.size),
+        (Condition::Quality, &row.quality),
+        (Condition::Resolution, &row.resolution),
+        (Condition::ServiceTier, &row.service_tier),
+    ];
+    let mut conditions = Conditions::NONE;
+    for (condition, value) in said {
+        if let Some(value) = value {
+            if !is_value(value) {
+                return Err(text(InvalidPrice::NotAValue(value.clone())));
+            }
+            conditions = conditions.with(condition, value);
+        }
+    }
+    Ok(conditions)
 }
 
 fn map_rows(prices: &BTreeMap<String, String>) -> Result<Vec<(Meter, Price)>, String> {

@@ -504,6 +504,14 @@ pub(super) struct PriceRow {
     pub(super) meter: String,
     pub(super) price: String,
     pub(super) per: Option<u64>,
+    /// Only for pictures of this size.
+    pub(super) size: Option<String>,
+    /// Only for pictures of this quality.
+    pub(super) quality: Option<String>,
+    /// Only for videos of this resolution.
+    pub(super) resolution: Option<String>,
+    /// Only for requests that are served in this tier.
+    pub(super) service_tier: Option<String>,
 }
 
 /// Prices above a threshold of total input.

@@ -98,6 +98,9 @@ async fn rule_of(call: &Call<Member>, record: &RequestRecord) -> Result<Option<R
 }
 
 fn receipt(record: &RequestRecord, sheet: Option<&PriceSheet>, currency: String) -> Receipt {
+    let told = record.conditions.as_deref().cloned().unwrap_or_default();
+    let settled = sheet.map(|sheet| sheet.settling(&told).0);
+    let sheet = settled.as_deref();
     let cost_lines = sheet.map(|sheet| sheet.lines(&record.meters)).unwrap_or_default();
     let exact: i128 = cost_lines.iter().map(products).sum();
     let cost = sheet.and_then(|sheet| sheet.cost(&record.meters)).unwrap_or_default();

@@ -75,6 +75,7 @@ pub(super) async fn charge_to(world: &World, key_id: KeyId, number: u128) -> Req
             head_ms: 3,
         }],
         delivery: Delivery::Delivered,
+        conditions: None,
         kept: None,
     };
     let slot = store.charges().try_reserve().expect("there is room");

@@ -26,6 +26,7 @@ use claviger_domain::error::Code;
 use claviger_domain::id::TaskId;
 use claviger_domain::meter::{Meter, Meters, UsageSource};
 use claviger_domain::money::Nano;
+use claviger_domain::price::PriceSheet;
 use claviger_domain::request::{Attempt, AttemptOutcome, Outcome, RequestRecord};
 use claviger_domain::task::{Task, TaskEffect, TaskPlace, TaskState};
 use claviger_storage::{Error, KeptTask, TaskResult};
@@ -186,8 +187,10 @@ async fn cost_of(node: &Node, record: &RequestRecord, seconds: u64) -> Result<Na
         Some(version) => node.store.find_price_version(version).await?,
         None => None,
     };
+    let asked = record.conditions.as_deref().cloned().unwrap_or_default();
     // What is beyond the range of money is beyond the hold.
-    Ok(sheet.map_or(Nano::ZERO, |sheet| sheet.cost(&meters).unwrap_or(record.hold)).min(record.hold))
+    let cost = |sheet: PriceSheet| sheet.settling(&asked).0.cost(&meters).unwrap_or(record.hold);
+    Ok(sheet.map_or(Nano::ZERO, cost).min(record.hold))
 }
 
 /// The record of a video that is paid for.

@@ -104,6 +104,8 @@ pub(super) fn new_task(node: &Node, planned: &Planned, trace: &Trace, terms: Opt
         outcome: Outcome::Complete,
         price_version: admitted.sheet.as_ref().map(|sheet| sheet.version),
         hold: admitted.held(),
+        // A video comes as it was asked for: nothing else is told at its end.
+        conditions: admitted.book.is_some().then(|| Box::new(admitted.asked.clone())),
         delivery: Delivery::Delivered,
         ..blank_record(node, trace, &admitted.caller)
     };

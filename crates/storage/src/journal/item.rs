@@ -76,6 +76,7 @@ mod tests {
     use claviger_domain::id::{EnvironmentId, KeyId, PriceVersionId, ProviderId, ResponseId, SecretId};
     use claviger_domain::meter::{Meter, Meters, UsageSource};
     use claviger_domain::money::Nano;
+    use claviger_domain::price::{Condition, Conditions};
     use claviger_domain::request::{Attempt, Delivery, KeptAnswer, Outcome, RefusedBy};
     use claviger_domain::time::Timestamp;
 
@@ -121,6 +122,10 @@ mod tests {
                 head_ms: u64::MAX,
             }],
             delivery: Delivery::NotDelivered,
+            conditions: long.then(|| {
+                let priced = Conditions::NONE.with(Condition::Size, "1024x1024").with(Condition::Quality, "high");
+                Box::new(priced)
+            }),
             kept: long.then(|| {
                 let (provider, previous) = (Some(ProviderId::from_u128(8)), Some(ResponseId::from_u128(9)));
                 Box::new(KeptAnswer { upstream_id: text("resp_1"), provider, previous })

@@ -188,6 +188,7 @@ pub(crate) fn record(number: u64, charge: i64) -> RequestRecord {
         absorbed: Nano::ZERO,
         attempts: Vec::new(),
         delivery: Delivery::Delivered,
+        conditions: None,
         kept: None,
     }
 }

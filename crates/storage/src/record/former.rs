@@ -118,6 +118,7 @@ pub(super) fn read<R: Cells>(row: &R) -> Result<RequestRecord, Error> {
         attempts: detail.attempts.into_iter().map(FormerAttempt::attempt).collect(),
         delivery: known(Delivery::from_name(&delivery), "request.delivery", &delivery)?,
         id: parse("request.id", &id)?,
+        conditions: None,
         kept: None,
     })
 }

@@ -193,6 +193,7 @@ pub(crate) fn record(scope: TenantScope, number: i64) -> RequestRecord {
             head_ms: 3,
         }],
         delivery: Delivery::Delivered,
+        conditions: None,
         kept: None,
     }
 }

@@ -7,12 +7,14 @@ use super::form::Form;
 use super::images;
 use super::request::{Media, MediaRequest};
 use crate::body::{invalid, missing};
+use crate::conditions;
 use crate::inference::{ModelLimits, Reply, UpstreamFault};
 use bytes::Bytes;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::PublicError;
 use claviger_domain::limits;
 use claviger_domain::meter::{Meter, Meters};
+use claviger_domain::price::Condition;
 
 /// The most tokens that a model makes of one picture: hosted models of 2025 stay below 7,000.
 const TOKENS_PER_PICTURE_MAX: u64 = 16_384;
@@ -37,7 +39,12 @@ impl EditsAsk {
     /// The refusal of W7, W48 or W49, with its `param`.
     pub fn parse(content_type: Option<&str>, body: Bytes) -> Result<Self, PublicError> {
         let form = Form::read(content_type, body, RESERVED)?;
-        let request = MediaRequest::form(EndpointName::Images, "/v1/images/edits", &form)?;
+        let mut request = MediaRequest::form(EndpointName::Images, "/v1/images/edits", &form)?;
+        for condition in [Condition::Size, Condition::Quality] {
+            if let Some(text) = form.text(condition.name())? {
+                request.conditions = conditions::ask_text(request.conditions, condition, text)?;
+            }
+        }
         let text_bytes = form.text("prompt")?.ok_or_else(|| missing("prompt"))?.len();
         if text_bytes == 0 {
             return Err(invalid("prompt", "a text that is not empty"));

@@ -1,12 +1,13 @@
 //! `images/generations` (`wire.md` §2.6): a text in, pictures out, whole or as they become clear.
 //!
-//! What is counted are the pictures that came, and the tokens that the server reports. Every price of pictures holds for
-//! all sizes and qualities: rows with conditions are refused where prices are read.
+//! What is counted are the pictures that came, and the tokens that the server reports. Prices may depend on size and
+//! quality: those that are asked for, or that the server tells.
 
 use super::events::Course;
 use super::request::{Media, MediaRequest, scan};
 use super::usage::{Figure, Figures, media_usage};
 use crate::body::{ModelName, Shared, SharedFields, body_fields, invalid, missing, number};
+use crate::conditions;
 use crate::inference::{ModelLimits, Reply, UpstreamFault};
 use crate::scan::{Field, Kind, Place, Sink, Value, scan_lenient};
 use crate::splice::Splice;
@@ -15,6 +16,7 @@ use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::PublicError;
 use claviger_domain::limits;
 use claviger_domain::meter::{Meter, Meters, Usage, UsageSource};
+use claviger_domain::price::Condition;
 
 /// A request for pictures that broke no rule of W48.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ enum Tag {
     Prompt,
     Count,
     Partial,
+    Asked(Condition),
 }
 
 static BODY: Place<Tag> = Place::new(Some(Tag::Shared(Shared::Body)), FIELDS, None);
@@ -37,6 +40,8 @@ const FIELDS: &[Field<Tag>] = body_fields!(Tag::Shared;
     Field::leaf("prompt", Tag::Prompt),
     Field::leaf("n", Tag::Count),
     Field::leaf("partial_images", Tag::Partial),
+    Field::leaf("size", Tag::Asked(Condition::Size)),
+    Field::leaf("quality", Tag::Asked(Condition::Quality)),
 );
 
 /// Collects a request's values while it is scanned.
@@ -46,6 +51,7 @@ struct Reading {
     prompt: Option<Value>,
     count: Option<Value>,
     partial: Option<Value>,
+    asked: Vec<(Condition, Value)>,
 }
 
 impl AsRef<SharedFields> for Reading {
@@ -61,6 +67,7 @@ impl Sink<Tag> for Reading {
             Tag::Prompt => self.prompt = Some(value),
             Tag::Count => self.count = Some(value),
             Tag::Partial => self.partial = Some(value),
+            Tag::Asked(condition) => self.asked.push((condition, value)),
         }
     }
 }
@@ -83,7 +90,10 @@ impl ImagesAsk {
         number(reading.partial.filter(|value| !is_zero(value)), &body, "partial_images", limits::CHOICES)?;
         let is_stream = reading.shared.is_stream()?;
         let (endpoint, path, shared) = (EndpointName::Images, "/v1/images/generations", reading.shared);
-        let request = MediaRequest::json(endpoint, path, model, (shared, is_stream), body);
+        let mut request = MediaRequest::json(endpoint, path, model, (shared, is_stream), body.clone());
+        for (condition, value) in reading.asked {
+            request.conditions = conditions::ask(request.conditions, condition, Some(value), &body)?;
+        }
         Ok(Self { request, count, text_bytes })
     }
 }

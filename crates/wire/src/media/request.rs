@@ -15,7 +15,7 @@ use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::meter::{Meters, UsageSource};
-use claviger_domain::price::Bound;
+use claviger_domain::price::{Bound, Conditions};
 use claviger_domain::settlement::Estimate;
 use claviger_domain::task::VideoTerms;
 use std::fmt;
@@ -58,6 +58,8 @@ pub(crate) trait Media: fmt::Debug + Send + Sync {
 pub(crate) struct MediaRequest {
     pub(crate) model: ModelName,
     pub(crate) is_stream: bool,
+    /// What it asks for besides quantities.
+    pub(crate) conditions: Conditions,
     endpoint: EndpointName,
     /// Behind a provider's base URL.
     path: &'static str,
@@ -94,7 +96,8 @@ impl MediaRequest {
         (shared, is_stream): (SharedFields, bool),
         body: Bytes,
     ) -> Self {
-        Self { model, is_stream, endpoint, path, form: BodyForm::Json(shared), added: Bytes::new(), body }
+        let (form, added) = (BodyForm::Json(shared), Bytes::new());
+        Self { model, is_stream, conditions: Conditions::NONE, endpoint, path, form, added, body }
     }
 
     /// Of a form.
@@ -105,7 +108,8 @@ impl MediaRequest {
         let (model, model_at) = form.model()?;
         let parts = BodyForm::Parts { model_at, engine: form.engine(), content_type: form.content_type() };
         let (is_stream, body) = (form.flag("stream")?, form.body.clone());
-        Ok(Self { model, is_stream, endpoint, path, form: parts, added: Bytes::new(), body })
+        let (conditions, added) = (Conditions::NONE, Bytes::new());
+        Ok(Self { model, is_stream, conditions, endpoint, path, form: parts, added, body })
     }
 
     /// The same, with members or parts that an upstream is told besides, before all others; members end in a comma.
@@ -173,6 +177,10 @@ impl<M: Media> Ask for M {
 
     fn body_bytes(&self) -> usize {
         self.request().body.len()
+    }
+
+    fn conditions(&self) -> Conditions {
+        self.request().conditions.clone()
     }
 
     /// Media have no limit that could be lowered: what they can make is bounded like what they read.

@@ -14,6 +14,7 @@ use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::PublicError;
 use claviger_domain::limits;
 use claviger_domain::meter::{Meter, Meters};
+use claviger_domain::price::{Condition, Conditions};
 use claviger_domain::task::VideoTerms;
 
 const PATH: &str = "/v1/videos";
@@ -142,6 +143,20 @@ impl Reading {
     }
 }
 
+/// A size, and the resolution that it is: of `1280x720` and of `720x1280` `720p`.
+fn conditions(terms: &VideoTerms) -> Conditions {
+    let Some(size) = &terms.size else { return Conditions::NONE };
+    let sides = size.split_once('x').and_then(|(width, height)| {
+        let side = |text: &str| text.parse::<u32>().ok();
+        side(width).zip(side(height))
+    });
+    let resolution = match sides {
+        Some((width, height)) => format!("{}p", width.min(height)),
+        None => size.clone(),
+    };
+    Conditions::NONE.with(Condition::Size, size).with(Condition::Resolution, &resolution)
+}
+
 fn wrong_seconds(name: &str) -> PublicError {
     invalid(name, &format!("a number from 1 to {}", limits::VIDEO_SECONDS))
 }
@@ -175,7 +190,8 @@ impl VideoAsk {
             size: reading.size(&body)?,
         };
         let added = reading.added(&terms);
-        let request = MediaRequest::json(EndpointName::Video, PATH, model, (reading.shared, false), body);
+        let mut request = MediaRequest::json(EndpointName::Video, PATH, model, (reading.shared, false), body);
+        request.conditions = conditions(&terms);
         Ok(Self { request: request.adding(added), terms })
     }
 
@@ -185,7 +201,7 @@ impl VideoAsk {
     /// The refusal of W7, W48 or W49, with its `param`.
     pub fn parse_form(content_type: Option<&str>, body: Bytes) -> Result<Self, PublicError> {
         let form = Form::read(content_type, body, RESERVED)?;
-        let request = MediaRequest::form(EndpointName::Video, PATH, &form)?;
+        let mut request = MediaRequest::form(EndpointName::Video, PATH, &form)?;
         if request.is_stream {
             return Err(invalid("stream", "false: a video is no stream"));
         }
@@ -207,6 +223,7 @@ impl VideoAsk {
         if added.is_none() && !told {
             return Err(missing("seconds"));
         }
+        request.conditions = conditions(&terms);
         Ok(Self { request: request.adding(added.unwrap_or_default()), terms })
     }
 

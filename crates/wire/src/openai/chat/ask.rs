@@ -2,6 +2,7 @@
 
 use super::fields::{BODY, Fields, Reading};
 use crate::body::{ModelName, invalid, missing, number};
+use crate::conditions;
 use crate::dialect::{check_serves, habits};
 use crate::inference::{AnswerStream, Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
 use crate::openai::choices::{self, ChoiceStream, Wanted};
@@ -12,7 +13,7 @@ use claviger_domain::catalog::Dialect;
 use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::limits;
-use claviger_domain::price::Bound;
+use claviger_domain::price::{Bound, Condition, Conditions};
 use claviger_domain::settlement::Estimate;
 
 /// A chat request whose body broke no rule of W48 and asks for nothing that W49 refuses whatever the model.
@@ -32,6 +33,8 @@ pub struct ChatAsk {
     pub(super) removal: Option<Box<Removal>>,
     /// Whether the caller wants usage on every chunk, an extension of vLLM.
     pub(super) wants_running_usage: bool,
+    /// How fast it wants to be served.
+    conditions: Conditions,
 }
 
 impl ChatAsk {
@@ -53,7 +56,8 @@ impl ChatAsk {
         let output_limit =
             limit(fields.max_tokens, "max_tokens")?.max(limit(fields.max_completion_tokens, "max_completion_tokens")?);
         let best_of = limit(fields.best_of, "best_of")?;
-        check_cost(&fields, &body, best_of.is_some_and(|best_of| best_of > choices))?;
+        check_cost(&fields, best_of.is_some_and(|best_of| best_of > choices))?;
+        let conditions = conditions::ask(Conditions::NONE, Condition::ServiceTier, fields.service_tier, &body)?;
         let removal = fields.tools.removal(&body)?;
         Ok(Self {
             model,
@@ -64,6 +68,7 @@ impl ChatAsk {
             fields,
             removal,
             wants_running_usage,
+            conditions,
             body,
         })
     }
@@ -105,6 +110,10 @@ impl Ask for ChatAsk {
 
     fn body_bytes(&self) -> usize {
         self.body.len()
+    }
+
+    fn conditions(&self) -> Conditions {
+        self.conditions.clone()
     }
 
     fn bound(&self, limits: ModelLimits) -> Result<Bound, PublicError> {
@@ -158,16 +167,9 @@ fn check_messages(fields: &Fields) -> Result<(), PublicError> {
 }
 
 /// The closed list of cost fields that no price row can express: refused rather than served below cost (W49).
-fn check_cost(fields: &Fields, body: &[u8], is_best_of_above: bool) -> Result<(), PublicError> {
+fn check_cost(fields: &Fields, is_best_of_above: bool) -> Result<(), PublicError> {
     let given = |value: Option<Value>| value.filter(|value| value.kind != Kind::Null);
     let unpriced = |param: &str| Err(PublicError::new(Code::UnpricedParameter).about(param));
-    if let Some(tier) = given(fields.service_tier) {
-        match tier.text(body) {
-            None => return Err(invalid("service_tier", "a text")),
-            Some(text) if !text.equals("auto") && !text.equals("default") => return unpriced("service_tier"),
-            Some(_) => {}
-        }
-    }
     if is_best_of_above {
         return unpriced("best_of");
     }

@@ -5,6 +5,7 @@ use super::fields::{BODY, Fields, Reading};
 use super::names::{AnswerNames, Shown, no_previous, quoted, shown};
 use super::{answer, stream};
 use crate::body::{self, ModelName, flag, invalid, missing, number};
+use crate::conditions;
 use crate::dialect::{check_serves, habits};
 use crate::inference::{AnswerStream, Ask, Edits, ModelLimits, Reply, UpstreamFault, UpstreamRequest};
 use crate::scan::{Kind, Value, plain_integer, scan_strict};
@@ -16,7 +17,7 @@ use claviger_domain::endpoint::EndpointName;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::limits::TEMPLATE_TOKENS_WITH_TOOLS;
 use claviger_domain::meter::{Meter, Meters};
-use claviger_domain::price::Bound;
+use claviger_domain::price::{Bound, Condition, Conditions};
 use claviger_domain::settlement::Estimate;
 
 /// Tokens of the estimator around one item.
@@ -34,6 +35,8 @@ pub struct ResponsesAsk {
     /// The answer that it goes on from, as the caller calls it.
     previous: Option<String>,
     names: Option<Box<AnswerNames>>,
+    /// How fast it wants to be served.
+    conditions: Conditions,
     fields: Box<Fields>,
     body: Bytes,
 }
@@ -73,17 +76,13 @@ impl ResponsesAsk {
             let why = "Answers in the background are not served here yet. Leave 'background' out.";
             return Err(PublicError::with_message(Code::UnsupportedParameter, why).about("background"));
         }
-        if let Some(tier) = given(fields.service_tier)
-            && !tier.text(&body).is_some_and(|text| text.equals("auto") || text.equals("default"))
-        {
-            return Err(PublicError::new(Code::UnpricedParameter).about("service_tier"));
-        }
+        let conditions = conditions::ask(Conditions::NONE, Condition::ServiceTier, fields.service_tier, &body)?;
         let most = i64::MAX.unsigned_abs();
         let output_limit = number(fields.max_output_tokens, &body, "max_output_tokens", most)?;
         let removal = fields.tools.removal(&body)?;
         let is_kept = given(fields.store).is_none() || flag(fields.store, "store")?;
         let previous = previous(&fields, &body)?;
-        Ok(Self { model, is_stream, output_limit, removal, is_kept, previous, names: None, fields, body })
+        Ok(Self { model, is_stream, output_limit, removal, is_kept, previous, names: None, conditions, fields, body })
     }
 
     fn shown(&self) -> Shown {
@@ -219,6 +218,10 @@ impl Ask for ResponsesAsk {
 
     fn check_dialect(&self, dialect: Dialect) -> Result<(), PublicError> {
         check_dialect(&self.fields, dialect)
+    }
+
+    fn conditions(&self) -> Conditions {
+        self.conditions.clone()
     }
 
     fn previous(&self) -> Option<&str> {

@@ -8,6 +8,7 @@ use claviger_domain::catalog::Dialect;
 use claviger_domain::error::{Code, PublicError};
 use claviger_domain::id::ResponseId;
 use claviger_domain::meter::{Meter, Meters, Usage, UsageSource};
+use claviger_domain::price::Condition;
 use serde_json::{Value, json};
 
 const ASKED: &str = r#""model":"gpt","input":"Hello""#;
@@ -41,8 +42,9 @@ fn what_is_missing_or_wrong_is_named() {
     assert_eq!(refusal(r#"{"model":"a","input":"x","max_output_tokens":0}"#), wrong("max_output_tokens"));
     assert_eq!(refusal(r#"{"model":"a","input":"x","stream":1}"#), wrong("stream"));
     assert_eq!(refusal(r#"{"model":"a","input":"x","background":"yes"}"#), wrong("background"));
-    let unpriced = (Code::UnpricedParameter, "service_tier".to_owned());
-    assert_eq!(refusal(r#"{"model":"a","input":"x","service_tier":"flex"}"#), unpriced);
+    assert_eq!(refusal(r#"{"model":"a","input":"x","service_tier":7}"#), wrong("service_tier"));
+    let flex = parse(r#"{"model":"a","input":"x","service_tier":"flex"}"#).unwrap();
+    assert_eq!(flex.conditions().of(Condition::ServiceTier), Some("flex"));
     assert_eq!(refusal(r#"{"model":"a","input":"x","background":true}"#).0, Code::UnsupportedParameter);
     parse(r#"{"model":"a","prompt":{"id":"pmpt_1"},"background":false,"service_tier":"auto"}"#).unwrap();
 }

@@ -3,6 +3,7 @@
 use super::*;
 use claviger_domain::error::Code;
 use claviger_domain::meter::{Meter, Meters};
+use claviger_domain::price::Condition;
 
 fn refusal(body: &str) -> (Code, Option<String>) {
     let error = ChatAsk::parse(Bytes::copy_from_slice(body.as_bytes())).expect_err(body);
@@ -148,8 +149,6 @@ fn row_50_reserved_numbers_are_plain_integers_in_range() {
 #[test]
 fn row_51_what_costs_and_has_no_price_is_refused_by_name() {
     for (members, param) in [
-        (r#""service_tier":"priority""#, "service_tier"),
-        (r#""service_tier":"fl\u0065x""#, "service_tier"),
         (r#""n":2,"best_of":3"#, "best_of"),
         (r#""best_of":2"#, "best_of"),
         (r#""web_search_options":{}"#, "web_search_options"),
@@ -159,6 +158,14 @@ fn row_51_what_costs_and_has_no_price_is_refused_by_name() {
         assert_eq!(refused(members), about(Code::UnpricedParameter, param), "{members}");
     }
     assert_eq!(refused(r#""service_tier":1"#), about(Code::InvalidValue, "service_tier"));
+    assert_eq!(refused(r#""service_tier":"a b""#), about(Code::InvalidValue, "service_tier"));
+    // Whether one of these has a price, the model's price book says.
+    for (tier, asked) in
+        [("priority", Some("priority")), ("fl\\u0065x", Some("flex")), ("auto", None), ("default", None)]
+    {
+        let asks = ask(&format!(r#""service_tier":"{tier}""#)).conditions();
+        assert_eq!(asks.of(Condition::ServiceTier), asked, "{tier}");
+    }
     for members in [
         r#""service_tier":"auto""#,
         r#""service_tier":"default""#,
