@@ -96,17 +96,8 @@ impl Admitted {
         if node.has_lost_ledger() {
             return Err(Code::LedgerUnavailable.into());
         }
-        let sheet = match &model.pricing {
-            Pricing::Free => None,
-            Pricing::Priced(_) if caller.key.is_test || ask.is_free() => None,
-            // Whoever wrote the price has been told; what it does not measure is not given away meanwhile.
-            Pricing::Priced(sheet) if operation.endpoint().is_some_and(|endpoint| !sheet.measures(endpoint)) => {
-                return Err(not_priced(&model.id));
-            }
-            Pricing::Priced(sheet) => Some(Arc::clone(sheet)),
-            Pricing::Unpriced => return Err(not_priced(&model.id)),
-        };
-        let (asked, book) = (ask.conditions(), sheet);
+        let asked = ask.conditions();
+        let book = book_of(&model, caller.key.is_test || ask.is_free(), operation)?;
         let sheet = bounding(book.as_ref(), &asked, &model.id)?;
         let book = book.filter(|book| book.has_conditions());
         let Priced { bound, mut output_limit } = bound_of(ask.as_ref(), &model, sheet.as_deref())?;
@@ -262,6 +253,20 @@ fn check_dialects(ask: &dyn Ask, model: &Model) -> Result<(), Refusal> {
         }
     }
     refused.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// What a model costs; `None` = nothing.
+fn book_of(model: &Model, is_free: bool, operation: Operation) -> Result<Option<Arc<PriceSheet>>, Refusal> {
+    match &model.pricing {
+        Pricing::Free => Ok(None),
+        Pricing::Priced(_) if is_free => Ok(None),
+        // Whoever wrote the price has been told; what it does not measure is not given away meanwhile.
+        Pricing::Priced(sheet) if operation.endpoint().is_some_and(|endpoint| !sheet.measures(endpoint)) => {
+            Err(not_priced(&model.id))
+        }
+        Pricing::Priced(sheet) => Ok(Some(Arc::clone(sheet))),
+        Pricing::Unpriced => Err(not_priced(&model.id)),
+    }
 }
 
 fn not_priced(id: &str) -> Refusal {

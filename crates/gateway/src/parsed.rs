@@ -84,8 +84,9 @@ impl Parsed {
             let fingerprint = idempotency::fingerprint(operation, query.as_deref(), boundary.as_deref(), &bytes);
             Named { key, fingerprint }
         });
-        let (operation, ask, task) = if operation == Operation::CreateTask {
-            let (operation, ask, own) = parsed_task(node, &caller, content_type, bytes).await.map_err(Unparsed::read)?;
+        let (operation, mut ask, task) = if operation == Operation::CreateTask {
+            let (operation, ask, own) =
+                parsed_task(node, &caller, content_type, bytes).await.map_err(Unparsed::read)?;
             // From here on it is what its body means.
             limits::check_endpoint(&caller.key, operation, trace).map_err(Unparsed::read)?;
             trace.operation = Some(operation);

@@ -61,7 +61,7 @@ impl Settled {
             // Charge and record are written with the end of the task.
             node.metrics.holds_open.fetch_sub(1, Ordering::Relaxed);
             task.settle(&node, record);
-            return Self { node, wallet: None, trace, durable: None, claim: None };
+            return Self { node, wallet: None, trace, durable: None, is_charged: false, claim: None };
         }
         let wallet = hold.as_ref().map(|hold| Arc::clone(hold.wallet()));
         let metrics = &node.metrics;

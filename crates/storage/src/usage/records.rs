@@ -14,6 +14,7 @@ use claviger_domain::key::Owner;
 use futures_util::TryStreamExt as _;
 use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 statements! {
     COUNTED = "SELECT r.id, r.body FROM usage_cursor c JOIN arrived r ON r.seat = c.seat AND r.place <= c.place \
@@ -131,13 +132,13 @@ async fn own(
     let asked: Vec<String> = query.owners.iter().map(Owner::to_string).collect();
     for ((bucket, key, mut group), sum) in sums {
         if query.needs_owner() {
-            if !owners.contains_key(&key) {
+            if let Entry::Vacant(unknown) = owners.entry(key) {
                 let owner = both!(snapshot, c => {
                     let row =
                         sqlx::query(FIND_OWNER).bind(organization).bind(key.to_string()).fetch_optional(c).await?;
                     row.map(|row| row.text_or_none("owner")).transpose()?.flatten()
                 });
-                owners.insert(key, owner);
+                unknown.insert(owner);
             }
             let owner = owners.get(&key).cloned().flatten();
             let is_asked = asked.is_empty() || owner.as_ref().is_some_and(|owner| asked.contains(owner));
