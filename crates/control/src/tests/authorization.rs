@@ -43,6 +43,8 @@ const PUBLIC: &[&str] = &[
     "POST /v1/agents/exchange",
     "POST /api/github/secret_scanning",
     "POST /v1/key/revoke",
+    // The link is the credential: signed, for one result, for a day.
+    "GET videos/{id}/content/{link}",
 ];
 
 /// Tables that a refusal may touch: when something was last used, and what was denied.
