@@ -129,9 +129,9 @@ fn nextest() -> Command {
     command
 }
 
-/// Two for each core and one for a test that only waits; `.config/nextest.toml` says how many a test takes.
+/// For a test on each core, and some for tests that only wait; `.config/nextest.toml` says how many a test takes.
 fn places() -> usize {
-    2 * std::thread::available_parallelism().map_or(1, usize::from) + 1
+    8 * std::thread::available_parallelism().map_or(1, usize::from) + 4
 }
 
 fn plain() -> Command {
