@@ -303,7 +303,7 @@ fn spoken(model: &str) -> (String, Vec<u8>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s0_11_one_key_opens_all_seven_endpoints_and_each_is_metered() -> Result<()> {
-    let world = World::usual().await?;
+    let world = claviger_e2e::Plan::default().dialect("compatible").start().await?;
     let key = world.key("everything").await?;
     let bearer = format!("Bearer {key}");
     let json_type = || "application/json".to_owned();

@@ -236,7 +236,7 @@ fn operation(row: &Row, ids: &mut BTreeSet<String>, schemas: &mut Map<String, Va
         "operationId": operation_id(row, ids),
         "summary": description.summary,
         "parameters": parameters,
-        "security": security(row.authentication),
+        "security": security(row),
         "responses": {
             success.0: success.1,
             "default": {
@@ -304,10 +304,12 @@ fn reply(reply: &Reply, schemas: &mut Map<String, Value>) -> Value {
     }
 }
 
-fn security(authentication: Authentication) -> Value {
+fn security(row: &Row) -> Value {
     let key = [json!({ "bearer": [] }), json!({ "x_api_key": [] })];
     let session = json!({ "session": [] });
-    match authentication {
+    match row.authentication {
+        // The path is the secret.
+        Authentication::Possession if row.path.ends_with("{link}") => json!([]),
         Authentication::InferenceKey | Authentication::Possession => json!(key),
         Authentication::AnyKey | Authentication::AdminKey => json!([key[0], key[1], session]),
         Authentication::Session | Authentication::Operator => json!([session]),

@@ -45,6 +45,7 @@ const PUBLIC: &[&str] = &[
     "POST /v1/key/revoke",
     // The link is the credential: signed, for one result, for a day.
     "GET videos/{id}/content/{link}",
+    "GET tasks/{id}/result/{link}",
 ];
 
 /// Tables that a refusal may touch: when something was last used, and what was denied.

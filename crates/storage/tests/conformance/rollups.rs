@@ -350,7 +350,7 @@ async fn reports_are_the_sums_of_records_wherever_the_cursor_stands(engine: Engi
         }
         let split = UsageQuery { group_by: groups.to_vec(), ..all.clone() };
         let rows = world.store().usage(scope, &split).await.unwrap();
-        assert!(rows.len() > 12, "{}", rows.len());
+        assert!(rows.len() > 8, "they are told apart by more than one of them: {}", rows.len());
         assert_eq!(rows.iter().map(|row| row.requests).sum::<u64>(), 60);
         assert_eq!(*before.get_or_insert_with(|| rows.clone()), rows, "{step}");
     }
