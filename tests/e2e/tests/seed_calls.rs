@@ -3,6 +3,7 @@
 
 use claviger_e2e::{Result, World, node, python};
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt as _;
 
 const PYTHONS: [&str; 3] = ["openai-1", "openai-2", "openai-3"];
 
@@ -301,9 +302,26 @@ fn spoken(model: &str) -> (String, Vec<u8>) {
     ("multipart/form-data; boundary=b".to_owned(), body)
 }
 
+/// A model of another server, which ranks.
+fn ranking_by(url: &str, key_file: &std::path::Path) -> String {
+    format!(
+        "\n[[provider]]\nname = \"ranking\"\ndialect = \"vllm\"\nbase_url = \"{url}\"\nkey_file = \"{}\"\n\
+         \n[[model]]\nid = \"everything/rank\"\nendpoints = [\"rerank\"]\ncontext = 32768\nmax_output = 1024\n\
+         tiers = [[{{ provider = \"ranking\", model = \"sim-rerank\" }}]]\n\
+         \n[[price]]\nmodel = \"everything/rank\"\nmeter = \"search_unit\"\nsell = \"0.002\"\n",
+        key_file.display()
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn s0_11_one_key_opens_all_seven_endpoints_and_each_is_metered() -> Result<()> {
-    let world = claviger_e2e::Plan::default().dialect("compatible").start().await?;
+    // No one kind of server makes all seven.
+    let folder = tempfile::TempDir::new()?;
+    let key_file = folder.path().join("key");
+    std::fs::write(&key_file, "sk-of-the-ranking-server")?;
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600))?;
+    let ranking = claviger_e2e::Upstream::start(folder.path(), "ranking", "vllm", &key_file, None).await?;
+    let world = claviger_e2e::Plan::default().more(&ranking_by(&ranking.url(), &key_file)).start().await?;
     let key = world.key("everything").await?;
     let bearer = format!("Bearer {key}");
     let json_type = || "application/json".to_owned();
@@ -325,7 +343,7 @@ async fn s0_11_one_key_opens_all_seven_endpoints_and_each_is_metered() -> Result
             "video",
             body(json!({ "model": "paid/film", "prompt": "a cat", "sim": { "first_ms": 0 } })),
         ),
-        ("/v1/rerank", "rerank", body(json!({ "model": "paid/rank", "query": "cat", "documents": ["a cat"] }))),
+        ("/v1/rerank", "rerank", body(json!({ "model": "everything/rank", "query": "cat", "documents": ["a cat"] }))),
     ];
     for (path, endpoint, (content_type, bytes)) in calls {
         let headers = [("authorization", bearer.as_str()), ("content-type", content_type.as_str())];

@@ -46,6 +46,8 @@ async fn s4_8_a_task_is_taken_at_once_answered_later_and_billed_once() -> Result
         let made: Value = serde_json::from_str(body)?;
         assert_eq!((&made["object"], &made["type"], &made["result"]), (&json!("task"), &json!("chat"), &json!(null)));
         assert!(head.contains(&format!("location: {}/v1/tasks/{}\r\n", world.url, id_of(&made))), "{head}");
+        // What it held is given back before the balance is read.
+        ended(&world, &key, id_of(&made)).await?;
 
         let before = world.balance().await?;
         let made = send(&world.client, &key, &chat("paid/echo"), &[]).await?;
