@@ -321,7 +321,7 @@ async fn s0_11_one_key_opens_all_seven_endpoints_and_each_is_metered() -> Result
     std::fs::write(&key_file, "sk-of-the-ranking-server")?;
     std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600))?;
     let ranking = claviger_e2e::Upstream::start(folder.path(), "ranking", "vllm", &key_file, None).await?;
-    let world = claviger_e2e::Plan::default().more(&ranking_by(&ranking.url(), &key_file)).start().await?;
+    let world = claviger_e2e::Plan::default().more(&ranking_by(ranking.url(), &key_file)).start().await?;
     let key = world.key("everything").await?;
     let bearer = format!("Bearer {key}");
     let json_type = || "application/json".to_owned();
