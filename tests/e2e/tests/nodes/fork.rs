@@ -33,6 +33,17 @@ async fn sql(world: &World, statement: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Once more when the nodes' own writing stood in the way: the server then ends one of both, and nothing of it has happened.
+async fn go_back(world: &World) -> Result<()> {
+    for _ in 0..4 {
+        match sql(world, GO_BACK).await {
+            Err(error) if error.to_string().contains("deadlock detected") => {}
+            done => return done.map(drop),
+        }
+    }
+    sql(world, GO_BACK).await.map(drop)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_that_the_database_lost_is_made_again_by_the_nodes() -> Result<()> {
     let world = plan().start().await?;
@@ -47,7 +58,7 @@ async fn a_revocation_that_the_database_lost_is_made_again_by_the_nodes() -> Res
         assert_eq!(call(client, &key).await?, 401);
     }
     let state = format!("SELECT state FROM api_key WHERE id = '{id}'");
-    sql(&world, GO_BACK).await?;
+    go_back(&world).await?;
     // The key is alive in the database now; on no node is it ever.
     let time = Duration::from_secs(3);
     let slips = tokio::try_join!(slips_within(&clients[0], &key, time), slips_within(&clients[1], &key, time))?;
